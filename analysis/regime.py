@@ -1,0 +1,82 @@
+"""In which state a run ended, from its loss alone.
+
+Four states (arXiv 2505.23489): ``stationary``, the loss fluctuates about a plateau; ``converging``, it still falls
+steadily; ``uniform``, the weights wander over the whole sphere; ``diverged``, it is not finite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis._typing import FloatArray
+
+#: Fraction of the random points' losses that a uniform state may not fall below: 3 standard deviations.
+UNIFORM_SIGMAS = 3.0
+#: A run converges when its loss falls by at least this power of the step over the window. A stationary state
+#: has slope 0; convergence to an optimum shows slopes of about -1, slow equilibration lies in between.
+CONVERGING_SLOPE = -0.1
+#: Blocks that the window is cut into: long enough to be nearly independent, enough of them to see a slope.
+BLOCKS = 10
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A state with the numbers that decided it.
+
+    Attributes
+    ----------
+    name : one of ``stationary``, ``converging``, ``uniform``, ``diverged``.
+    loss : mean loss over the window.
+    slope : d ln U / d ln t over the window; NaN where it was not needed.
+    p_value : of a slope of zero.
+    """
+
+    name: str
+    loss: float
+    slope: float = float("nan")
+    p_value: float = float("nan")
+
+
+def classify(
+    steps: FloatArray,
+    loss: FloatArray,
+    uniform_loss: float | None = None,
+    uniform_std: float | None = None,
+) -> Regime:
+    """Classify a run by the losses of its second half.
+
+    Parameters
+    ----------
+    steps, loss : (n,) optimiser steps and training losses at them; NaN losses mean that none was recorded.
+    uniform_loss, uniform_std : mean and standard deviation of the loss over uniformly random weights; without
+        them no run is called uniform.
+
+    Raises
+    ------
+    ValueError
+        With fewer than `BLOCKS` losses.
+    """
+    steps, loss = np.asarray(steps, dtype=float), np.asarray(loss, dtype=float)
+    if np.isinf(loss).any() or (len(loss) and np.isnan(loss[-1])):
+        return Regime("diverged", float("nan"))
+    known = np.isfinite(loss)
+    steps, loss = steps[known], loss[known]
+    if len(loss) < BLOCKS:
+        raise ValueError(f"loss has {len(loss)} values: at least {BLOCKS} are needed to tell the regime")
+    mean = float(loss.mean())
+    if uniform_loss is not None and uniform_std is not None:
+        # A random point's loss varies from point to point, so the state's mean lies within its spread.
+        if mean > uniform_loss - UNIFORM_SIGMAS * uniform_std:
+            return Regime("uniform", mean)
+    blocks = np.array_split(np.arange(len(loss)), BLOCKS)
+    level = np.array([loss[block].mean() for block in blocks])
+    time = np.array([steps[block].mean() for block in blocks])
+    if np.any(level <= 0):
+        # A loss of exactly zero has no logarithm, and nothing left to fall to.
+        return Regime("converging", mean)
+    fit = stats.linregress(np.log(time), np.log(level))
+    falls = fit.slope < CONVERGING_SLOPE and fit.pvalue < 0.05
+    return Regime("converging" if falls else "stationary", mean, float(fit.slope), float(fit.pvalue))

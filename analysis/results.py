@@ -1,0 +1,77 @@
+"""What every stage answers with: a number, its uncertainty, and whether it can be trusted.
+
+Conventions of the whole package: natural units (k_B = 1), entropies in nats, losses in units of the training
+loss (mean per sample), temperature in loss units per nat. ``lr`` is the learning rate, ``tau`` an integrated
+autocorrelation time in snapshots unless a name says steps, ``n_eff`` a number of independent snapshots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+OK = "ok"
+NOT_STATIONARY = "not-stationary"
+AUTOCORRELATED = "autocorrelated"
+UNIDENTIFIED = "unidentified"
+DIVERGED = "diverged"
+TOO_FEW = "too-few-samples"
+DUPLICATES = "duplicates"
+CONSTANT = "constant"
+CONVERGING = "converging"
+UNIFORM = "uniform"
+NO_SNAPSHOTS = "no-snapshots"
+CORRUPT = "corrupt"
+INCOMPLETE = "incomplete"
+EMPTY = "empty"
+ZERO_TEMPERATURE = "zero-temperature"
+
+#: Every status with what a person does about it. The set is closed: a status outside it is a bug.
+REMEDIES: dict[str, str] = {
+    OK: "",
+    NOT_STATIONARY: "train longer, or drop the early snapshots: the weights still drift over the window",
+    AUTOCORRELATED: "space the snapshots at least 3 correlation times apart",
+    UNIDENTIFIED: "the data cannot tell the entropy's absolute change: record more independent snapshots "
+    "than weights, use a smaller model, or compare differences only",
+    DIVERGED: "lower the learning rate: the loss or the weights became non-finite",
+    TOO_FEW: "record more snapshots: too few are independent",
+    DUPLICATES: "some snapshots are identical: space them further apart or raise the learning rate",
+    CONSTANT: "the weights or the loss do not change: check that training moves them",
+    CONVERGING: "the run still converges to an optimum and has no stationary temperature: see its late-time "
+    "dU/dS, or raise the learning rate",
+    UNIFORM: "the run is in the uniform state on the sphere, where T is infinite: lower the learning rate",
+    NO_SNAPSHOTS: "the run holds no snapshots: train it with a SnapshotRecorder",
+    CORRUPT: "a snapshot chunk is damaged: upload it again or train the run again",
+    INCOMPLETE: "the run did not finish: wait for it, or train it again",
+    EMPTY: "the bounds contradict each other: widen epsilon or measure longer",
+    ZERO_TEMPERATURE: "the loss does not change while the entropy does: T is zero within its interval",
+}
+
+
+def remedy(status: str) -> str:
+    """What to do about `status`; KeyError for a status outside the documented set."""
+    return REMEDIES[status]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number with its uncertainty.
+
+    A `value` whose `status` is not ``ok`` is tentative: it is handed over, not vouched for.
+    """
+
+    value: float
+    stderr: float = float("nan")
+    lower: float = float("nan")
+    upper: float = float("nan")
+    n_eff: float = float("nan")
+    status: str = OK
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        remedy(self.status)
+
+    @property
+    def remedy(self) -> str:
+        """What to do about the status, in words; empty when nothing is wrong."""
+        return remedy(self.status)

@@ -1,0 +1,67 @@
+"""The one standard form between the stages of the analysis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from analysis._typing import AnyArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Snapshots of one run's weights in the order in which they were taken.
+
+    Attributes
+    ----------
+    steps : (n,) optimiser step of each snapshot, increasing.
+    weights : (n, d) float array; float32 as recorded, or float64.
+    loss : (n,) training loss that belongs to each snapshot, in loss units; NaN where none was recorded.
+    lr : learning rate.
+    seed : run seed.
+    protocol : ``sphere``, ``fixed_elr`` or ``fixed_lr``; on the sphere the weights live on S^(d-1).
+    run_id : name of the run.
+    series : name of the snapshot series, e.g. ``spaced``.
+    n_weights : d of the trained model; larger than ``weights.shape[1]`` when the weights were stored as an
+        isometric embedding. The formulas need this d.
+    meta : whatever else came with the run (parameters, tags).
+    """
+
+    steps: IntArray
+    weights: AnyArray
+    loss: FloatArray
+    lr: float = float("nan")
+    seed: int = 0
+    protocol: str = "fixed_lr"
+    run_id: str = ""
+    series: str = "spaced"
+    n_weights: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.weights.ndim != 2:
+            raise ValueError(f"weights must have shape (n_snapshots, n_weights), got {self.weights.shape}")
+        n = len(self.weights)
+        if len(self.steps) != n or len(self.loss) != n:
+            raise ValueError(
+                f"steps, weights and loss must have one entry per snapshot: got {len(self.steps)}, {n} "
+                f"and {len(self.loss)}"
+            )
+        if n > 1 and not bool(np.all(np.diff(self.steps) > 0)):
+            raise ValueError("steps must increase: sort the snapshots and remove repeated steps")
+        if self.n_weights == 0:
+            object.__setattr__(self, "n_weights", int(self.weights.shape[1]))
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @property
+    def on_sphere(self) -> bool:
+        """Whether the weights live on a sphere, so that one dimension of the d is not free."""
+        return self.protocol == "sphere"
+
+    def take(self, index: slice | IntArray) -> Trajectory:
+        """The same run with only the snapshots at `index`."""
+        return replace(self, steps=self.steps[index], weights=self.weights[index], loss=self.loss[index])

@@ -1,0 +1,322 @@
+"""The class that a training loop calls once per step to keep its weights for the analysis."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mlflow_thermo import schema
+from mlflow_thermo.packing import Packer
+from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.store import SeriesWriter, rows_per_chunk
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When one named series takes its snapshots.
+
+    Attributes
+    ----------
+    name : the series' name, also its folder's.
+    steps : increasing optimiser steps, counted from 1.
+    """
+
+    name: str
+    steps: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.steps or self.steps[0] < 1 or list(self.steps) != sorted(set(self.steps)):
+            raise ThermoError(f"series {self.name!r}: steps must be at least 1, increasing and not empty")
+
+
+def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
+    """`n` snapshots evenly over the part of training after the fraction `start`; fewer when it is short."""
+    first = round(total_steps * start)
+    if total_steps <= first:
+        raise ThermoError(f"series 'spaced': no step lies after the fraction {start} of {total_steps} steps")
+    # One common stride, counted back from the end: uneven strides would blur every correlation time.
+    stride = max(1, (total_steps - first) // n)
+    steps = range(total_steps, first, -stride)[:n]
+    return Schedule(schema.SPACED, tuple(reversed(steps)))
+
+
+def consecutive(total_steps: int, n: int = 1000) -> Schedule:
+    """The last `n` iterates, as in arXiv 2505.23489."""
+    return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)))
+
+
+class _Series:
+    """Buffer and writer of one schedule."""
+
+    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter) -> None:
+        self.schedule = schedule
+        self.writer = writer
+        self.uploaded = 0
+        taken = writer.last_step or 0
+        self.cursor = int(np.searchsorted(schedule.steps, taken, side="right"))
+        itemsize = torch.empty((), dtype=packer.dtype).element_size()
+        self.rows = rows_per_chunk(len(schedule.steps), packer.d, itemsize)
+        pinned = packer.device.type == "cuda"
+        self.buffer = torch.empty((self.rows, packer.d), dtype=packer.dtype, pin_memory=pinned)
+        # Losses stay on the device until a chunk is full: reading one per step would wait for the device.
+        self.losses = torch.full(
+            (self.rows, 2), float("nan"), dtype=torch.float64, device=_loss_device(packer)
+        )
+        self.fill = 0
+        self.sum = torch.zeros((), dtype=torch.float64, device=self.losses.device)
+        self.count = 0
+        self.next_step = self._step_at_cursor()
+
+    def _step_at_cursor(self) -> int:
+        steps = self.schedule.steps
+        return steps[self.cursor] if self.cursor < len(steps) else -1
+
+    @property
+    def complete(self) -> bool:
+        return self.cursor == len(self.schedule.steps) and self.fill == 0
+
+    def take(self, packer: Packer, loss: Tensor | None) -> None:
+        packer.pack_into(self.buffer[self.fill])
+        if loss is not None:
+            self.losses[self.fill, 0] = loss
+            self.losses[self.fill, 1] = self.sum / self.count
+        self.sum.zero_()
+        self.count = 0
+        self.fill += 1
+        self.cursor += 1
+        self.next_step = self._step_at_cursor()
+
+    def flush(self, device: torch.device) -> None:
+        if not self.fill:
+            return
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        steps = self.schedule.steps[self.cursor - self.fill : self.cursor]
+        losses = self.losses[: self.fill].cpu().numpy()
+        self.writer.append(steps, self.buffer[: self.fill].numpy(), losses[:, 0], losses[:, 1])
+        self.losses.fill_(float("nan"))
+        self.fill = 0
+
+
+def _loss_device(packer: Packer) -> torch.device:
+    # MPS has no float64.
+    return torch.device("cpu") if packer.device.type == "mps" else packer.device
+
+
+class SnapshotRecorder:
+    """Keeps snapshots of a model's trainable weights as artifacts of an MLflow run, or in a plain folder.
+
+    Call `step` once per optimiser step, best between ``backward()`` and ``optimizer.step()``, where the weights
+    are the ones at which the loss was taken. Leaving the ``with`` block closes the series::
+
+        with mlflow.start_run(), SnapshotRecorder(model, total_steps=10_000, lr=0.1) as recorder:
+            for x, y in batches:
+                loss = loss_fn(model(x), y)
+                loss.backward()
+                recorder.step(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+
+    Parameters
+    ----------
+    parameters : module, or (name, tensor) pairs; those that require a gradient are recorded.
+    total_steps : number of steps of the training; needed for the default schedules.
+    series : schedules to record; by default `spaced` and `consecutive`.
+    lr, seed, protocol : written into the index for the analysis; lr is also logged as a metric.
+    run_id : MLflow run to record into; by default the active run. Not needed with `directory`.
+    directory : keep the series in this folder too (one folder per series). Without a run, only there.
+    resume : continue the series found in `directory` after their last closed chunk.
+    attributes : anything else that JSON can hold, for the reader of the index.
+
+    Raises
+    ------
+    ThermoError
+        No run and no directory; no parameter that needs a gradient; neither `total_steps` nor `series`.
+    """
+
+    def __init__(
+        self,
+        parameters: nn.Module | Iterable[tuple[str, Tensor]],
+        total_steps: int | None = None,
+        *,
+        series: Sequence[Schedule] | None = None,
+        lr: float | None = None,
+        seed: int | None = None,
+        protocol: str = schema.FIXED_LR,
+        run_id: str | None = None,
+        directory: str | Path | None = None,
+        resume: bool = False,
+        attributes: dict[str, Any] | None = None,
+    ) -> None:
+        if series is None:
+            if total_steps is None or total_steps < 1:
+                raise ThermoError(f"total_steps must be a positive number of steps, got {total_steps!r}")
+            series = (spaced(total_steps), consecutive(total_steps))
+        if len({schedule.name for schedule in series}) != len(series):
+            raise ThermoError("series: two schedules share one name, give each its own")
+        self._packer = Packer(parameters)
+        self._client, self.run_id = _client_and_run(run_id, required=directory is None)
+        self._owns_directory = directory is None
+        self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
+        self._series = []
+        for schedule in series:
+            folder = self.directory / schedule.name
+            if resume and (folder / schema.INDEX_NAME).exists():
+                writer = SeriesWriter.resume(folder)
+            else:
+                index = SeriesIndex(
+                    series=schedule.name,
+                    d=self._packer.d,
+                    dtype=str(self._packer.dtype).removeprefix("torch."),
+                    protocol=protocol,
+                    lr=lr,
+                    seed=seed,
+                    layout=self._packer.layout,
+                    attributes=attributes or {},
+                )
+                writer = SeriesWriter.create(folder, index)
+            self._series.append(_Series(schedule, self._packer, writer))
+        self.steps_taken = 0
+        self._closed = False
+        self._announce(lr)
+
+    def step(self, loss: Tensor | float | None = None) -> None:
+        """Count one optimiser step and keep the weights when a schedule asks for them.
+
+        Parameters
+        ----------
+        loss : minibatch loss of this step; a tensor stays on its device, nothing waits for it.
+        """
+        self.steps_taken += 1
+        value: Tensor | None = None
+        if loss is not None:
+            value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss))
+        for series in self._series:
+            if series.next_step < 0:
+                continue
+            if value is not None and series.next_step - self.steps_taken < self._window(series):
+                series.sum += value.to(series.sum.device)
+                series.count += 1
+            if series.next_step == self.steps_taken:
+                series.take(self._packer, value)
+                if series.fill == series.rows:
+                    self._flush(series)
+
+    def index(self, series: str) -> SeriesIndex:
+        """The index of a series as far as it is on disk; ThermoError for a series that is not recorded."""
+        for candidate in self._series:
+            if candidate.schedule.name == series:
+                return candidate.writer.index
+        names = ", ".join(s.schedule.name for s in self._series)
+        raise ThermoError(f"series {series!r} is not recorded: choose one of {names}")
+
+    def fast_forward(self, step: int) -> None:
+        """Tell a resumed recorder that `step` optimiser steps were taken before this process began."""
+        self.steps_taken = step
+
+    def close(self, complete: bool | None = None) -> None:
+        """Write what is buffered, upload what is left, and say last whether everything is there.
+
+        Raises
+        ------
+        ThermoError
+            When the tracking server would not take the snapshots: names the local folder that keeps them.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
+        for series in self._series:
+            series.flush(self._packer.device)
+            series.writer.close(done and series.complete)
+            self._upload(series)
+        if self._client is None:
+            return
+        left = [s for s in self._series if s.uploaded < len(s.writer.index.chunks)]
+        if left:
+            raise ThermoError(
+                f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in "
+                f"{self.directory}, upload them with 'mlflow artifacts log-artifacts -r {self.run_id} "
+                f"-l {self.directory} -a {schema.ARTIFACT_ROOT}'"
+            )
+        tag = schema.SNAPSHOTS_COMPLETE if done else schema.SNAPSHOTS_PARTIAL
+        self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
+        if self._owns_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> SnapshotRecorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(complete=None if kind is None else False)
+
+    @staticmethod
+    def _window(series: _Series) -> int:
+        """Steps before a snapshot whose losses belong to it: its distance to the snapshot before."""
+        steps, cursor = series.schedule.steps, series.cursor
+        if cursor:
+            return steps[cursor] - steps[cursor - 1]
+        return steps[1] - steps[0] if len(steps) > 1 else 1
+
+    def _announce(self, lr: float | None) -> None:
+        if self._client is None:
+            return
+        self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)
+        if lr is not None:
+            self._client.log_metric(self.run_id, schema.METRIC_LR, lr)
+            self._client.log_metric(self.run_id, schema.METRIC_LOG10_LR, float(np.log10(lr)))
+
+    def _flush(self, series: _Series) -> None:
+        series.flush(self._packer.device)
+        self._upload(series)
+
+    def _upload(self, series: _Series) -> None:
+        """Send the chunks that are not on the server yet, then the index that names them."""
+        if self._client is None or self.run_id is None:
+            return
+        target = f"{schema.ARTIFACT_ROOT}/{series.schedule.name}"
+        chunks = series.writer.index.chunks
+        try:
+            while series.uploaded < len(chunks):
+                path = series.writer.folder / chunks[series.uploaded].file
+                self._client.log_artifact(self.run_id, str(path), target)
+                series.uploaded += 1
+                if self._owns_directory:
+                    path.unlink()
+            self._client.log_artifact(self.run_id, str(series.writer.index_path), target)
+        except Exception as error:
+            # A server that is away must not stop a training that runs for days: the chunk stays on disk and
+            # goes with the next one; close() raises if it is still not there.
+            logger.warning("run %s: upload of series %r failed, will retry: %s", self.run_id, target, error)
+
+
+def _client_and_run(run_id: str | None, required: bool) -> tuple[MlflowClient | None, str | None]:
+    import mlflow
+
+    if run_id is None:
+        active = mlflow.active_run()
+        run_id = active.info.run_id if active else None
+    if run_id is None:
+        if required:
+            raise ThermoError(
+                "SnapshotRecorder found no MLflow run: start one with mlflow.start_run(), or give a directory"
+            )
+        return None, None
+    return mlflow.MlflowClient(), run_id

@@ -1,0 +1,159 @@
+"""The contract between the recorder and the analysis: names, units and the shape of the index.
+
+Standard library only, so that the writer, the reader and a stranger's script share one owner of the format.
+Units: losses in units of the training loss (mean per sample), entropies in nats, temperature in loss units per
+nat, times in optimiser steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: Version of the snapshot index. A reader refuses a larger one and reads every smaller one.
+SCHEMA_VERSION = 1
+
+#: Folder of a run's artifacts that holds one folder per snapshot series.
+ARTIFACT_ROOT = "thermo"
+INDEX_NAME = "index.json"
+#: Name of the one tensor inside a chunk, shape (n_snapshots, d).
+WEIGHTS_KEY = "weights"
+
+SPACED = "spaced"
+CONSECUTIVE = "consecutive"
+
+# Metrics, in the units above.
+METRIC_LR = "thermo/lr"
+METRIC_LOG10_LR = "thermo/log10_lr"
+METRIC_LOSS = "thermo/loss"
+METRIC_ENTROPY = "thermo/entropy"
+METRIC_TEMPERATURE = "thermo/temperature"
+METRIC_LOG10_TEMPERATURE = "thermo/log10_temperature"
+METRIC_FREE_ENERGY = "thermo/free_energy"
+METRIC_N_EFF = "thermo/n_eff"
+METRIC_UNIFORM_LOSS = "thermo/uniform_loss"
+METRIC_UNIFORM_LOSS_STD = "thermo/uniform_loss_std"
+
+# Observables along the training, by optimiser step.
+METRIC_TRAIN_LOSS = "train/loss"
+METRIC_TRAIN_ACCURACY = "train/accuracy"
+METRIC_TEST_LOSS = "test/loss"
+METRIC_TEST_ACCURACY = "test/accuracy"
+METRIC_GRADIENT_NORM = "gradient/norm"
+METRIC_NOISE_RMS = "gradient/noise_rms"
+METRIC_MINIBATCH_NORM = "gradient/minibatch_norm"
+METRIC_SNR = "gradient/snr"
+METRIC_WEIGHT_NORM = "weights/norm"
+#: Prefix of the running sums of `mlflow_thermo.observables.FluctuationSums`.
+PREFIX_SUMS = "sums/"
+
+# Tags.
+TAG_STATUS = "thermo.status"
+TAG_REGIME = "thermo.regime"
+TAG_SWEEP = "thermo.sweep"
+TAG_KIND = "thermo.kind"
+TAG_VERSION = "thermo.version"
+TAG_DIRTY = "thermo.git_dirty"
+TAG_SNAPSHOTS = "thermo.snapshots"
+TAG_DEVICE = "thermo.device"
+TAG_SCOPE = "thermo.scope"
+
+KIND_TRAIN = "train"
+KIND_SWEEP = "sweep"
+KIND_ANALYSIS = "analysis"
+
+SNAPSHOTS_RECORDING = "recording"
+SNAPSHOTS_COMPLETE = "complete"
+SNAPSHOTS_PARTIAL = "partial"
+
+STATIONARY = "stationary"
+CONVERGING = "converging"
+UNIFORM = "uniform"
+DIVERGED = "diverged"
+REGIMES = (STATIONARY, CONVERGING, UNIFORM, DIVERGED)
+
+SPHERE = "sphere"
+FIXED_ELR = "fixed_elr"
+FIXED_LR = "fixed_lr"
+PROTOCOLS = (SPHERE, FIXED_ELR, FIXED_LR)
+
+
+class ThermoError(Exception):
+    """Something a person can mend: one line that names the thing and the remedy."""
+
+
+@dataclass(frozen=True)
+class ParameterSlice:
+    """Where one parameter lies in the packed weight vector: ``[offset, offset + size)`` in C order."""
+
+    name: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One safetensors file of consecutive snapshots of a series."""
+
+    file: str
+    first_step: int
+    last_step: int
+    n_snapshots: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SeriesIndex:
+    """What a reader needs to know of one snapshot series; `index.json` is its JSON form.
+
+    ``steps``, ``loss`` and ``loss_mean`` have one entry per snapshot, over all chunks in order. ``loss`` is the
+    minibatch loss at the snapshot's weights, ``loss_mean`` the mean of the minibatch losses of the steps since
+    the snapshot before (this one included); null where none was recorded.
+    """
+
+    series: str
+    d: int
+    dtype: str
+    protocol: str
+    lr: float | None = None
+    seed: int | None = None
+    layout: tuple[ParameterSlice, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+    complete: bool = False
+    steps: tuple[int, ...] = ()
+    loss: tuple[float | None, ...] = ()
+    loss_mean: tuple[float | None, ...] = ()
+    chunks: tuple[Chunk, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_snapshots(self) -> int:
+        """Number of snapshots in closed chunks."""
+        return sum(chunk.n_snapshots for chunk in self.chunks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> SeriesIndex:
+        """Read the JSON form; ThermoError where it is from a later version or lacks a field."""
+        version = raw.get("schema_version")
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise ThermoError(
+                f"snapshot index has schema_version {version!r}, this release reads up to {SCHEMA_VERSION}: "
+                "upgrade mlflow-thermo"
+            )
+        known = dict(raw)
+        try:
+            known["layout"] = tuple(
+                ParameterSlice(p["name"], tuple(p["shape"]), p["offset"], p["size"]) for p in raw["layout"]
+            )
+            known["chunks"] = tuple(Chunk(**chunk) for chunk in raw["chunks"])
+            for name in ("steps", "loss", "loss_mean"):
+                known[name] = tuple(raw[name])
+            return cls(**known)
+        except (KeyError, TypeError) as error:
+            raise ThermoError(f"snapshot index is not readable ({error}): train the run again") from error

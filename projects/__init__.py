@@ -1,0 +1,1 @@
+"""What is trained: each folder holds one MLflow project's code."""

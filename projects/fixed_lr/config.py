@@ -1,0 +1,175 @@
+"""The parameters of a training run: defaults, presets, and what values they may take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import click
+
+from mlflow_thermo.schema import PROTOCOLS, ThermoError
+from projects.fixed_lr.data import LOADERS
+from projects.fixed_lr.models import MODELS
+from projects.fixed_lr.presets import PRESETS
+
+LOSSES = ("cross-entropy", "mse")
+SAMPLINGS = ("iid", "epochs")
+DEVICES = ("auto", "cuda", "mps", "cpu")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every parameter of a run, with its default where neither the preset nor the user gives one."""
+
+    lr: float
+    preset: str = "digits-up"
+    dataset: str = "digits"
+    data_folder: str = "data"
+    download: bool = False
+    samples_per_label: int = 0
+    label_noise: float = 0.0
+    model: str = "convnet"
+    width: int = 2
+    head_norm: float = 10.0
+    protocol: str = "sphere"
+    weight_decay: float = 5e-4
+    loss: str = "cross-entropy"
+    batch_size: int = 128
+    sampling: str = "iid"
+    steps: int = 12_000
+    log_points: int = 30
+    noise_batches: int = 50
+    snapshots: int = 1000
+    seed: int = 0
+    data_seed: int = 0
+    init_seed: int = 0
+    head_seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+
+    @property
+    def lr_range(self) -> tuple[float, float]:
+        """Learning rates worth trying with this preset."""
+        low, high = PRESETS[self.preset]["lr_range"]
+        return low, high
+
+    def validate(self) -> None:
+        """Raise ThermoError with one line that names the parameter and the remedy."""
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ThermoError(f"lr must be a finite positive number, got {self.lr}: try lr=0.01")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ThermoError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
+        for name in ("width", "batch_size", "steps", "log_points", "noise_batches", "snapshots", "threads"):
+            if getattr(self, name) < 1:
+                raise ThermoError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("samples_per_label", "weight_decay", "seed", "data_seed", "init_seed", "head_seed"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ThermoError(f"{name} must not be negative, got {value}")
+        if self.batch_size < 2:
+            raise ThermoError("batch_size must be at least 2: batch normalisation needs two samples")
+        if not 0 <= self.label_noise <= 1:
+            raise ThermoError(f"label_noise is a fraction between 0 and 1, got {self.label_noise}")
+        if not (math.isfinite(self.head_norm) and self.head_norm > 0):
+            raise ThermoError(f"head_norm must be a finite positive number, got {self.head_norm}")
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "preset": tuple(PRESETS),
+    "dataset": tuple(LOADERS),
+    "model": tuple(MODELS),
+    "protocol": PROTOCOLS,
+    "loss": LOSSES,
+    "sampling": SAMPLINGS,
+    "device": DEVICES,
+}
+
+
+def preset_named(name: str) -> dict[str, Any]:
+    """A preset's parameters; ThermoError for an unknown name."""
+    if name not in PRESETS:
+        raise ThermoError(f"preset {name!r} is unknown: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def resolve(given: dict[str, Any]) -> TrainConfig:
+    """Defaults, overridden by the preset, overridden by what the user gave; validated.
+
+    MSE without a given head norm takes the paper's 1.5.
+    """
+    preset = preset_named(given.get("preset", TrainConfig.preset))
+    names = {f.name for f in fields(TrainConfig)}
+    values = {key: value for key, value in preset.items() if key in names}
+    if given.get("loss") == "mse":
+        values["head_norm"] = 1.5
+    config = TrainConfig(**{**values, **given})
+    config.validate()
+    return config
+
+
+def parse_number(name: str, text: str) -> float:
+    """A float, or a ThermoError that names the parameter."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ThermoError(f"{name} must be a finite positive number, got {text!r}: try {name}=0.01") from None
+
+
+class _Value(click.ParamType):
+    """Parses a config field's type; an empty text means 'not given', as MLproject defaults have it."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+        self.name = kind.__name__
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value is None or isinstance(value, self.kind):
+            return value
+        name = param.name if param is not None and param.name else "value"
+        try:
+            if self.kind is bool:
+                return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                    str(value).lower()
+                ]
+            if self.kind is int:
+                number = float(value)
+                if number != int(number):
+                    raise ValueError
+                return int(number)
+            return self.kind(value)
+        except (ValueError, KeyError, OverflowError):
+            raise ThermoError(f"{name} must be a {_KIND_WORDS[self.kind]}, got {value!r}") from None
+
+
+_KIND_WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+_KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+def config_options(*, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Click options for all fields of TrainConfig, each taking a value as ``mlflow run -P`` has no flags."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for field in reversed(fields(TrainConfig)):
+            if field.name in leave_out:
+                continue
+            kind = _KINDS[str(field.type)]
+            option = f"--{field.name}"
+            command = click.option(
+                option, field.name, type=_Value(kind), default=None, help=_help(field.name)
+            )(command)
+        return command
+
+    return decorate
+
+
+def _help(name: str) -> str:
+    return f"One of: {', '.join(_CHOICES[name])}." if name in _CHOICES else ""
+
+
+def only_given(options: dict[str, Any]) -> dict[str, Any]:
+    """Drop the options that the user left out or left empty."""
+    return {name: value for name, value in options.items() if value is not None and value != ""}

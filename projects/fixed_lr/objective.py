@@ -1,0 +1,47 @@
+"""Per-sample losses of a model, and the batches to take them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mlflow_thermo.observables import PerSample
+from projects.fixed_lr.data import Dataset
+
+
+def make_per_sample(model: nn.Module, loss: str, n_classes: int) -> PerSample:
+    """Losses and correctness of each sample of a batch, both of shape (batch,).
+
+    ``mse`` is the mean over the classes of the squared difference to the one-hot label.
+    """
+
+    def per_sample(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        logits = model(x)
+        if loss == "cross-entropy":
+            losses = functional.cross_entropy(logits, y, reduction="none")
+        else:
+            losses = (logits - functional.one_hot(y, n_classes)).square().mean(dim=1)
+        return losses, logits.detach().argmax(dim=1) == y
+
+    return per_sample
+
+
+def batches(
+    data: Dataset, batch_size: int, sampling: str, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless training batches: ``iid`` with replacement, or ``epochs`` without, drawn on the device."""
+    n = len(data.y_train)
+    device = data.y_train.device
+    pending = torch.empty(0, dtype=torch.int64, device=device)
+    while True:
+        if sampling == "iid":
+            index = torch.randint(n, (batch_size,), generator=generator, device=device)
+        else:
+            # Whole epochs follow each other: a batch may hold the end of one and the start of the next.
+            while len(pending) < batch_size:
+                pending = torch.cat([pending, torch.randperm(n, generator=generator, device=device)])
+            index, pending = pending[:batch_size], pending[batch_size:]
+        yield data.x_train[index], data.y_train[index]

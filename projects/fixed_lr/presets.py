@@ -1,0 +1,72 @@
+"""Named settings: the eight of arXiv 2505.23489 and two that show the same physics on a laptop.
+
+A parameter that the user gives overrides the preset. `lrs` is the preset's learning-rate grid for a sweep.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PAPER: dict[str, Any] = {
+    "protocol": "sphere",
+    "loss": "cross-entropy",
+    "head_norm": 10.0,
+    "batch_size": 128,
+    "log_points": 193,
+    "noise_batches": 1000,
+}
+_CONVNET = {**_PAPER, "model": "convnet", "steps": 1_600_000}
+_RESNET = {**_PAPER, "model": "resnet18", "steps": 1_000_000}
+
+# 5 learning rates a decade below 1e-3, 15 in the decade above, 4 a decade beyond: the published grid's density.
+_GRID = "1e-4:6.3e-4:5,1e-3:1e-2:16,1.8e-2:1e-1:4"
+
+_DIGITS: dict[str, Any] = {
+    "dataset": "digits",
+    "model": "convnet",
+    "protocol": "sphere",
+    "loss": "cross-entropy",
+    "head_norm": 10.0,
+    "batch_size": 128,
+    "log_points": 30,
+    "noise_batches": 50,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "digits-up": {
+        **_DIGITS,
+        "width": 2,
+        "label_noise": 0.3,
+        "steps": 12_000,
+        "lrs": "5.6e-4:5.6e-2:9",
+        "lr_range": (5.6e-4, 1.8e-2),
+    },
+    "digits-op": {
+        **_DIGITS,
+        "width": 16,
+        "steps": 3_000,
+        "lrs": "1e-4:1e-1:7",
+        "lr_range": (1e-4, 1e-2),
+    },
+    "up-convnet-cifar10": {**_CONVNET, "dataset": "cifar10", "width": 8, "lrs": _GRID},
+    "up-convnet-cifar100": {**_CONVNET, "dataset": "cifar100", "width": 8, "lrs": _GRID},
+    "up-resnet-cifar10": {**_RESNET, "dataset": "cifar10", "width": 4, "lrs": _GRID},
+    "up-resnet-cifar100": {**_RESNET, "dataset": "cifar100", "width": 4, "lrs": _GRID},
+    "op-convnet-cifar10": {**_CONVNET, "dataset": "cifar10", "width": 64, "lrs": _GRID},
+    "op-convnet-cifar100": {**_CONVNET, "dataset": "cifar100", "width": 96, "lrs": _GRID},
+    "op-resnet-cifar10": {**_RESNET, "dataset": "cifar10", "width": 32, "lrs": _GRID},
+    "op-resnet-cifar100": {**_RESNET, "dataset": "cifar100", "width": 48, "lrs": _GRID},
+}
+
+# Ranges of the published fits: the learning rates worth trying first.
+for _name, _range in {
+    "up-convnet-cifar10": (3.2e-4, 8.5e-3),
+    "up-convnet-cifar100": (1e-3, 1e-2),
+    "up-resnet-cifar10": (3.2e-4, 8.5e-3),
+    "up-resnet-cifar100": (1e-3, 1e-2),
+    "op-convnet-cifar10": (1.2e-3, 4.4e-3),
+    "op-convnet-cifar100": (1e-3, 5.2e-3),
+    "op-resnet-cifar10": (1.2e-3, 6.1e-3),
+    "op-resnet-cifar100": (1.2e-3, 5.2e-3),
+}.items():
+    PRESETS[_name]["lr_range"] = _range

@@ -1,0 +1,90 @@
+"""The training's side of MLflow: which run to write to, its params, and metrics in batches."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from mlflow_thermo import schema
+from mlflow_thermo.plugin import run_tags
+
+#: Requests carry at most this many metrics (MLflow's limit for log_batch).
+MAX_METRICS = 1000
+
+
+def prepare_store() -> None:
+    """Create or upgrade the tables of a sqlite store, in one process, before workers open it.
+
+    Several processes that open a fresh sqlite database at once break it for good.
+    """
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("sqlite:"):
+        MlflowClient().search_experiments(max_results=1)
+
+
+def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, str]) -> str:
+    """Id of the run to write to: the one that ``mlflow run`` started, or a new one.
+
+    ``mlflow run`` calls no context providers, so their tags are set here as well.
+    """
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    client = MlflowClient()
+    if run_id is None:
+        prepare_store()
+        if experiment:
+            mlflow.set_experiment(experiment)
+        with mlflow.start_run(run_name=name) as run:
+            run_id = run.info.run_id
+        client.update_run(run_id, status="RUNNING")
+    else:
+        with suppress(MlflowException):
+            client.update_run(run_id, name=name)
+    all_tags = {**run_tags(), schema.TAG_KIND: kind, **tags}
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in all_tags.items()])
+    return run_id
+
+
+def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:
+    """Log the params that the run does not have yet.
+
+    ``mlflow run`` logs what the user typed as it was typed; logging ``lr`` as 0.1 after ``-P lr=1e-1`` would
+    fail the run, since a param never changes.
+    """
+    client = MlflowClient()
+    known = client.get_run(run_id).data.params
+    fresh = [Param(key, str(value)) for key, value in params.items() if key not in known]
+    client.log_batch(run_id, params=fresh[:100])
+
+
+class MetricLog:
+    """Collects metrics and sends them in batches, at most every few seconds: one request, not one a number."""
+
+    def __init__(self, run_id: str, interval: float = 10.0) -> None:
+        self._client = MlflowClient()
+        self._run_id = run_id
+        self._interval = interval
+        self._sent = time.monotonic()
+        self._waiting: list[Metric] = []
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Queue values at an optimiser step; NaN is kept, infinity is left out (MLflow would store 1.8e308)."""
+        now = time.time_ns() // 1_000_000
+        self._waiting += [Metric(k, v, now, step) for k, v in values.items() if not math.isinf(v)]
+        if time.monotonic() - self._sent > self._interval or len(self._waiting) >= MAX_METRICS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is waiting."""
+        while self._waiting:
+            self._client.log_batch(self._run_id, metrics=self._waiting[:MAX_METRICS])
+            del self._waiting[:MAX_METRICS]
+        self._sent = time.monotonic()
