@@ -67,10 +67,9 @@ def classify(
     if len(loss) < BLOCKS:
         raise ValueError(f"loss has {len(loss)} values: at least {BLOCKS} are needed to tell the regime")
     mean = float(loss.mean())
-    if uniform_loss is not None and uniform_std is not None:
-        # A random point's loss varies from point to point, so the state's mean lies within its spread.
-        if mean > uniform_loss - UNIFORM_SIGMAS * uniform_std:
-            return Regime("uniform", mean)
+    # A random point's loss varies from point to point, so the state's mean lies within its spread.
+    if uniform_loss is not None and uniform_std is not None and mean > uniform_loss - UNIFORM_SIGMAS * uniform_std:
+        return Regime("uniform", mean)
     blocks = np.array_split(np.arange(len(loss)), BLOCKS)
     level = np.array([loss[block].mean() for block in blocks])
     time = np.array([steps[block].mean() for block in blocks])

@@ -83,7 +83,7 @@ def full_gradient(
     for xb, yb, weight in full_batches(x, y, batch_size):
         losses, correct = per_sample(xb, yb)
         loss = losses @ weight
-        loss.backward()
+        torch.autograd.backward(loss)
         total += torch.stack([loss.detach(), correct.to(weight.dtype) @ weight]).to(total)
     result = gradient.clone()
     gradient.zero_()
@@ -108,7 +108,7 @@ def gradient_noise(
     n = 0
     for x, y in batches:
         gradient.zero_()
-        per_sample(x, y)[0].mean().backward()
+        torch.autograd.backward(per_sample(x, y)[0].mean())
         sums += torch.stack([(gradient - full).square().sum(), torch.linalg.vector_norm(gradient)]).to(sums)
         n += 1
     gradient.zero_()

@@ -10,7 +10,7 @@ from mlflow.tracking.context.abstract_context import RunContextProvider
 SWEEP_VARIABLE = "MLFLOW_THERMO_SWEEP"
 
 
-class ThermoRunContext(RunContextProvider):  # type: ignore[misc]
+class ThermoRunContext(RunContextProvider):
     """Tags every run with the plugin's version, the state of the git tree and the sweep it belongs to."""
 
     def in_context(self) -> bool:

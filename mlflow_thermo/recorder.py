@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import tempfile
@@ -74,9 +75,7 @@ class _Series:
         pinned = packer.device.type == "cuda"
         self.buffer = torch.empty((self.rows, packer.d), dtype=packer.dtype, pin_memory=pinned)
         # Losses stay on the device until a chunk is full: reading one per step would wait for the device.
-        self.losses = torch.full(
-            (self.rows, 2), float("nan"), dtype=torch.float64, device=_loss_device(packer)
-        )
+        self.losses = torch.full((self.rows, 2), float("nan"), dtype=torch.float64, device=_loss_device(packer))
         self.fill = 0
         self.sum = torch.zeros((), dtype=torch.float64, device=self.losses.device)
         self.count = 0
@@ -245,7 +244,7 @@ class SnapshotRecorder:
             series.flush(self._packer.device)
             series.writer.close(done and series.complete)
             self._upload(series)
-        if self._client is None:
+        if self._client is None or self.run_id is None:
             return
         left = [s for s in self._series if s.uploaded < len(s.writer.index.chunks)]
         if left:
@@ -255,6 +254,10 @@ class SnapshotRecorder:
                 f"-l {self.directory} -a {schema.ARTIFACT_ROOT}'"
             )
         tag = schema.SNAPSHOTS_COMPLETE if done else schema.SNAPSHOTS_PARTIAL
+        digest = hashlib.sha256()
+        for series in self._series:
+            digest.update(series.writer.index_path.read_bytes())
+        self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
         if self._owns_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -276,7 +279,7 @@ class SnapshotRecorder:
         return steps[1] - steps[0] if len(steps) > 1 else 1
 
     def _announce(self, lr: float | None) -> None:
-        if self._client is None:
+        if self._client is None or self.run_id is None:
             return
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)
         if lr is not None:

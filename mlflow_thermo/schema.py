@@ -57,6 +57,8 @@ TAG_DIRTY = "thermo.git_dirty"
 TAG_SNAPSHOTS = "thermo.snapshots"
 TAG_DEVICE = "thermo.device"
 TAG_SCOPE = "thermo.scope"
+#: sha256 over the run's snapshot indexes, which hold the sha256 of every chunk: names the content for a cache.
+TAG_DIGEST = "thermo.digest"
 
 KIND_TRAIN = "train"
 KIND_SWEEP = "sweep"

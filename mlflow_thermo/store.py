@@ -189,18 +189,15 @@ def _checked_chunk(path: Path, chunk: Chunk, d: int) -> NDArray[Any]:
             "run again"
         )
     if sha256_of(path) != chunk.sha256:
-        raise StoreError(
-            f"chunk {chunk.file} is damaged (sha256 differs): upload it again or train the run again"
-        )
+        raise StoreError(f"chunk {chunk.file} is damaged (sha256 differs): upload it again or train the run again")
     try:
         tensor: NDArray[Any] = load_file(path)[WEIGHTS_KEY]
     except (SafetensorError, KeyError) as error:
-        raise StoreError(
-            f"chunk {chunk.file} is not a snapshot chunk ({error}): train the run again"
-        ) from error
+        raise StoreError(f"chunk {chunk.file} is not a snapshot chunk ({error}): train the run again") from error
     if tensor.shape != (chunk.n_snapshots, d):
         raise StoreError(
-            f"chunk {chunk.file} has shape {tensor.shape}, its index says ({chunk.n_snapshots}, {d}): train the run again"
+            f"chunk {chunk.file} has shape {tensor.shape}, its index says ({chunk.n_snapshots}, {d}): "
+            "train the run again"
         )
     return tensor
 

@@ -111,42 +111,30 @@ def resolve(given: dict[str, Any]) -> TrainConfig:
     return config
 
 
-def parse_number(name: str, text: str) -> float:
-    """A float, or a ThermoError that names the parameter."""
+def parse_lr(text: str) -> float:
+    """The learning rate as a float; ThermoError where it is not a number (`validate` checks the value)."""
     try:
         return float(text)
     except ValueError:
-        raise ThermoError(f"{name} must be a finite positive number, got {text!r}: try {name}=0.01") from None
+        raise ThermoError(f"lr must be a finite positive number, got {text!r}: try lr=0.01") from None
 
 
-class _Value(click.ParamType):
-    """Parses a config field's type; an empty text means 'not given', as MLproject defaults have it."""
-
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-        self.name = kind.__name__
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value is None or isinstance(value, self.kind):
-            return value
-        name = param.name if param is not None and param.name else "value"
-        try:
-            if self.kind is bool:
-                return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
-                    str(value).lower()
-                ]
-            if self.kind is int:
-                number = float(value)
-                if number != int(number):
-                    raise ValueError
-                return int(number)
-            return self.kind(value)
-        except (ValueError, KeyError, OverflowError):
-            raise ThermoError(f"{name} must be a {_KIND_WORDS[self.kind]}, got {value!r}") from None
+_WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
-_KIND_WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
-_KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+def _parse(name: str, kind: str, text: str) -> Any:
+    """`text` as the field's type, or a ThermoError that names the parameter."""
+    try:
+        if kind == "bool":
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if kind == "int":
+            number = float(text)  # so that 1e4 steps can be written so
+            if number != int(number):
+                raise ValueError
+            return int(number)
+        return float(text) if kind == "float" else text
+    except (ValueError, KeyError, OverflowError):
+        raise ThermoError(f"{name} must be {_WORDS[kind]}, got {text!r}") from None
 
 
 def config_options(*, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -156,11 +144,7 @@ def config_options(*, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[...
         for field in reversed(fields(TrainConfig)):
             if field.name in leave_out:
                 continue
-            kind = _KINDS[str(field.type)]
-            option = f"--{field.name}"
-            command = click.option(
-                option, field.name, type=_Value(kind), default=None, help=_help(field.name)
-            )(command)
+            command = click.option(f"--{field.name}", field.name, default="", help=_help(field.name))(command)
         return command
 
     return decorate
@@ -170,6 +154,7 @@ def _help(name: str) -> str:
     return f"One of: {', '.join(_CHOICES[name])}." if name in _CHOICES else ""
 
 
-def only_given(options: dict[str, Any]) -> dict[str, Any]:
-    """Drop the options that the user left out or left empty."""
-    return {name: value for name, value in options.items() if value is not None and value != ""}
+def parse_options(options: dict[str, str]) -> dict[str, Any]:
+    """Parse the options that the user gave; those left out, or left empty by MLproject, are dropped."""
+    kinds = {field.name: str(field.type) for field in fields(TrainConfig)}
+    return {name: _parse(name, kinds[name], text) for name, text in options.items() if text != ""}

@@ -65,9 +65,7 @@ def _cifar(name: str, n_classes: int, folder: Path, download: bool) -> Dataset:
     try:
         from torchvision import datasets
     except ImportError as error:
-        raise ThermoError(
-            f"dataset {name!r} needs torchvision: pip install 'mlflow-thermo[train]'"
-        ) from error
+        raise ThermoError(f"dataset {name!r} needs torchvision: pip install 'mlflow-thermo[train]'") from error
     kind = datasets.CIFAR10 if n_classes == 10 else datasets.CIFAR100
     inner = "cifar-10-batches-py" if n_classes == 10 else "cifar-100-python"
     try:

@@ -125,9 +125,7 @@ def measure(experiment: Experiment, sums: FluctuationSums) -> dict[str, float]:
         full,
         islice(experiment.training_batches(experiment.noise_generator), config.noise_batches),
     )
-    test_loss, test_accuracy = evaluate(
-        experiment.per_sample, data.x_test, data.y_test, config.batch_size
-    ).tolist()
+    test_loss, test_accuracy = evaluate(experiment.per_sample, data.x_test, data.y_test, config.batch_size).tolist()
     return {
         schema.METRIC_TRAIN_LOSS: loss,
         schema.METRIC_TRAIN_ACCURACY: accuracy,
@@ -183,7 +181,7 @@ def run_loop(
         x, y = next(source)
         gradient.zero_()
         loss = experiment.per_sample(x, y)[0].mean()
-        loss.backward()
+        torch.autograd.backward(loss)
         sums.add(weights, gradient)
         recorder.step(loss)
         update(weights, gradient)

@@ -8,6 +8,7 @@ same thing in training and in measurement.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class ConvNet(nn.Module):
     def __init__(self, width: int, channels: int, image_size: int, n_classes: int) -> None:
         super().__init__()
         sizes = [channels, width, 2 * width, 4 * width, 8 * width]
-        self.convs = nn.ModuleList(_conv(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.convs = nn.ModuleList(_conv(a, b) for a, b in pairwise(sizes))
         self.norms = nn.ModuleList(_norm2d(size) for size in sizes[1:])
         self.head = nn.Linear(sizes[-1], n_classes, bias=False)
 
@@ -63,9 +64,7 @@ class _PreActivationBlock(nn.Module):
         self.conv2 = _conv(outputs, outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                _norm2d(inputs), nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
-            )
+            self.shortcut = nn.Sequential(_norm2d(inputs), nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv1(functional.relu(self.norm1(x)))
@@ -102,12 +101,8 @@ class MLP(nn.Module):
     def __init__(self, width: int, channels: int, image_size: int, n_classes: int) -> None:
         super().__init__()
         sizes = [channels * image_size**2, width, width]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b, bias=False) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
-        self.norms = nn.ModuleList(
-            nn.BatchNorm1d(size, affine=False, track_running_stats=False) for size in sizes[1:]
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(size, affine=False, track_running_stats=False) for size in sizes[1:])
         self.head = nn.Linear(width, n_classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -158,8 +153,7 @@ def build_model(
             # He et al. 2015: variance 2/fan_in keeps the signal's size through ReLU layers.
             fan_in = parameter[0].numel()
             parameter.normal_(0.0, (2.0 / fan_in) ** 0.5, generator=generator)
-        head = model.head.weight
-        assert isinstance(head, Tensor)
+        head = model.get_parameter("head.weight")
         head.normal_(generator=torch.Generator().manual_seed(head_seed))
         head.mul_(head_norm / head.norm())
         head.requires_grad_(False)

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow_thermo import schema
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from mlflow_thermo.schema import ThermoError
-from projects.fixed_lr.config import config_options, only_given, preset_named, resolve
+from projects.fixed_lr.config import config_options, parse_options, preset_named, resolve
 from projects.fixed_lr.grid import parse_lrs, parse_seeds
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.tracking import log_new_params, open_run
@@ -162,16 +162,14 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 @click.command()
-@click.option(
-    "--lrs", default="", help="lo:hi:n (log-spaced) or a comma list; empty takes the preset's grid."
-)
+@click.option("--lrs", default="", help="lo:hi:n (log-spaced) or a comma list; empty takes the preset's grid.")
 @click.option("--seeds", default="0", help="Comma list of run seeds.")
 @click.option("--jobs", default="", help="Trainings side by side; default one for each core.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @config_options(leave_out=("lr", "seed", "threads"))
-def main(lrs: str, seeds: str, jobs: str, experiment: str | None, **options: Any) -> None:
+def main(lrs: str, seeds: str, jobs: str, experiment: str | None, **options: str) -> None:
     """Train every learning rate with every seed, each as its own MLflow run."""
-    given = only_given(options)
+    given = parse_options(options)
     preset = given.setdefault("preset", "digits-up")
     grid = parse_lrs(lrs or preset_named(preset)["lrs"])
     seed_list = parse_seeds(seeds)
@@ -193,9 +191,7 @@ def main(lrs: str, seeds: str, jobs: str, experiment: str | None, **options: Any
         click.echo(table(outcomes))
         click.echo(f"sweep {sweep}: {len(outcomes) - len(failed)} of {len(outcomes)} runs trained")
         if failed:
-            raise ThermoError(
-                f"sweep {sweep}: {len(failed)} of {len(outcomes)} runs failed, see the table above"
-            )
+            raise ThermoError(f"sweep {sweep}: {len(failed)} of {len(outcomes)} runs failed, see the table above")
         status = "FINISHED"
     except (Terminated, KeyboardInterrupt) as end:
         status = "KILLED"

@@ -18,7 +18,7 @@ from analysis.regime import Regime, classify
 from mlflow_thermo import schema
 from mlflow_thermo.recorder import SnapshotRecorder, consecutive, spaced
 from mlflow_thermo.schema import ThermoError
-from projects.fixed_lr.config import TrainConfig, config_options, only_given, parse_number, resolve
+from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.loop import Diverged, prepare, run_loop, uniform_baseline
 from projects.fixed_lr.tracking import MetricLog, log_new_params, open_run
@@ -119,9 +119,7 @@ def run_once(given: dict[str, Any], experiment: str | None) -> None:
     """Resolve the config, open the run, train; the MLflow run ends as the training does."""
     watch = ParentWatch()
     config = resolve(given)
-    run_id = open_run(
-        experiment, f"{config.preset} lr={config.lr:g} seed={config.seed}", schema.KIND_TRAIN, {}
-    )
+    run_id = open_run(experiment, f"{config.preset} lr={config.lr:g} seed={config.seed}", schema.KIND_TRAIN, {})
     client = MlflowClient()
     # The run's word is final only when its data is there: set it in every way out, as no one else may.
     status = "FAILED"
@@ -146,9 +144,9 @@ def run_once(given: dict[str, Any], experiment: str | None) -> None:
 @click.option("--lr", required=True, help="Learning rate: a finite positive number.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @config_options(leave_out=("lr",))
-def main(lr: str, experiment: str | None, **options: Any) -> None:
+def main(lr: str, experiment: str | None, **options: str) -> None:
     """Train at one fixed learning rate and record weight snapshots into an MLflow run."""
-    run_once({"lr": parse_number("lr", lr), **only_given(options)}, experiment)
+    run_once({"lr": parse_lr(lr), **parse_options(options)}, experiment)
 
 
 def entry(command: click.Command) -> None:

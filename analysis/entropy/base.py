@@ -1,0 +1,174 @@
+"""What every entropy estimator shares: validation, statuses and the delete-block jackknife."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from numbers import Integral
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from analysis._typing import AnyArray, FloatArray, IntArray
+from analysis.results import CONSTANT, DUPLICATES, OK, TOO_FEW, UNIDENTIFIED
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Maps the indices of the snapshots that are kept to the entropy of that sub-sample, in nats.
+Evaluator: TypeAlias = Callable[[IntArray], float]
+
+#: A covariance of D dimensions is identified by the data alone from about this many snapshots per dimension.
+SNAPSHOTS_PER_DIMENSION = 5
+#: Fewer snapshots than this are called too few whatever the estimator.
+FEWEST_SNAPSHOTS = 10
+#: Squares of larger weights would overflow float64.
+_LARGEST_WEIGHT = 1e150
+
+
+def count_duplicates(X: AnyArray) -> int:
+    """Number of rows of X (n, d) that repeat an earlier row.
+
+    A few columns settle it for almost every pair; only rows that agree there are compared in full, so that
+    10^6 weights per row cost nothing extra. Zeros of either sign are equal.
+    """
+    d = X.shape[1]
+    columns = np.unique(np.linspace(0, d - 1, num=min(d, 64)).astype(int))
+    keys = [(row + 0.0).tobytes() for row in X[:, columns]]
+    counts = Counter(keys)
+    suspects = [i for i, key in enumerate(keys) if counts[key] > 1]
+    distinct = {(X[i] + 0.0).tobytes() for i in suspects}
+    return len(suspects) - len(distinct)
+
+
+def delete_block_jackknife(evaluate: Evaluator, n: int, blocks: int) -> float:
+    """Standard error of ``evaluate`` from leaving out one of `blocks` contiguous time blocks at a time.
+
+    Künsch 1989; blocks of at least 10 correlation times keep it honest for correlated snapshots. Bootstrapping
+    with replacement would duplicate points, which nearest-neighbour estimators cannot survive.
+    """
+    everything = np.arange(n)
+    values = np.array([evaluate(np.delete(everything, block)) for block in np.array_split(everything, blocks)])
+    if not np.all(np.isfinite(values)):
+        return float("nan")
+    return float(np.sqrt((blocks - 1) / blocks * np.sum((values - values.mean()) ** 2)))
+
+
+def require_integer(name: str, value: object, at_least: int) -> int:
+    """`value` as an int, or a ValueError that names the parameter."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
+        raise ValueError(f"{name} must be an integer of at least {at_least}, got {value!r}")
+    return int(value)
+
+
+class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of all estimators of the differential entropy of weight snapshots.
+
+    A subclass checks its parameters in `_validate`, says how many snapshots its formula needs in
+    `_min_samples`, and hands over an `Evaluator` in `_evaluator`. This class does the rest.
+
+    Attributes
+    ----------
+    entropy_ : float
+        Differential entropy in nats; -inf only together with a status that says why.
+    entropy_stderr_ : float
+        Delete-block jackknife standard error in nats; NaN when the jackknife is off (``jackknife_blocks=0``) or
+        impossible (the status then is not ``ok``).
+    status_ : str
+        One of `analysis.results`; ``ok`` when nothing is wrong.
+    n_duplicates_ : int
+        Number of snapshots that repeat an earlier one.
+    dim_ : int
+        Dimension D that the formulas used.
+    n_features_in_ : int
+        Number of columns of X.
+    """
+
+    dim: int | None
+    jackknife_blocks: int
+
+    def fit(self, X: AnyArray, y: object = None) -> Self:
+        """Estimate the entropy of X.
+
+        Parameters
+        ----------
+        X : array of shape (n_snapshots, n_weights), float32 or float64, rows in time order.
+        y : ignored, present for the scikit-learn API.
+
+        Raises
+        ------
+        ValueError
+            For NaN or infinite weights, too few snapshots for the formula, or parameters out of range.
+        """
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        n, d = X.shape
+        if max(float(X.max()), -float(X.min())) > _LARGEST_WEIGHT:
+            raise ValueError(f"X holds weights beyond {_LARGEST_WEIGHT:g}, whose squares overflow: rescale X")
+        self.dim_ = d if self.dim is None else require_integer("dim", self.dim, 1)
+        blocks = require_integer("jackknife_blocks", self.jackknife_blocks, 0)
+        if blocks == 1:
+            raise ValueError("jackknife_blocks must be 0 (off) or at least 2, got 1")
+        self._validate(n, d)
+        self.n_duplicates_ = count_duplicates(X)
+        self.entropy_, self.entropy_stderr_, jackknifed = -np.inf, np.nan, blocks == 0
+        if self.n_duplicates_ < n - 1:
+            evaluate = self._evaluator(X)
+            self.entropy_ = evaluate(np.arange(n))
+            if 0 < blocks <= n and n - -(-n // blocks) >= self._min_samples() and np.isfinite(self.entropy_):
+                self.entropy_stderr_ = delete_block_jackknife(evaluate, n, blocks)
+                jackknifed = bool(np.isfinite(self.entropy_stderr_))
+        self.status_ = self._overall_status(n, jackknifed)
+        return self
+
+    def _overall_status(self, n: int, jackknifed: bool) -> str:
+        if self.n_duplicates_ == n - 1:
+            return CONSTANT
+        if self.n_duplicates_:
+            return DUPLICATES
+        if not np.isfinite(self.entropy_):
+            return UNIDENTIFIED
+        status = self._status(n)
+        if status == OK and (n < FEWEST_SNAPSHOTS or not jackknifed):
+            return TOO_FEW
+        return status
+
+    @abstractmethod
+    def _validate(self, n: int, d: int) -> None:
+        """Raise ValueError for parameters out of range or fewer than `_min_samples` snapshots."""
+
+    @abstractmethod
+    def _min_samples(self) -> int:
+        """Smallest number of snapshots for which the formula is defined."""
+
+    @abstractmethod
+    def _evaluator(self, X: AnyArray) -> Evaluator:
+        """Do the work that all sub-samples share and return the function that finishes it."""
+
+    def _status(self, n: int) -> str:
+        """Status of a finite estimate from n distinct snapshots."""
+        return OK
+
+
+def half_log_2pi_e(dim: int) -> float:
+    """(D/2) ln 2πe: entropy in nats of a standard normal in `dim` dimensions."""
+    return 0.5 * dim * float(np.log(2 * np.pi * np.e))
+
+
+def check_rank(dim: int, values: FloatArray) -> FloatArray:
+    """The leading `dim` of the descending `values` (variances), all of them when there are fewer.
+
+    Raises
+    ------
+    ValueError
+        When more than `dim` of them are above rounding, since the points then do not live in `dim` dimensions:
+        points on a sphere must go through `analysis.reduction.tangent_space` before a density is fitted.
+    """
+    if len(values) > dim and values[dim] > 1e-10 * values[0]:
+        raise ValueError(
+            f"dim={dim} is smaller than the number of dimensions that X spans ({len(values)} columns): "
+            "map points on a sphere with analysis.reduction.tangent_space first, or drop dim"
+        )
+    return values[:dim]

@@ -1,0 +1,317 @@
+"""From a tracking server, or a plain folder, to trajectories. The only reader of MLflow.
+
+A run costs one line of a search and at most one download: the runs' metadata come from ``search_runs`` alone,
+and their snapshots are cached under the digest of their content, which is a tag of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+import numpy as np
+
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
+from analysis.trajectory import Trajectory
+from mlflow_thermo import schema
+from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.store import read_index, read_weights
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+class SourceError(ThermoError):
+    """The experiment, its runs or a run's snapshots cannot be read."""
+
+
+class RunError(SourceError):
+    """One run cannot be used; `status` is one of `analysis.results`."""
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as the analysis knows it before its snapshots are read.
+
+    Attributes
+    ----------
+    run_id, lr, seed : of the run; lr is NaN where the run does not say.
+    ended : MLflow's status, e.g. ``FINISHED``.
+    regime : as the training saw it; empty where it did not say.
+    uniform_loss, uniform_loss_std : loss of uniformly random weights; None where it was not measured.
+    folder : a context manager that hands out a local folder with one folder per series.
+    meta : params and tags.
+    """
+
+    run_id: str
+    lr: float
+    seed: int
+    ended: str
+    regime: str
+    uniform_loss: float | None
+    uniform_loss_std: float | None
+    folder: Callable[[], Any]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def load(self, series: str = schema.SPACED) -> Trajectory:
+        """Read one series of the run.
+
+        Raises
+        ------
+        RunError
+            Naming the run: no snapshots, an unfinished run, or a damaged chunk.
+        """
+        if self.regime == schema.DIVERGED:
+            raise RunError(f"run {self.run_id} diverged: lower its lr={self.lr:g}", DIVERGED)
+        with self.folder() as folder:
+            path = Path(folder) / series
+            if not path.is_dir():
+                unfinished = self.ended not in ("FINISHED", "")
+                why = f"is {self.ended} and holds" if unfinished else "holds"
+                raise RunError(
+                    f"run {self.run_id} {why} no series {series!r} of snapshots: train it with a SnapshotRecorder",
+                    INCOMPLETE if unfinished else NO_SNAPSHOTS,
+                )
+            try:
+                index = read_index(path)
+                if not index.complete:
+                    raise RunError(
+                        f"run {self.run_id} is incomplete ({len(index.steps)} snapshots of series {series!r}): wait "
+                        "for it to finish or train it again",
+                        INCOMPLETE,
+                    )
+                weights = read_weights(path, index)
+            except RunError:
+                raise
+            except ThermoError as error:
+                raise RunError(f"run {self.run_id}: {error}", CORRUPT) from error
+        return _trajectory(self, series, index, weights)
+
+
+def _trajectory(record: RunRecord, series: str, index: SeriesIndex, weights: np.ndarray[Any, Any]) -> Trajectory:
+    losses = index.loss_mean if any(value is not None for value in index.loss_mean) else index.loss
+    return Trajectory(
+        steps=np.asarray(index.steps, dtype=np.int64),
+        weights=weights,
+        loss=np.asarray(losses, dtype=float),
+        lr=record.lr,
+        seed=record.seed,
+        protocol=index.protocol,
+        run_id=record.run_id,
+        series=series,
+        n_weights=index.d,
+        meta={**index.attributes, **record.meta},
+    )
+
+
+def from_folder(path: str | Path) -> list[RunRecord]:
+    """Runs of a plain folder: one folder per run with one folder per series, as SnapshotRecorder writes them.
+
+    Raises
+    ------
+    SourceError
+        When the folder is missing or holds no series.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise SourceError(f"folder {root} does not exist: give one that holds recorded runs")
+    records = []
+    for index_path in sorted(root.glob(f"*/{schema.SPACED}/{schema.INDEX_NAME}")):
+        run = index_path.parent.parent
+        index = read_index(index_path.parent)
+        records.append(
+            RunRecord(
+                run_id=run.name,
+                lr=float("nan") if index.lr is None else index.lr,
+                seed=index.seed or 0,
+                ended="",
+                regime="",
+                uniform_loss=index.attributes.get("uniform_loss"),
+                uniform_loss_std=index.attributes.get("uniform_loss_std"),
+                folder=lambda run=run: _in_place(run),  # type: ignore[misc]
+            )
+        )
+    if not records:
+        raise SourceError(f"folder {root} holds no runs: expected RUN/{schema.SPACED}/{schema.INDEX_NAME} in it")
+    return records
+
+
+@contextmanager
+def _in_place(folder: Path) -> Iterator[Path]:
+    yield folder
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The runs that one analysis is about.
+
+    Attributes
+    ----------
+    experiment_id, experiment : id and name.
+    scope : what was selected, in one line; two analyses of one scope replace each other.
+    records : the runs, by learning rate and seed.
+    """
+
+    experiment_id: str
+    experiment: str
+    scope: str
+    records: list[RunRecord]
+
+
+def from_tracking(
+    experiment: str | None = None,
+    *,
+    experiment_id: str | None = None,
+    filter_string: str = "",
+    sweep: str | None = None,
+    tracking_uri: str | None = None,
+    cache: str | Path | None = None,
+) -> Selection:
+    """Training runs of an experiment, with nothing downloaded yet.
+
+    Without `filter_string` and `sweep` the newest sweep is taken, or every run where there is no sweep.
+
+    Parameters
+    ----------
+    filter_string : MLflow's search syntax, e.g. ``metrics.`thermo/lr` > 0.001``.
+    cache : folder for downloaded snapshots; by default MLFLOW_THERMO_CACHE or the user's cache folder.
+
+    Raises
+    ------
+    SourceError
+        No such experiment, no run that matches, or a filter that MLflow cannot read.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri)
+    found = client.get_experiment(experiment_id) if experiment_id else client.get_experiment_by_name(experiment or "")
+    if found is None:
+        names = ", ".join(repr(e.name) for e in client.search_experiments(max_results=10)) or "none"
+        raise SourceError(f"experiment {experiment!r} does not exist: this server has {names}")
+    query, scope = filter_string, f"filter {filter_string}"
+    if not filter_string:
+        sweep = sweep or _newest_sweep(client, found.experiment_id)
+        query = f"tags.`{schema.TAG_SWEEP}` = '{sweep}'" if sweep else ""
+        scope = f"sweep {sweep}" if sweep else "all runs"
+    try:
+        runs = list(_search(client, found.experiment_id, query))
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(f"filter {filter_string!r} cannot be used: {reason}") from error
+    folder = _cache_folder(cache)
+    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS)
+    records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in own]
+    if not records:
+        raise SourceError(f"experiment {found.name!r} holds no training runs for {scope}: train some, or change it")
+    records.sort(key=lambda record: (record.lr, record.seed))
+    return Selection(found.experiment_id, found.name, scope, records)
+
+
+def _search(client: MlflowClient, experiment_id: str, query: str) -> Iterator[Run]:
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], query, max_results=5000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _newest_sweep(client: MlflowClient, experiment_id: str) -> str | None:
+    page = client.search_runs(
+        [experiment_id], f"tags.`{schema.TAG_SWEEP}` LIKE '%'", order_by=["attributes.start_time DESC"], max_results=1
+    )
+    return page[0].data.tags[schema.TAG_SWEEP] if page else None
+
+
+def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
+    data = run.data
+    try:
+        lr = float(data.metrics.get(schema.METRIC_LR, data.params.get("lr", "nan")))
+        seed = int(data.params.get("seed", 0))
+    except ValueError:
+        lr, seed = float("nan"), 0
+    return RunRecord(
+        run_id=run.info.run_id,
+        lr=lr,
+        seed=seed,
+        ended=run.info.status,
+        regime=data.tags.get(schema.TAG_REGIME, "") if data.tags.get(schema.TAG_REGIME) == schema.DIVERGED else "",
+        uniform_loss=data.metrics.get(schema.METRIC_UNIFORM_LOSS),
+        uniform_loss_std=data.metrics.get(schema.METRIC_UNIFORM_LOSS_STD),
+        folder=lambda: _artifacts(client, run, cache),
+        meta={"params": dict(data.params), "tags": dict(data.tags), "metrics": dict(data.metrics)},
+    )
+
+
+@contextmanager
+def _artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
+    """The run's snapshot folder on this machine: in place, from the cache, or downloaded once."""
+    local = urlparse(run.info.artifact_uri)
+    if local.scheme in ("", "file"):
+        yield Path(local.path) / schema.ARTIFACT_ROOT
+        return
+    digest = run.data.tags.get(schema.TAG_DIGEST)
+    kept = cache / digest if digest else None
+    if kept is not None and kept.is_dir():
+        yield kept / schema.ARTIFACT_ROOT
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix="download-", dir=cache))
+    try:
+        _download(client, run.info.run_id, temporary)
+        if kept is None or not _intact(temporary):
+            yield temporary / schema.ARTIFACT_ROOT
+            return
+        # The rename makes the cache entry whole at once; where another analysis was faster, its entry stays.
+        with suppress(OSError):
+            os.replace(temporary, kept)
+        yield kept / schema.ARTIFACT_ROOT
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _intact(folder: Path) -> bool:
+    """Whether every chunk has the size that its index says: a cut-off download must not enter the cache."""
+    try:
+        for path in (folder / schema.ARTIFACT_ROOT).iterdir():
+            for chunk in read_index(path).chunks:
+                if (path / chunk.file).stat().st_size != chunk.bytes:
+                    return False
+    except (OSError, ThermoError):
+        return False
+    return True
+
+
+def _download(client: MlflowClient, run_id: str, target: Path) -> None:
+    from mlflow.exceptions import MlflowException
+
+    if not client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
+        return
+    try:
+        client.download_artifacts(run_id, schema.ARTIFACT_ROOT, str(target))
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"run {run_id}: its snapshots could not be downloaded: {reason}", CORRUPT) from error
+
+
+def _cache_folder(cache: str | Path | None) -> Path:
+    if cache is not None:
+        return Path(cache)
+    named = os.environ.get("MLFLOW_THERMO_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-thermo"

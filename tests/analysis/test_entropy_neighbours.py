@@ -1,0 +1,110 @@
+"""Nearest-neighbour estimators: parity with the paper's formula, distances, Theiler window."""
+
+import numpy as np
+import pytest
+from scipy.special import digamma
+
+from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy
+from analysis.entropy.distances import centred_gram, recentred, squared_distances
+from analysis.entropy.kozachenko_leonenko import log_unit_ball_volume
+
+
+def explicit_distances(X):
+    """(n, n) by plain differences, row by row."""
+    X = X.astype(np.float64)
+    return np.array([[np.sqrt(np.sum((a - b) ** 2)) for b in X] for a in X])
+
+
+def paper_entropy(X, k, gamma, dim):
+    """The formula written out: sum of the k shortest edges of each point, sorted."""
+    edges = np.sort(explicit_distances(X), axis=1)[:, 1 : k + 1]
+    length = np.sum(edges**gamma)
+    n = len(X)
+    return dim / gamma * (np.log(length) - (dim - gamma) / dim * np.log(n))
+
+
+@pytest.mark.parametrize("d", [1, 2, 10, 65, 500])
+@pytest.mark.parametrize(("k", "gamma"), [(1, 1.0), (5, 1.0), (50, 1.0), (5, 0.5), (5, 2.5)])
+def test_parity_with_the_paper(d, k, gamma):
+    X = np.random.default_rng(d).normal(size=(80, d))
+    for dim in (d, max(1, d - 1)):
+        fitted = KNNGraphEntropy(k=k, gamma=gamma, dim=dim, jackknife_blocks=0).fit(X)
+        assert fitted.entropy_ == pytest.approx(paper_entropy(X, k, gamma, dim), rel=1e-9)
+
+
+def test_parity_on_consecutive_iterates_in_float32():
+    # A slow walk far from the origin, the paper's own situation: neighbours are much closer than the origin.
+    rng = np.random.default_rng(0)
+    X = (1.0 + np.cumsum(1e-4 * rng.normal(size=(150, 2000)), axis=0)).astype(np.float32)
+    fitted = KNNGraphEntropy(k=10, dim=1999, jackknife_blocks=0).fit(X)
+    assert fitted.entropy_ == pytest.approx(paper_entropy(X, 10, 1.0, 1999), rel=1e-9)
+
+
+def test_near_cancelling_pairs_are_recomputed():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(20, 300))
+    X[1] = X[0] + 1e-7 * rng.normal(size=300)
+    X[3] = X[2]
+    exact = explicit_distances(X)
+    ours = np.sqrt(squared_distances(X))
+    assert ours[0, 1] == pytest.approx(exact[0, 1], rel=1e-12)
+    assert ours[2, 3] == 0.0
+    np.testing.assert_allclose(ours, exact, rtol=1e-10, atol=0)
+    # Negative control: the Gram form alone gets this pair wrong by more than a per cent.
+    gram = centred_gram(X)
+    assert abs(gram[0, 0] + gram[1, 1] - 2 * gram[0, 1] - exact[0, 1] ** 2) > 1e-2 * exact[0, 1] ** 2
+
+
+def test_gram_of_a_part_is_centred_on_the_part():
+    X = np.random.default_rng(2).normal(size=(30, 90)) + 3.0
+    keep = np.r_[0:10, 20:30]
+    part = X[keep] - X[keep].mean(axis=0)
+    np.testing.assert_allclose(recentred(centred_gram(X), keep), part @ part.T, atol=1e-11)
+
+
+@pytest.mark.parametrize("d", [2, 80])
+@pytest.mark.parametrize("theiler", [0, 3])
+def test_kozachenko_leonenko_against_the_sum_written_out(d, theiler):
+    n, k = 90, 4
+    X = np.random.default_rng(d).normal(size=(n, d))
+    r = explicit_distances(X)
+    terms = []
+    for i in range(n):
+        others = [j for j in range(n) if abs(i - j) > theiler]
+        terms.append(d * np.log(sorted(r[i, others])[k - 1]) + digamma(len(others) + 1) - digamma(k))
+    expected = np.mean(terms) + log_unit_ball_volume(d)
+    fitted = KozachenkoLeonenkoEntropy(k=k, theiler=theiler, jackknife_blocks=0).fit(X)
+    assert fitted.entropy_ == pytest.approx(expected, rel=1e-9)
+
+
+def test_unit_ball_volumes():
+    assert log_unit_ball_volume(1) == pytest.approx(np.log(2))
+    assert log_unit_ball_volume(3) == pytest.approx(np.log(4 * np.pi / 3))
+    assert np.isfinite(log_unit_ball_volume(10**6))
+
+
+def test_theiler_window_removes_the_bias_of_consecutive_snapshots():
+    # A correlated Gaussian series (tau = 20) of known stationary entropy.
+    rng = np.random.default_rng(4)
+    n, rho = 4000, np.exp(-1 / 20)
+    X = np.empty((n, 3))
+    X[0] = rng.normal(size=3)
+    for t in range(1, n):
+        X[t] = rho * X[t - 1] + np.sqrt(1 - rho**2) * rng.normal(size=3)
+    truth = 1.5 * np.log(2 * np.pi * np.e)
+    with_window = KozachenkoLeonenkoEntropy(theiler=60, jackknife_blocks=0).fit(X).entropy_
+    without = KozachenkoLeonenkoEntropy(jackknife_blocks=0).fit(X).entropy_
+    assert with_window == pytest.approx(truth, abs=0.2)
+    assert abs(without - truth) > 2 * abs(with_window - truth)
+
+
+def test_theiler_zero_and_one_agree_on_independent_snapshots():
+    X = np.random.default_rng(5).normal(size=(2000, 2))
+    a = KozachenkoLeonenkoEntropy(jackknife_blocks=0).fit(X).entropy_
+    b = KozachenkoLeonenkoEntropy(theiler=50, jackknife_blocks=0).fit(X).entropy_
+    assert a == pytest.approx(b, abs=0.01)
+
+
+def test_large_gamma_does_not_overflow():
+    X = 1e3 * np.random.default_rng(6).normal(size=(60, 3))
+    assert np.isfinite(KNNGraphEntropy(k=3, gamma=200.0).fit(X).entropy_)
