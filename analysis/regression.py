@@ -66,7 +66,7 @@ def power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = 
     model = sm.WLS(np.log(t), sm.add_constant(np.log(x)), weights=weight / weight.mean())
     plain = model.fit()
     # HC3 divides by 1 - leverage: a point that fixes the line alone would make it infinite.
-    leverage = plain.get_influence().hat_matrix_diag
+    leverage = np.sum(np.linalg.qr(model.wexog)[0] ** 2, axis=1)
     fit = model.fit(cov_type="HC3") if n > 3 and float(np.max(leverage)) < 0.99 else plain
     (log_a, b), (log_a_err, b_err) = fit.params, fit.bse
     a = float(np.exp(log_a))

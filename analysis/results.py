@@ -7,7 +7,7 @@ autocorrelation time in snapshots unless a name says steps, ``n_eff`` a number o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 OK = "ok"
@@ -75,3 +75,60 @@ class Estimate:
     def remedy(self) -> str:
         """What to do about the status, in words; empty when nothing is wrong."""
         return remedy(self.status)
+
+
+#: Version of result.json.
+RESULT_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What the analysis says of one run; None where a number does not exist, with a status that says why.
+
+    Attributes
+    ----------
+    loss, loss_stderr : mean training loss over the window, loss units.
+    entropy, entropy_stderr : nats, by the study's estimator.
+    temperature, temperature_lower, temperature_upper : loss units per nat.
+    free_energy : U − T·S, loss units.
+    n_eff, tau : independent snapshots; correlation time in snapshots.
+    paper_entropy, paper_temperature : kNN-graph entropy of the consecutive iterates, and the interval
+        temperature from it (arXiv 2505.23489).
+    note : what went wrong and what to do, in words.
+    """
+
+    run_id: str
+    lr: float
+    seed: int
+    status: str
+    regime: str
+    loss: float | None = None
+    loss_stderr: float | None = None
+    entropy: float | None = None
+    entropy_stderr: float | None = None
+    temperature: float | None = None
+    temperature_lower: float | None = None
+    temperature_upper: float | None = None
+    free_energy: float | None = None
+    n_eff: float | None = None
+    tau: float | None = None
+    paper_entropy: float | None = None
+    paper_temperature: float | None = None
+    uniform_loss: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A whole study: its runs by learning rate and seed, the power law, and how the numbers were made."""
+
+    runs: tuple[RunResult, ...]
+    estimator: dict[str, Any]
+    method: str
+    power_law: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+    schema_version: int = RESULT_SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of result.json."""
+        return asdict(self)

@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
-from analysis.trajectory import Trajectory
+from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.schema import SeriesIndex, ThermoError
 from mlflow_thermo.store import read_index, read_weights
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 
 class SourceError(ThermoError):
     """The experiment, its runs or a run's snapshots cannot be read."""
-
-
-class RunError(SourceError):
-    """One run cannot be used; `status` is one of `analysis.results`."""
-
-    def __init__(self, message: str, status: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis._typing import AnyArray, FloatArray, IntArray
+from mlflow_thermo.schema import ThermoError
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,11 @@ class Trajectory:
     def take(self, index: slice | IntArray) -> Trajectory:
         """The same run with only the snapshots at `index`."""
         return replace(self, steps=self.steps[index], weights=self.weights[index], loss=self.loss[index])
+
+
+class RunError(ThermoError):
+    """One run cannot be used; `status` is one of `analysis.results`, the message names run and remedy."""
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status

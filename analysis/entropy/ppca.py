@@ -66,7 +66,9 @@ class ProbabilisticPCAEntropy(EntropyEstimator):
         if self.n_components != "cv":
             q = require_integer("n_components (or the word 'cv')", self.n_components, 0)
             if q >= self.dim_:
-                raise ValueError(f"n_components={q} must be smaller than the dimension D={self.dim_}")
+                raise ValueError(
+                    f"n_components={q} must be smaller than the dimension D={self.dim_}: X has n_features={d}"
+                )
         needed = max(self._min_samples(), 2 * self.n_splits if self.n_components == "cv" else 0)
         if n < needed:
             raise ValueError(

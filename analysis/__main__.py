@@ -1,0 +1,5 @@
+"""``python -m analysis`` is ``mlflow-thermo``."""
+
+from analysis.cli import main
+
+main()

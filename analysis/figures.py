@@ -1,0 +1,140 @@
+"""Results as figures: the only importer of the plotting library."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from analysis.free_energy import free_energy_curves
+from analysis.results import StudyResult
+
+WIDTH, HEIGHT = 420, 300
+
+
+def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
+    """The figures of a study by name; those whose numbers do not exist are left out."""
+    frame = pd.DataFrame([vars(run) for run in result.runs if run.loss is not None])
+    figures = {
+        "loss": _points(frame, "loss", "Training loss U (mean per sample)", "U: stationary training loss"),
+        "entropy": _points(frame, "entropy", "Entropy S (nats)", f"S: entropy by {result.estimator['name']}"),
+    }
+    warm = frame[frame["temperature"].notna() & (frame["temperature"] > 0)]
+    if len(warm):
+        figures["temperature"] = _temperature(warm, result)
+    if len(warm) >= 3:
+        figures["free_energy"] = _free_energy(warm)
+    return figures
+
+
+def _lr_axis() -> alt.X:
+    return alt.X("lr:Q", scale=alt.Scale(type="log"), title="Learning rate", axis=alt.Axis(format=".0e", tickCount=5))
+
+
+def _points(frame: pd.DataFrame, name: str, title: str, heading: str) -> alt.LayerChart:
+    data = frame[frame[name].notna()].copy()
+    error = data[f"{name}_stderr"].astype(float).fillna(0.0)
+    data["low"], data["high"] = data[name] - 1.96 * error, data[name] + 1.96 * error
+    base = alt.Chart(data).encode(x=_lr_axis())
+    dots = base.mark_point(filled=True, size=70).encode(
+        y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)),
+        shape=alt.Shape("regime:N", title="regime"),
+        color=alt.Color("regime:N", title="regime", scale=alt.Scale(scheme="dark2")),
+        tooltip=["run_id", "lr", "seed", name, f"{name}_stderr", "status"],
+    )
+    bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    layers = [bars, dots]
+    if name == "loss" and data["uniform_loss"].notna().any():
+        level = pd.DataFrame({"uniform": [float(data["uniform_loss"].astype(float).mean())]})
+        rule = alt.Chart(level).mark_rule(strokeDash=[6, 4]).encode(y="uniform:Q")
+        label = (
+            alt.Chart(level).mark_text(align="left", x=4, dy=-6, text="uniformly random weights").encode(y="uniform:Q")
+        )
+        layers += [rule, label]
+    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    return chart
+
+
+def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
+    data = frame.copy()
+    # A log axis has no zero: bounds at or below it are drawn down to the axis' foot.
+    foot = float(data["temperature"].min()) / 10
+    data["low"] = data["temperature_lower"].astype(float).clip(lower=foot).fillna(data["temperature"])
+    data["high"] = data["temperature_upper"].astype(float).fillna(data["temperature"])
+    data["estimate"] = "this analysis"
+    y = alt.Y(
+        "temperature:Q",
+        scale=alt.Scale(type="log"),
+        title="Temperature T (loss per nat)",
+        axis=alt.Axis(format=".0e", tickCount=5),
+    )
+    base = alt.Chart(data).encode(x=_lr_axis())
+    shape = alt.Shape("estimate:N", title=None)
+    layers = [
+        base.mark_area(opacity=0.2, color="#555").encode(
+            y=alt.Y("low:Q", title="Temperature T (loss per nat)"), y2="high:Q"
+        ),
+        base.mark_line(color="#1b9e77").encode(y=y),
+        base.mark_point(filled=True, size=70, color="#1b9e77").encode(
+            y=y,
+            shape=shape,
+            tooltip=["run_id", "lr", "temperature", "temperature_lower", "temperature_upper", "status"],
+        ),
+    ]
+    paper = data[data["paper_temperature"].notna() & (data["paper_temperature"] > 0)].copy()
+    if len(paper):
+        paper["temperature"], paper["estimate"] = paper["paper_temperature"], "paper's (consecutive iterates)"
+        layers.append(alt.Chart(paper).mark_point(size=60, color="#333").encode(x=_lr_axis(), y=y, shape=shape))
+    law = result.power_law
+    heading = "T: temperature with 95 % interval"
+    if law is not None:
+        grid = np.geomspace(law["lr_min"], law["lr_max"], 50)
+        line = pd.DataFrame({"lr": grid, "temperature": law["prefactor"] * grid ** law["exponent"]})
+        layers.append(alt.Chart(line).mark_line(strokeDash=[6, 4], color="black").encode(x=_lr_axis(), y=y))
+        heading += f"; fit lr^({law['exponent']:.2f} ± {law['exponent_stderr']:.2f})"
+    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    return chart
+
+
+def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
+    mean = frame.groupby("lr", as_index=False)[["loss", "entropy", "temperature"]].mean().sort_values("lr")
+    curves = free_energy_curves(mean["loss"], mean["entropy"], mean["temperature"])
+    spread = np.ptp(curves, axis=1, keepdims=True)
+    # Each curve from 0 to 1: their temperatures differ by decades and the place of the minimum is the message.
+    shown = (curves - curves.min(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    lr = mean["lr"].to_numpy()
+    rows = [
+        {"lr": lr[j], "f": shown[i, j], "own": f"{lr[i]:.2g}", "order": lr[i], "star": i == j}
+        for i in range(len(lr))
+        for j in range(len(lr))
+    ]
+    data = pd.DataFrame(rows)
+    y = alt.Y("f:Q", title="F(lr'; T(lr)), each from its minimum 0 to 1")
+    color = alt.Color("own:O", title="T of lr", sort=alt.EncodingSortField("order"), scale=alt.Scale(scheme="viridis"))
+    x = alt.X("lr:Q", scale=alt.Scale(type="log"), title="Learning rate lr'", axis=alt.Axis(format=".0e", tickCount=5))
+    lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=color)
+    stars = alt.Chart(data[data["star"]]).mark_text(text="★", size=18).encode(x=x, y=y, color=color)
+    chart: alt.LayerChart = alt.layer(lines, stars).properties(
+        width=WIDTH, height=HEIGHT, title="F: free energy, ★ at lr' = lr"
+    )
+    return chart
+
+
+def to_png(chart: alt.LayerChart) -> bytes:
+    """A figure as PNG, drawn without a browser or a network."""
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=2))
+
+
+def to_html_parts(figures: dict[str, alt.LayerChart]) -> tuple[str, str]:
+    """Script library and page fragment that show the figures; nothing is fetched from a network."""
+    import vl_convert
+
+    library = vl_convert.javascript_bundle(None)
+    places = "".join(f'<div class="figure" id="figure-{name}"></div>' for name in figures)
+    calls = "".join(
+        f'vegaEmbed("#figure-{name}", {chart.to_json(indent=None)}, {{actions: false}});'
+        for name, chart in figures.items()
+    )
+    return library, f"{places}<script>{calls.replace('</', '<' + chr(92) + '/')}</script>"

@@ -1,0 +1,87 @@
+"""Results to MLflow: the only writer of MLflow in the analysis."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run, RunTag
+
+from analysis.results import RunResult, StudyResult
+from mlflow_thermo import schema
+
+
+def publish(
+    result: StudyResult,
+    folder: str | Path,
+    *,
+    experiment_id: str,
+    scope: str,
+    run_id: str | None = None,
+    tracking_uri: str | None = None,
+) -> str:
+    """Put each run's numbers on the run, and the report on one analysis run; returns the latter's id.
+
+    An analysis of the same `scope` replaces the one before: its run is reused, or, when `mlflow run` has already
+    opened `run_id` for this analysis, deleted (which MLflow can restore) once the new one is complete.
+    """
+    client = MlflowClient(tracking_uri)
+    for item in result.runs:
+        _publish_run(client, item)
+    earlier = _analysis_runs(client, experiment_id, scope)
+    if run_id is None:
+        reused = earlier[0].info.run_id if earlier else None
+        run_id = reused or client.create_run(experiment_id, run_name=f"analysis of {scope}").info.run_id
+    client.set_tag(run_id, schema.TAG_KIND, schema.KIND_ANALYSIS)
+    client.log_artifacts(run_id, str(folder))
+    if result.power_law is not None:
+        values = {
+            f"thermo/power_law_{name}": result.power_law[name] for name in ("exponent", "exponent_stderr", "prefactor")
+        }
+        _log(client, run_id, values)
+    # The scope names a complete analysis, so it comes last.
+    client.set_tag(run_id, schema.TAG_SCOPE, scope)
+    for old in earlier:
+        if old.info.run_id != run_id:
+            client.delete_run(old.info.run_id)
+    return run_id
+
+
+def _analysis_runs(client: MlflowClient, experiment_id: str, scope: str) -> list[Run]:
+    runs = client.search_runs([experiment_id], f"tags.`{schema.TAG_KIND}` = '{schema.KIND_ANALYSIS}'", max_results=1000)
+    # Compared here: a scope may hold quotes, which MLflow's filter cannot.
+    return [run for run in runs if run.data.tags.get(schema.TAG_SCOPE) == scope]
+
+
+def _publish_run(client: MlflowClient, item: RunResult) -> None:
+    values = {
+        schema.METRIC_LR: item.lr,
+        schema.METRIC_LOG10_LR: math.log10(item.lr) if item.lr > 0 else None,
+        schema.METRIC_LOSS: item.loss,
+        schema.METRIC_ENTROPY: item.entropy,
+        schema.METRIC_TEMPERATURE: item.temperature,
+        schema.METRIC_LOG10_TEMPERATURE: math.log10(item.temperature)
+        if item.temperature and item.temperature > 0
+        else None,
+        schema.METRIC_FREE_ENERGY: item.free_energy,
+        schema.METRIC_N_EFF: item.n_eff,
+    }
+    _log(client, item.run_id, values)
+    tags = {schema.TAG_STATUS: item.status, schema.TAG_REGIME: item.regime}
+    client.log_batch(item.run_id, tags=[RunTag(key, value) for key, value in tags.items() if value])
+
+
+def _log(client: MlflowClient, run_id: str, values: Mapping[str, float | None]) -> None:
+    """Log the metrics that changed: an unchanged re-analysis leaves no second point in a metric's history."""
+    known = client.get_run(run_id).data.metrics
+    now = time.time_ns() // 1_000_000
+    fresh = [
+        Metric(key, value, now, 0)
+        for key, value in values.items()
+        if value is not None and math.isfinite(value) and known.get(key) != value
+    ]
+    if fresh:
+        client.log_batch(run_id, metrics=fresh)

@@ -1,0 +1,90 @@
+"""Results as JSON, CSV, a table in the terminal and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from analysis.results import StudyResult
+
+COLUMNS = (
+    "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
+    "temperature_lower", "temperature_upper", "paper_temperature", "free_energy", "n_eff", "tau",
+)  # fmt: skip
+TEXT_COLUMNS = ("run_id", "regime", "status", "note")
+
+
+def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Path]:
+    """Write result.json, temperature.csv, report.html and figures/*.png; returns their paths.
+
+    Files of an earlier report in the same folder are replaced.
+    """
+    from analysis.figures import study_figures, to_html_parts, to_png
+
+    folder = Path(folder)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for old in (folder / "figures").glob("*.png"):
+        old.unlink()
+    written = [folder / "result.json", folder / "temperature.csv", folder / "report.html"]
+    written[0].write_text(json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with written[1].open("w", newline="", encoding="utf-8") as handle:
+        table = csv.DictWriter(handle, [*COLUMNS, "note"], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(vars(run) for run in result.runs)
+    figures = study_figures(result)
+    for name, chart in figures.items():
+        path = folder / "figures" / f"{name}.png"
+        path.write_bytes(to_png(chart))
+        written.append(path)
+    library, fragment = to_html_parts(figures)
+    written[2].write_text(_page(result, title, library, fragment), encoding="utf-8")
+    return written
+
+
+def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
+    from jinja2 import Environment
+
+    template = files("analysis").joinpath("templates/report.html").read_text(encoding="utf-8")
+    rows = [{name: _shown(value) for name, value in vars(run).items()} for run in result.runs]
+    return Environment(autoescape=True).from_string(template).render(
+        title=title, result=result, summary=summary(result), library=library.replace("</script", "<\\/script"),
+        figures=fragment, columns=[*COLUMNS, "note"], text=TEXT_COLUMNS, rows=rows,
+    )  # fmt: skip
+
+
+def summary(result: StudyResult) -> str:
+    """The study in one sentence."""
+    counts = {
+        regime: sum(r.regime == regime for r in result.runs) for regime in ("stationary", "converging", "uniform")
+    }
+    said = ", ".join(f"{n} {regime}" for regime, n in counts.items() if n) or "none readable"
+    law = result.power_law
+    if law is None:
+        return f"{len(result.runs)} runs ({said}); no power law."
+    return (
+        f"{len(result.runs)} runs ({said}); T = {law['prefactor']:.3g}·lr^({law['exponent']:.3f} ± "
+        f"{law['exponent_stderr']:.3f}) for lr from {law['lr_min']:.3g} to {law['lr_max']:.3g}."
+    )
+
+
+def text_table(result: StudyResult) -> str:
+    """The runs as lines for a terminal."""
+    lines = [
+        f"{'lr':>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {'95 % interval':>23} {'n_eff':>7}  {'regime':<11} status"
+    ]
+    for r in result.runs:
+        between = f"{_shown(r.temperature_lower)} … {_shown(r.temperature_upper)}" if r.temperature is not None else "-"
+        lines.append(
+            f"{r.lr:>9.3g} {r.seed:>4} {_shown(r.loss):>9} {_shown(r.entropy, 7):>11} {_shown(r.temperature):>10} "
+            f"{between:>23} {_shown(r.n_eff, 3):>7}  {r.regime or '-':<11} {r.status}"
+        )
+    return "\n".join(lines)
+
+
+def _shown(value: Any, digits: int = 4) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
