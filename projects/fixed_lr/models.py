@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlflow_thermo.schema import ThermoError
+from projects.fixed_lr.layers import Conv3x3
 
 
 def _norm2d(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, affine=False, track_running_stats=False)
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+def _max_pool(x: Tensor, size: int) -> Tensor:
+    return functional.max_pool2d(x, size) if size > 1 else x
 
 
 class ConvNet(nn.Module):
@@ -34,18 +35,23 @@ class ConvNet(nn.Module):
     def __init__(self, width: int, channels: int, image_size: int, n_classes: int) -> None:
         super().__init__()
         sizes = [channels, width, 2 * width, 4 * width, 8 * width]
-        self.convs = nn.ModuleList(_conv(a, b) for a, b in pairwise(sizes))
+        self.convs = nn.ModuleList()
+        self.pools = []
+        size = image_size
+        for stage, (inputs, outputs) in enumerate(pairwise(sizes)):
+            self.convs.append(Conv3x3(inputs, outputs, size))
+            self.pools.append(2 if stage > 0 and size > 1 else 1)
+            size //= self.pools[-1]
+        self.last_pool = size
         self.norms = nn.ModuleList(_norm2d(size) for size in sizes[1:])
         self.head = nn.Linear(sizes[-1], n_classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape (n, n_classes)."""
-        for stage, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = functional.relu(norm(conv(x)))
-            if stage > 0 and x.shape[-1] > 1:
-                x = functional.max_pool2d(x, 2)
-        if x.shape[-1] > 1:
-            x = functional.max_pool2d(x, x.shape[-1])
+        for conv, norm, pool in zip(self.convs, self.norms, self.pools, strict=True):
+            # The maximum of the positive parts is the positive part of the maximum, and that is a quarter the work.
+            x = functional.relu(_max_pool(norm(conv(x)), pool))
+        x = _max_pool(x, self.last_pool)
         return self.head(x.flatten(1))  # type: ignore[no-any-return]
 
 
@@ -56,12 +62,12 @@ class _PreActivationBlock(nn.Module):
     not be scale-invariant.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, image_size: int, stride: int) -> None:
         super().__init__()
         self.norm1 = _norm2d(inputs)
-        self.conv1 = _conv(inputs, outputs, stride)
+        self.conv1 = Conv3x3(inputs, outputs, image_size, stride)
         self.norm2 = _norm2d(outputs)
-        self.conv2 = _conv(outputs, outputs)
+        self.conv2 = Conv3x3(outputs, outputs, self.conv1.output_size)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(_norm2d(inputs), nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False))
@@ -77,13 +83,14 @@ class ResNet18(nn.Module):
 
     def __init__(self, width: int, channels: int, image_size: int, n_classes: int) -> None:
         super().__init__()
-        self.stem = _conv(channels, width)
+        self.stem = Conv3x3(channels, width, image_size)
         blocks: list[nn.Module] = []
-        inputs = width
+        inputs, size = width, image_size
         for stage in range(4):
             outputs = width * 2**stage
-            blocks.append(_PreActivationBlock(inputs, outputs, stride=1 if stage == 0 else 2))
-            blocks.append(_PreActivationBlock(outputs, outputs, stride=1))
+            first = _PreActivationBlock(inputs, outputs, size, stride=1 if stage == 0 else 2)
+            size = first.conv1.output_size
+            blocks += [first, _PreActivationBlock(outputs, outputs, size, stride=1)]
             inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         self.norm = _norm2d(inputs)
