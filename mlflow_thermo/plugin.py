@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 
-from mlflow.tracking.context.abstract_context import RunContextProvider
-
 #: Set for the processes of a sweep, so that every run that they start carries the sweep's tag.
 SWEEP_VARIABLE = "MLFLOW_THERMO_SWEEP"
 
 
-class ThermoRunContext(RunContextProvider):
-    """Tags every run with the plugin's version, the state of the git tree and the sweep it belongs to."""
+class ThermoRunContext:
+    """Tags every run with the plugin's version, the state of the git tree and the sweep it belongs to.
+
+    Has the methods of MLflow's RunContextProvider without inheriting from it: that would import MLflow, which
+    imports this module half-made and drops the provider, whenever this module is imported first.
+    """
 
     def in_context(self) -> bool:
         """Whether to tag runs: always, since the plugin is installed on purpose."""

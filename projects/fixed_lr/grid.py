@@ -27,7 +27,7 @@ def parse_lrs(text: str) -> list[float]:
                 values = [float(part)]
             else:
                 low, high, n = float(pieces[0]), float(pieces[1]), int(pieces[2])
-                if len(pieces) != 3 or n < 1 or min(low, high) <= 0:
+                if len(pieces) != 3 or n < 1 or not (0 < low < math.inf and 0 < high < math.inf):
                     raise ValueError
                 values = np.geomspace(low, high, n).tolist()
         except (ValueError, IndexError):

@@ -1,0 +1,87 @@
+"""Parameters as one vector and back."""
+
+import pytest
+import torch
+from torch import nn
+
+from mlflow_thermo.packing import Packer, flatten_parameters, trainable
+from mlflow_thermo.schema import ThermoError
+
+
+def model():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2, bias=False))
+    net[0].bias.requires_grad_(False)
+    return net
+
+
+def test_packs_the_trainable_parameters_in_layout_order():
+    net = model()
+    packer = Packer(net)
+    row = torch.empty(packer.d)
+    packer.pack_into(row)
+    assert packer.d == 12 + 8
+    assert [(p.name, p.shape, p.offset) for p in packer.layout] == [("0.weight", (4, 3), 0), ("1.weight", (2, 4), 12)]
+    torch.testing.assert_close(row, torch.cat([net[0].weight.flatten(), net[1].weight.flatten()]).detach())
+
+
+def test_unpack_is_the_inverse():
+    net = model()
+    packer = Packer(net)
+    packer.unpack(torch.arange(20.0))
+    torch.testing.assert_close(net[1].weight.detach(), torch.arange(12.0, 20.0).view(2, 4))
+    with pytest.raises(ThermoError, match=r"shape \(20,\)"):
+        packer.unpack(torch.zeros(19))
+
+
+def test_flattened_parameters_share_one_storage_and_train():
+    net = model()
+    x = torch.ones(2, 3)
+    expected = net(x).detach()
+    weights, gradient = flatten_parameters(net)
+    torch.testing.assert_close(net(x).detach(), expected)
+    torch.autograd.backward(net(x).square().sum())
+    assert gradient.abs().sum() > 0
+    assert net[1].weight.grad.data_ptr() == gradient[12:].data_ptr()
+    weights.zero_()
+    assert net[1].weight.abs().sum() == 0
+    row = torch.empty(20)
+    weights.copy_(torch.arange(20.0))
+    Packer(net).pack_into(row)
+    torch.testing.assert_close(row, torch.arange(20.0))
+
+
+def test_a_replaced_parameter_is_still_found():
+    net = model()
+    flatten_parameters(net)
+    packer = Packer(net)
+    net[1].weight.data = torch.full((2, 4), 7.0)
+    row = torch.empty(20)
+    packer.pack_into(row)
+    assert (row[12:] == 7).all()
+
+
+def test_tied_parameters_are_refused():
+    a, b = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    pairs = nn.Sequential(a, b)
+    b.weight = a.weight
+    # named_parameters() lists a tied parameter once; a list of pairs may hold it twice.
+    assert len(trainable(pairs)) == 1
+
+    class Twice(nn.Module):
+        def named_parameters(self, *args, **kwargs):
+            return iter([("a", a.weight), ("b", b.weight)])
+
+    with pytest.raises(ThermoError, match="tied"):
+        flatten_parameters(Twice())
+
+
+def test_nothing_to_record():
+    with pytest.raises(ThermoError, match="none requires a gradient"):
+        Packer([("w", torch.zeros(3))])
+
+
+def test_mixed_types_are_refused_by_name():
+    pairs = [("w", nn.Parameter(torch.zeros(3))), ("v", nn.Parameter(torch.zeros(3, dtype=torch.float64)))]
+    with pytest.raises(ThermoError, match="'v' is torch.float64"):
+        Packer(pairs)

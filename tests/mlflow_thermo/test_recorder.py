@@ -1,0 +1,241 @@
+"""The recorder in a real training loop, against a real store."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mlflow_thermo import Schedule, SnapshotRecorder, consecutive, schema, spaced
+from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.store import read_index, read_weights
+
+
+class TestSchedules:
+    def test_spaced_covers_the_second_half_with_one_stride(self):
+        steps = spaced(12_000, 1000).steps
+        assert len(steps) == 1000
+        assert set(np.diff(steps)) == {6}
+        assert steps[-1] == 12_000
+        assert steps[0] > 6000
+
+    @pytest.mark.parametrize("total", [1, 2, 7, 999, 1999, 2001])
+    def test_spaced_of_short_trainings(self, total):
+        steps = spaced(total, 1000).steps
+        assert 1 <= len(steps) <= 1000
+        assert steps[0] > total * 0.5 - 1
+        assert steps[-1] == total
+        assert len(set(np.diff(steps))) <= 1
+
+    def test_consecutive_is_the_last_iterates(self):
+        assert consecutive(1500, 1000).steps == tuple(range(501, 1501))
+        assert consecutive(3, 1000).steps == (1, 2, 3)
+
+    @pytest.mark.parametrize("steps", [(), (0, 1), (2, 2), (3, 1)])
+    def test_bad_steps(self, steps):
+        with pytest.raises(ThermoError, match="series 'x'"):
+            Schedule("x", steps)
+
+    def test_nothing_to_record_after_the_end(self):
+        with pytest.raises(ThermoError, match="fraction"):
+            spaced(10, start=1.0)
+
+
+def train(recorder, parameter, steps, first=0):
+    """A loop whose weights before step t are t − 1, with loss t."""
+    for t in range(first + 1, first + steps + 1):
+        with torch.no_grad():
+            parameter.fill_(t - 1)
+        recorder.step(torch.tensor(float(t)))
+
+
+def make(d=6):
+    return nn.Parameter(torch.zeros(d))
+
+
+SERIES = (Schedule("spaced", tuple(range(4, 21, 4))), Schedule("consecutive", (18, 19, 20)))
+
+
+def test_a_folder_without_mlflow(tmp_path):
+    w = make()
+    with SnapshotRecorder([("w", w)], series=SERIES, directory=tmp_path, lr=0.5, seed=2, attributes={"a": 1}) as r:
+        train(r, w, 20)
+    index = read_index(tmp_path / "spaced")
+    assert index.steps == (4, 8, 12, 16, 20)
+    assert index.loss == (4.0, 8.0, 12.0, 16.0, 20.0)
+    # The mean over the four steps that end at the snapshot.
+    assert index.loss_mean == (2.5, 6.5, 10.5, 14.5, 18.5)
+    assert (index.lr, index.seed, index.attributes, index.complete) == (0.5, 2, {"a": 1}, True)
+    np.testing.assert_array_equal(read_weights(tmp_path / "spaced")[:, 0], [3, 7, 11, 15, 19])
+    np.testing.assert_array_equal(read_weights(tmp_path / "consecutive")[:, 0], [17, 18, 19])
+    assert r.index("consecutive").loss_mean == (18.0, 19.0, 20.0)
+    with pytest.raises(ThermoError, match="choose one of spaced, consecutive"):
+        r.index("bursts")
+
+
+def test_losses_may_be_absent(tmp_path):
+    w = make()
+    with SnapshotRecorder([("w", w)], series=SERIES, directory=tmp_path) as r:
+        for _ in range(20):
+            r.step()
+    assert set(read_index(tmp_path / "spaced").loss) == {None}
+
+
+def test_default_series_through_the_active_run(store, tmp_path):
+    import mlflow
+
+    torch.manual_seed(0)
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    seen = []
+    with mlflow.start_run() as run, SnapshotRecorder(net, total_steps=40, lr=0.1) as recorder:
+        for _ in range(40):
+            loss = net(torch.ones(4, 3)).square().mean()
+            loss.backward()
+            seen.append(torch.cat([p.detach().flatten() for p in net.parameters()]).numpy().copy())
+            recorder.step(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+    back = store.get_run(run.info.run_id)
+    assert back.data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_COMPLETE
+    assert len(back.data.tags[schema.TAG_DIGEST]) == 64
+    assert back.data.metrics[schema.METRIC_LR] == 0.1
+    folder = store.download_artifacts(run.info.run_id, schema.ARTIFACT_ROOT, str(tmp_path))
+    index = read_index(f"{folder}/spaced")
+    weights = read_weights(f"{folder}/spaced")
+    np.testing.assert_array_equal(weights, np.array(seen)[np.array(index.steps) - 1])
+    assert [p.name for p in index.layout] == ["weight", "bias"]
+    # The recorder's own temporary folder is gone once the server has everything.
+    assert not recorder.directory.exists()
+
+
+def test_an_exception_keeps_what_was_recorded(store, tmp_path):
+    import mlflow
+
+    w = make()
+    with pytest.raises(RuntimeError, match="crash"), mlflow.start_run() as run:
+        with SnapshotRecorder([("w", w)], series=SERIES) as recorder:
+            train(recorder, w, 10)
+            raise RuntimeError("crash")
+    back = store.get_run(run.info.run_id)
+    assert back.info.status == "FAILED"
+    assert back.data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_PARTIAL
+    folder = store.download_artifacts(run.info.run_id, schema.ARTIFACT_ROOT, str(tmp_path))
+    index = read_index(f"{folder}/spaced")
+    assert not index.complete
+    np.testing.assert_array_equal(read_weights(f"{folder}/spaced")[:, 0], [3, 7])
+
+
+def test_a_loop_that_ends_early_is_partial(store):
+    import mlflow
+
+    w = make()
+    with mlflow.start_run() as run, SnapshotRecorder([("w", w)], series=SERIES) as recorder:
+        train(recorder, w, 19)
+    assert store.get_run(run.info.run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_PARTIAL
+
+
+def test_nan_weights_are_recorded_as_they_are(tmp_path):
+    w = make()
+    with SnapshotRecorder([("w", w)], series=SERIES, directory=tmp_path) as r:
+        train(r, w, 7)
+        for _ in range(13):
+            with torch.no_grad():
+                w.fill_(float("nan"))
+            r.step(torch.tensor(float("nan")))
+    weights = read_weights(tmp_path / "spaced")
+    assert np.isfinite(weights[0]).all()
+    assert np.isnan(weights[1:]).all()
+    assert read_index(tmp_path / "spaced").loss == (4.0, None, None, None, None)
+
+
+def test_resume_after_a_kill(tmp_path):
+    """A second process that starts from the last closed chunk makes the same series as one that was not killed."""
+    whole, parts = make(), make()
+    series = (Schedule("spaced", tuple(range(1, 33))),)
+    with SnapshotRecorder([("w", whole)], series=series, directory=tmp_path / "whole") as r:
+        train(r, whole, 32)
+    killed = SnapshotRecorder([("w", parts)], series=series, directory=tmp_path / "parts")
+    train(killed, parts, 20)  # two closed chunks of 8; never closed, as after kill -9
+    again = SnapshotRecorder([("w", parts)], series=series, directory=tmp_path / "parts", resume=True)
+    done = again.index("spaced").steps[-1]
+    assert done == 16
+    again.fast_forward(done)
+    train(again, parts, 32 - done, first=done)
+    again.close()
+    for name in ("whole", "parts"):
+        np.testing.assert_array_equal(read_weights(tmp_path / name / "spaced")[:, 0], np.arange(32))
+    assert read_index(tmp_path / "parts" / "spaced") == read_index(tmp_path / "whole" / "spaced")
+
+
+def test_a_server_that_is_away_loses_nothing(store, monkeypatch, caplog):
+    import mlflow
+    from mlflow import MlflowClient
+
+    w = make()
+    log_artifact = MlflowClient.log_artifact
+    away = {"now": True}
+
+    def unreliable(self, run_id, *arguments):
+        if away["now"]:
+            raise ConnectionError("no route to host")
+        return log_artifact(self, run_id, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", unreliable)
+    series = (Schedule("spaced", tuple(range(1, 33))),)
+    with caplog.at_level(logging.WARNING), mlflow.start_run() as run:
+        with SnapshotRecorder([("w", w)], series=series) as recorder:
+            train(recorder, w, 16)
+            away["now"] = False
+            train(recorder, w, 16, first=16)
+        assert "will retry: no route to host" in caplog.text
+        files = {item.path for item in store.list_artifacts(run.info.run_id, "thermo/spaced")}
+        assert len(files) == 5
+        # Away for good: the error says where the data is and how to send it.
+        away["now"] = True
+        recorder = SnapshotRecorder([("w", w)], series=series)
+        train(recorder, w, 32)
+        with pytest.raises(ThermoError, match="mlflow artifacts log-artifacts") as caught:
+            recorder.close()
+    assert str(recorder.directory) in str(caught.value)
+    assert read_weights(recorder.directory / "spaced").shape == (32, 6)
+    assert store.get_run(run.info.run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_RECORDING
+
+
+class TestBadInput:
+    def test_no_run_and_no_directory(self, store):
+        with pytest.raises(ThermoError, match=r"mlflow\.start_run\(\), or give a directory"):
+            SnapshotRecorder([("w", make())], total_steps=5)
+
+    @pytest.mark.parametrize("total", [None, 0, -3])
+    def test_total_steps(self, tmp_path, total):
+        with pytest.raises(ThermoError, match="total_steps"):
+            SnapshotRecorder([("w", make())], total_steps=total, directory=tmp_path)
+
+    def test_two_series_of_one_name(self, tmp_path):
+        with pytest.raises(ThermoError, match="share one name"):
+            SnapshotRecorder([("w", make())], series=(SERIES[0], SERIES[0]), directory=tmp_path)
+
+    def test_a_folder_that_holds_a_series(self, tmp_path):
+        SnapshotRecorder([("w", make())], series=SERIES, directory=tmp_path)
+        with pytest.raises(ThermoError, match="already holds a series"):
+            SnapshotRecorder([("w", make())], series=SERIES, directory=tmp_path)
+
+
+def test_recording_does_not_change_the_training(tmp_path):
+    def final(record):
+        torch.manual_seed(3)
+        net = nn.Linear(5, 5)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        recorder = SnapshotRecorder(net, 50, directory=tmp_path) if record else None
+        for _ in range(50):
+            loss = (net(torch.randn(8, 5)) - 1).square().mean()
+            loss.backward()
+            if recorder:
+                recorder.step(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+        return net.weight.detach()
+
+    torch.testing.assert_close(final(True), final(False), rtol=0, atol=0)
