@@ -15,9 +15,9 @@ from analysis._typing import FloatArray
 
 #: Fraction of the random points' losses that a uniform state may not fall below: 3 standard deviations.
 UNIFORM_SIGMAS = 3.0
-#: A run converges when its loss falls by at least this power of the step over the window. A stationary state
-#: has slope 0; convergence to an optimum shows slopes of about -1, slow equilibration lies in between.
-CONVERGING_SLOPE = -0.1
+#: A run converges when its loss falls by at least this power of the step over the window: 3.4 % over the second half
+#: of training. A stationary state has slope 0, convergence to an optimum shows slopes of about -1.
+CONVERGING_SLOPE = -0.05
 #: Blocks that the window is cut into: long enough to be nearly independent, enough of them to see a slope.
 BLOCKS = 10
 

@@ -44,6 +44,7 @@ def power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = 
     ----------
     lr, temperature : (n,); temperatures that are not finite and positive are left out and counted.
     stderr : (n,) standard errors of the temperatures, for the weights; all points weigh the same without.
+        ``stderr/temperature`` is taken for the standard error of ln T.
 
     Raises
     ------
@@ -61,7 +62,6 @@ def power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = 
     if len(np.unique(x[usable])) < 3:
         raise ValueError(f"a power law needs positive temperatures at 3 different learning rates, got {n}")
     x, t, error = x[usable], t[usable], error[usable]
-    # The standard error of ln T is that of T over T.
     weight = np.ones(n) if stderr is None else (t / error) ** 2
     model = sm.WLS(np.log(t), sm.add_constant(np.log(x)), weights=weight / weight.mean())
     plain = model.fit()

@@ -37,8 +37,7 @@ REMEDIES: dict[str, str] = {
     TOO_FEW: "record more snapshots: too few are independent",
     DUPLICATES: "some snapshots are identical: space them further apart or raise the learning rate",
     CONSTANT: "the weights or the loss do not change: check that training moves them",
-    CONVERGING: "the run still converges to an optimum and has no stationary temperature: see its late-time "
-    "dU/dS, or raise the learning rate",
+    CONVERGING: "the loss still falls, so there is no stationary temperature: train longer, or raise the learning rate",
     UNIFORM: "the run is in the uniform state on the sphere, where T is infinite: lower the learning rate",
     NO_SNAPSHOTS: "the run holds no snapshots: train it with a SnapshotRecorder",
     CORRUPT: "a snapshot chunk is damaged: upload it again or train the run again",

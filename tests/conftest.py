@@ -2,6 +2,14 @@
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +50,52 @@ def store(tmp_path, empty_database, monkeypatch):
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(None)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A real `mlflow server` on loopback."""
+
+    uri: str
+    client: Any
+    artifacts: Path
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, empty_database):
+    """One tracking server for all tests that need one; it proxies the artifacts, as a shared server does."""
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copyfile(empty_database, folder / "mlflow.db")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    log = folder / "server.log"
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, cwd=folder)
+        try:
+            _wait_for(uri, process, log)
+            yield Server(uri, MlflowClient(uri), folder / "artifacts", log)
+        finally:
+            os.killpg(process.pid, 15)
+            process.wait(30)
+
+
+def _wait_for(uri, process, log):
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=5):
+                return
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.5)
+    raise RuntimeError(f"mlflow server did not start:\n{log.read_text()[-2000:]}")

@@ -1,4 +1,4 @@
-"""3x3 convolution that stays fast on tiny images."""
+"""3x3 convolution that stays fast in tiny networks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Images of at most this many pixels are convolved as one dense matrix product. Its cost grows with the square of
-#: the pixels; a general convolution's cost on a few pixels is mostly overhead.
-DENSE_PIXELS = 64
+#: A layer whose whole linear map has at most this many entries is one dense matrix product; above, the product's cost
+#: overtakes the overhead of a general convolution.
+DENSE_ENTRIES = 2**16
+#: On images of at most this many pixels the dense product does no more work than the convolution at any width.
+DENSE_PIXELS = 4
 
 
 class Conv3x3(nn.Module):
     """Convolution with a 3x3 kernel, padding 1 and no bias; `weight` is (outputs, inputs, 3, 3).
 
-    On images of at most `DENSE_PIXELS` pixels the kernel is spread into the matrix of the whole linear map, which
-    halves the time of a training step of the digits networks on a CPU.
+    In small layers the kernel is spread into the matrix of the whole linear map, which halves the time of a training
+    step of the default network on a CPU.
     """
 
     taps: Tensor | None
@@ -27,7 +29,9 @@ class Conv3x3(nn.Module):
         self.stride = stride
         #: Height and width of the output, in pixels.
         self.output_size = (image_size - 1) // stride + 1
-        taps = _taps(image_size, stride) if image_size**2 <= DENSE_PIXELS else None
+        entries = inputs * outputs * (image_size * self.output_size) ** 2
+        dense = entries <= DENSE_ENTRIES or image_size**2 <= DENSE_PIXELS
+        taps = _taps(image_size, stride) if dense else None
         # Not persistent: it follows from the shape, and must not appear among the weights.
         self.register_buffer("taps", taps, persistent=False)
 

@@ -1,0 +1,65 @@
+"""Regimes of loss curves whose regime is known."""
+
+import numpy as np
+import pytest
+
+from analysis.regime import classify
+
+STEPS = np.arange(6000, 12_000, 6)
+RNG = np.random.default_rng(0)
+
+
+def noise(size, scale=0.05):
+    return 1 + scale * RNG.normal(size=size)
+
+
+def test_stationary():
+    found = classify(STEPS, 1.2 * noise(1000), 4.7, 0.3)
+    assert found.name == "stationary"
+    assert found.loss == pytest.approx(1.2, rel=0.01)
+    assert abs(found.slope) < 0.05
+
+
+def test_false_alarms_are_rare():
+    names = [classify(STEPS, 1.2 * noise(1000), 4.7, 0.3).name for _ in range(200)]
+    assert names.count("stationary") >= 198
+
+
+@pytest.mark.parametrize("power", [-1.0, -0.5, -0.2])
+def test_converging(power):
+    found = classify(STEPS, 1e-3 * (STEPS / 6000) ** power * noise(1000), 4.7, 0.3)
+    assert found.name == "converging"
+    assert found.slope == pytest.approx(power, abs=0.05)
+
+
+def test_a_rising_loss_does_not_converge():
+    assert classify(STEPS, (STEPS / 6000) ** 0.5 * noise(1000), 9.0, 0.3).name == "stationary"
+
+
+def test_uniform_needs_the_baseline():
+    loss = 4.6 * noise(1000)
+    assert classify(STEPS, loss, 4.7, 0.1).name == "uniform"
+    assert classify(STEPS, loss).name == "stationary"
+    assert classify(STEPS, 3.0 * noise(1000), 4.7, 0.1).name == "stationary"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_diverged(bad):
+    loss = noise(1000)
+    loss[-1] = bad
+    assert classify(STEPS, loss, 4.7, 0.1).name == "diverged"
+
+
+def test_missing_losses_are_skipped():
+    loss = noise(1000)
+    loss[::2] = np.nan
+    assert classify(STEPS, np.append(loss[:-1], 1.0)).name == "stationary"
+
+
+def test_a_loss_of_zero_has_converged():
+    assert classify(STEPS, np.zeros(1000)).name == "converging"
+
+
+def test_too_few():
+    with pytest.raises(ValueError, match="loss has 9 values: at least 10"):
+        classify(STEPS[:9], np.ones(9))

@@ -1,0 +1,152 @@
+"""Runs from folders and from a real store; every way in which a run can be unreadable."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
+from analysis.source import SourceError, from_folder, from_tracking
+from analysis.trajectory import RunError
+from mlflow_thermo import schema
+from mlflow_thermo.store import read_index
+
+
+def experiment_id(client):
+    return client.get_experiment_by_name("study").experiment_id
+
+
+class TestFolder:
+    def test_reads_runs(self, study):
+        study.write_all()
+        records = from_folder(study.root)
+        assert [r.run_id for r in records] == [f"run{i}" for i in range(9)]
+        trajectory = records[3].load()
+        assert trajectory.lr == pytest.approx(study.lrs[3])
+        assert trajectory.weights.shape == (600, 3)
+        assert trajectory.steps[:2].tolist() == [1000, 1010]
+
+    def test_missing_and_empty(self, tmp_path):
+        with pytest.raises(SourceError, match="does not exist"):
+            from_folder(tmp_path / "nowhere")
+        with pytest.raises(SourceError, match=r"holds no runs: expected RUN/spaced/index\.json"):
+            from_folder(tmp_path)
+
+    def test_corrupt_chunk_names_run_and_chunk(self, study):
+        folder = study.write_run("bad", 0.1)
+        chunk = folder / "spaced" / read_index(folder / "spaced").chunks[0].file
+        chunk.write_bytes(chunk.read_bytes()[:100])
+        with pytest.raises(RunError, match="run bad: chunk weights-.* is half-written") as caught:
+            from_folder(study.root)[0].load()
+        assert caught.value.status == CORRUPT
+
+    def test_incomplete(self, study):
+        weights, loss = study.samples(0.1)
+        study.write_series(study.root / "cut", 0.1, weights, loss, complete=False)
+        with pytest.raises(RunError, match="run cut is incomplete") as caught:
+            from_folder(study.root)[0].load()
+        assert caught.value.status == INCOMPLETE
+
+    def test_absent_series(self, study):
+        study.write_run("a", 0.1)
+        with pytest.raises(RunError, match="holds no series 'consecutive'") as caught:
+            from_folder(study.root)[0].load("consecutive")
+        assert caught.value.status == NO_SNAPSHOTS
+
+
+class TestTracking:
+    def test_selects_the_newest_sweep(self, study, tracked):
+        where = experiment_id(tracked)
+        folder = study.root / "run0"
+        for lr in (0.3, 0.1, 0.2):
+            study.log_run(tracked, where, folder, lr, tags={schema.TAG_SWEEP: "second"})
+        tracked.create_run(where, tags={schema.TAG_KIND: schema.KIND_SWEEP, schema.TAG_SWEEP: "second"})
+        newest = from_tracking("study")
+        assert newest.scope == "sweep second"
+        assert [r.lr for r in newest.records] == [0.1, 0.2, 0.3]
+        assert len(from_tracking("study", sweep="first").records) == 9
+        some = from_tracking("study", filter_string="metrics.`thermo/lr` > 0.15 and tags.`thermo.sweep` = 'second'")
+        assert [r.lr for r in some.records] == [0.2, 0.3]
+        assert from_tracking(experiment_id=where).experiment == "study"
+
+    def test_without_sweeps_takes_all_runs(self, study, store):
+        where = experiment_id(store)
+        folder = study.write_run("a", 0.1)
+        study.log_run(store, where, folder, 0.1)
+        assert from_tracking("study").scope == "all runs"
+
+    def test_unknown_experiment_lists_those_there_are(self, store):
+        with pytest.raises(SourceError, match="experiment 'nope' does not exist: this server has .*'study'"):
+            from_tracking("nope")
+
+    def test_no_runs(self, store):
+        with pytest.raises(SourceError, match="experiment 'study' holds no training runs for all runs"):
+            from_tracking("study")
+
+    def test_bad_filter_is_one_line(self, tracked):
+        with pytest.raises(SourceError, match="filter 'lr over 3' cannot be used") as caught:
+            from_tracking("study", filter_string="lr over 3")
+        assert "\n" not in str(caught.value)
+
+    def test_runs_without_snapshots(self, study, store):
+        where = experiment_id(store)
+        study.log_run(store, where, None, 0.1)
+        study.log_run(store, where, None, 0.2, status="FAILED")
+        study.log_run(store, where, None, 0.3, tags={schema.TAG_REGIME: schema.DIVERGED})
+        statuses = []
+        for record in from_tracking("study").records:
+            with pytest.raises(RunError, match=f"run {record.run_id}") as caught:
+                record.load()
+            statuses.append(caught.value.status)
+        assert statuses == [NO_SNAPSHOTS, INCOMPLETE, DIVERGED]
+
+    def test_learning_rate_from_params(self, study, store):
+        run = store.create_run(experiment_id(store))
+        store.log_param(run.info.run_id, "lr", "1e-2")
+        other = store.create_run(experiment_id(store))
+        store.log_param(other.info.run_id, "lr", "fast")
+        by_id = {r.run_id: r.lr for r in from_tracking("study").records}
+        assert by_id[run.info.run_id] == 0.01
+        assert np.isnan(by_id[other.info.run_id])
+
+
+@pytest.fixture
+def remote(study, server, tmp_path):
+    """One run of the exact study on a real server that keeps the artifacts to itself: (client, run id, its folder)."""
+    folder = study.write_run("far", 0.1)
+    where = server.client.create_experiment(f"remote-{tmp_path.name}")
+    run_id = study.log_run(server.client, where, folder, 0.1)
+    server.client.set_tag(run_id, schema.TAG_DIGEST, run_id * 2)
+
+    def load(cache=None):
+        return from_tracking(experiment_id=where, tracking_uri=server.uri, cache=cache).records[0].load()
+
+    return load, server.artifacts / where / run_id / "artifacts", run_id
+
+
+def test_one_download_then_the_cache(remote, tmp_path):
+    load, there, run_id = remote
+    first = load(tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [run_id * 2]
+    shutil.rmtree(there)
+    np.testing.assert_array_equal(load(tmp_path / "cache").weights, first.weights)
+
+
+def test_a_cut_off_download_does_not_enter_the_cache(remote, tmp_path):
+    load, there, _ = remote
+    chunk = next((there / "thermo" / "spaced").glob("*.safetensors"))
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:50])
+    with pytest.raises(RunError, match="half-written"):
+        load(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    chunk.write_bytes(whole)
+    assert len(load(tmp_path / "cache")) == 600
+
+
+def test_cache_folder_from_the_environment(remote, tmp_path, monkeypatch):
+    load, _, run_id = remote
+    monkeypatch.setenv("MLFLOW_THERMO_CACHE", str(tmp_path / "named"))
+    load()
+    assert os.listdir(tmp_path / "named") == [run_id * 2]

@@ -1,0 +1,189 @@
+"""Temperature curves: families with exact T, the paper's formula written out again, coverage, bad input."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE
+from analysis.temperature import temperature_curve
+
+LR = np.geomspace(1e-3, 1e-1, 11)
+
+
+def power_family(lr, exponent=0.8, prefactor=2e-3, s_slope=40.0):
+    """S linear in ln lr and T = a·lr^b, so U = s_slope·a·lr^b/b in closed form."""
+    entropy = -3000.0 + s_slope * np.log(lr)
+    temperature = prefactor * lr**exponent
+    return 1.0 + s_slope * temperature / exponent, entropy, temperature
+
+
+class TestLocalQuadratic:
+    def test_quadratics_are_exact(self):
+        x = np.log(LR)
+        loss, entropy = 1 + 0.3 * x + 0.02 * x**2, 5 + 7 * x + 0.4 * x**2
+        curve = temperature_curve(LR, loss, entropy)
+        np.testing.assert_allclose(curve.temperature, (0.3 + 0.04 * x) / (7 + 0.8 * x), rtol=1e-8)
+
+    def test_power_family(self):
+        loss, entropy, exact = power_family(LR)
+        curve = temperature_curve(LR, loss, entropy, np.full(11, 1e-6), np.full(11, 1e-3))
+        np.testing.assert_allclose(curve.temperature[1:-1], exact[1:-1], rtol=0.05)
+
+    def test_interval_covers(self):
+        """Nominal 95 % over noise that the method is told, and over noise that it has to find out."""
+        rng = np.random.default_rng(0)
+        loss, entropy, exact = power_family(LR)
+        du, ds = 0.002, 1.0
+        for told in (True, False):
+            hits = []
+            for _ in range(150):
+                u, s = loss + du * rng.normal(size=11), entropy + ds * rng.normal(size=11)
+                errors = (np.full(11, du), np.full(11, ds)) if told else (None, None)
+                curve = temperature_curve(LR, u, s, *errors)
+                hits.append((curve.lower <= exact) & (exact <= curve.upper))
+            # Three standard errors of a coverage from 150 correlated rows.
+            assert 0.88 <= np.mean(hits) <= 0.995, told
+
+    def test_flat_loss_is_zero_temperature(self):
+        rng = np.random.default_rng(1)
+        loss = 1 + 1e-3 * rng.normal(size=11)
+        curve = temperature_curve(LR, loss, 40 * np.log(LR), np.full(11, 1e-3), np.full(11, 0.1))
+        assert (curve.status == ZERO_TEMPERATURE).mean() > 0.7
+        assert (curve.lower <= 0).mean() > 0.7
+
+    def test_flat_entropy_is_unidentified(self):
+        rng = np.random.default_rng(2)
+        curve = temperature_curve(LR, 1 + LR, rng.normal(size=11), np.full(11, 1e-4), np.full(11, 1.0))
+        assert (curve.status == UNIDENTIFIED).mean() > 0.7
+        flat = temperature_curve(LR, 1 + LR, np.ones(11), np.full(11, 1e-4), np.full(11, 1.0))
+        assert set(flat.status) == {UNIDENTIFIED}
+        assert np.isnan(flat.temperature).all()
+
+    def test_falling_loss_is_unidentified(self):
+        curve = temperature_curve(LR, 2 - 10 * LR, 40 * np.log(LR), np.full(11, 1e-4), np.full(11, 0.1))
+        assert curve.status[-1] == UNIDENTIFIED
+
+    def test_seeds_repeat_a_learning_rate(self):
+        loss, entropy, exact = power_family(LR)
+        rng = np.random.default_rng(3)
+        lr = np.repeat(LR, 3)
+        u = np.repeat(loss, 3) + 1e-3 * rng.normal(size=33)
+        s = np.repeat(entropy, 3) + 0.1 * rng.normal(size=33)
+        curve = temperature_curve(lr, u, s, np.full(33, 1e-3), np.full(33, 0.1))
+        np.testing.assert_allclose(curve.temperature[:3], curve.temperature[0])
+        assert (np.abs(curve.temperature - np.repeat(exact, 3)) < 4 * curve.stderr).all()
+
+    @given(
+        order=st.permutations(range(11)),
+        u_scale=st.floats(1e-3, 1e3),
+        u_shift=st.floats(-10, 10),
+        s_shift=st.floats(-1e6, 1e6),
+    )
+    @settings(max_examples=25, deadline=None)
+    def test_invariances(self, order, u_scale, u_shift, s_shift):
+        """T does not know the order of the runs, nor the zero of U or S, and scales with U."""
+        rng = np.random.default_rng(4)
+        loss, entropy, _ = power_family(LR)
+        u, s = loss + 0.002 * rng.normal(size=11), entropy + rng.normal(size=11)
+        plain = temperature_curve(LR, u, s, np.full(11, 0.002), np.ones(11))
+        order = list(order)
+        moved = temperature_curve(
+            LR[order], u_scale * (u + u_shift)[order], (s + s_shift)[order], np.full(11, 0.002 * u_scale), np.ones(11)
+        )
+        np.testing.assert_allclose(moved.temperature, u_scale * plain.temperature[order], rtol=1e-5)
+        np.testing.assert_allclose(moved.lower, u_scale * plain.lower[order], rtol=1e-4, atol=1e-9 * u_scale)
+
+
+def paper_interval(lr, u, s, eps=0.0):
+    """The estimate of arXiv 2505.23489, by loops over pairs."""
+    x = [math.log(v) for v in lr]
+
+    def smooth(y):
+        out = list(y)
+        for i in range(1, len(x) - 1):
+            k = [max(0.3 - abs(a - x[i]), 0.0) for a in x]
+            out[i] = sum(a * b for a, b in zip(k, y, strict=True)) / sum(k)
+        return out
+
+    u, s = smooth(u), smooth(s)
+    out = []
+    for i in range(len(x)):
+        if i in (0, len(x) - 1):
+            out.append((math.nan, math.nan, math.nan))
+            continue
+        high = min((u[i] - u[j] - eps) / (s[i] - s[j]) for j in range(i + 1, len(x)))
+        low = max(0.0, max((u[i] - u[j] - eps) / (s[i] - s[j]) for j in range(i)))
+        low = high if low == 0 else low  # a bound left unset takes the other's value
+        out.append((math.sqrt(low * high), low, high))
+    return np.array(out).T
+
+
+class TestInterval:
+    @pytest.mark.parametrize("eps", [0.0, 1e-3])
+    @pytest.mark.parametrize("n", [5, 11, 40])
+    def test_is_the_paper_s_formula(self, n, eps):
+        lr = np.geomspace(1e-3, 1e-1, n)
+        loss, entropy, exact = power_family(lr)
+        t, low, high = paper_interval(lr, loss, entropy, eps)
+        curve = temperature_curve(lr, loss, entropy, method="interval", epsilon=eps)
+        np.testing.assert_allclose(curve.temperature, t, rtol=1e-9)
+        np.testing.assert_allclose(curve.lower, low, rtol=1e-9)
+        np.testing.assert_allclose(curve.upper, high, rtol=1e-9)
+        assert set(curve.status[1:-1]) == {OK}
+        assert set(curve.status[[0, -1]]) == {UNIDENTIFIED}
+        if n == 40 and eps == 0:
+            # The kernel reaches 2 points to each side; nearer the ends it averages one-sidedly.
+            np.testing.assert_allclose(curve.temperature[4:-4], exact[4:-4], rtol=0.02)
+
+    def test_contradicting_bounds_are_named(self):
+        # A loss that is concave in the entropy has no temperature at which it is a minimum.
+        curve = temperature_curve(LR, np.sqrt(np.arange(1.0, 12)), np.arange(11.0), method="interval")
+        assert EMPTY in curve.status
+
+    def test_end_points_get_none(self):
+        loss, entropy, _ = power_family(LR)
+        curve = temperature_curve(LR, loss, entropy, method="interval")
+        assert np.isnan(curve.temperature[[0, -1]]).all()
+        assert math.isnan(curve.level)
+
+
+class TestBadInput:
+    def test_fewer_than_three_learning_rates(self):
+        with pytest.raises(ValueError, match="2 different learning rates: a temperature needs at least 3"):
+            temperature_curve([0.1, 0.1, 0.2], [1, 1, 2], [1, 1, 2])
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_not_finite(self, bad):
+        loss, entropy, _ = power_family(LR)
+        loss[3] = bad
+        with pytest.raises(ValueError, match="finite: leave diverged runs out"):
+            temperature_curve(LR, loss, entropy)
+
+    @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+    def test_learning_rates(self, bad):
+        with pytest.raises(ValueError, match="lr must hold finite positive numbers"):
+            temperature_curve([bad, 0.1, 0.2, 0.3], [1, 2, 3, 4], [1, 2, 3, 4])
+
+    def test_lengths(self):
+        with pytest.raises(ValueError, match="entropy has shape"):
+            temperature_curve([1, 2, 3], [1, 2, 3], [1, 2])
+        with pytest.raises(ValueError, match="loss_stderr has shape"):
+            temperature_curve([1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2])
+
+    def test_negative_errors(self):
+        with pytest.raises(ValueError, match="entropy_stderr must hold finite numbers that are not negative"):
+            temperature_curve([1, 2, 3], [1, 2, 3], [1, 2, 3], None, [1, -1, 1])
+
+    def test_unknown_method(self):
+        with pytest.raises(ValueError, match="method 'magic' is unknown: choose one of local-quadratic"):
+            temperature_curve([1, 2, 3], [1, 2, 3], [1, 2, 3], method="magic")
+
+    def test_collapsed_states(self):
+        curve = temperature_curve(LR, np.ones(11), np.full(11, -np.inf))
+        assert set(curve.status) == {ZERO_TEMPERATURE}
+        assert (curve.temperature == 0).all()
+        with pytest.raises(ValueError, match="leave collapsed runs out"):
+            temperature_curve(LR, LR, np.full(11, -np.inf))
