@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 420, 300
 def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     """The figures of a study by name; those whose numbers do not exist are left out."""
     frame = pd.DataFrame([vars(run) for run in result.runs if run.loss is not None])
+    if frame.empty:
+        return {}
     figures = {
         "loss": _points(frame, "loss", "Training loss U (mean per sample)", "U: stationary training loss"),
         "entropy": _points(frame, "entropy", "Entropy S (nats)", f"S: entropy by {result.estimator['name']}"),

@@ -75,13 +75,18 @@ def _publish_run(client: MlflowClient, item: RunResult) -> None:
 
 
 def _log(client: MlflowClient, run_id: str, values: Mapping[str, float | None]) -> None:
-    """Log the metrics that changed: an unchanged re-analysis leaves no second point in a metric's history."""
+    """Log the metrics that changed: an unchanged re-analysis leaves no second point in a metric's history.
+
+    A number that an earlier analysis gave and this one does not becomes NaN, since a metric cannot be deleted.
+    """
     known = client.get_run(run_id).data.metrics
     now = time.time_ns() // 1_000_000
-    fresh = [
-        Metric(key, value, now, 0)
-        for key, value in values.items()
-        if value is not None and math.isfinite(value) and known.get(key) != value
-    ]
+    fresh = []
+    for key, value in values.items():
+        if value is not None and math.isfinite(value):
+            if known.get(key) != value:
+                fresh.append(Metric(key, value, now, 0))
+        elif math.isfinite(known.get(key, math.nan)):
+            fresh.append(Metric(key, math.nan, now, 0))
     if fresh:
         client.log_batch(run_id, metrics=fresh)

@@ -18,6 +18,8 @@ UNIFORM_SIGMAS = 3.0
 #: A run converges when its loss falls by at least this power of the step over the window: 3.4 % over the second half
 #: of training. A stationary state has slope 0, convergence to an optimum shows slopes of about -1.
 CONVERGING_SLOPE = -0.05
+#: Two-sided level of the test for a slope; half of it is the rate of false alarms.
+SLOPE_LEVEL = 0.01
 #: Blocks that the window is cut into: long enough to be nearly independent, enough of them to see a slope.
 BLOCKS = 10
 
@@ -77,5 +79,5 @@ def classify(
         # A loss of exactly zero has no logarithm, and nothing left to fall to.
         return Regime("converging", mean)
     fit = stats.linregress(np.log(time), np.log(level))
-    falls = fit.slope < CONVERGING_SLOPE and fit.pvalue < 0.05
+    falls = fit.slope < CONVERGING_SLOPE and fit.pvalue < SLOPE_LEVEL
     return Regime("converging" if falls else "stationary", mean, float(fit.slope), float(fit.pvalue))

@@ -1,0 +1,124 @@
+"""The console command: exit codes, one line for every mistake, nothing slow for --help."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from analysis import cli
+from mlflow_thermo import schema
+from mlflow_thermo.store import read_index
+
+
+def run(*arguments, monkeypatch, capsys):
+    """Exit status and outputs of the console command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["mlflow-thermo", *map(str, arguments)])
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    return lambda *arguments: run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+
+
+def test_analyses_an_experiment(tracked, tmp_path, command):
+    code, out, _ = command("analyze", "--experiment", "study", "--out", tmp_path / "out")
+    assert code == 0
+    assert "9 runs (9 stationary); T = " in out
+    raw = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert len(raw["runs"]) == 9
+    analysis_run = out.split("analysis run ")[1].split()[0]
+    assert {f.path for f in tracked.list_artifacts(analysis_run)} >= {"report.html", "result.json", "figures"}
+
+
+def test_analyses_a_folder_without_a_server(study, tmp_path, command):
+    study.write_all()
+    code, out, _ = command("analyze", "--folder", study.root, "--out", tmp_path / "out", "--entropy", "gaussian-ml")
+    assert code == 0
+    assert "analysis run" not in out
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["estimator"]["name"] == "gaussian-ml"
+
+
+def test_uri_filter_and_no_publish(tracked, tmp_path, command, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code, out, _ = command(
+        "analyze", "--experiment", "study", "--tracking-uri", uri, "--filter", "metrics.`thermo/lr` > 0.05",
+        "--out", tmp_path / "out", "--no-publish", "--method", "interval",
+    )  # fmt: skip
+    assert code == 0
+    assert "analysis run" not in out
+    assert len(json.loads((tmp_path / "out" / "result.json").read_text())["runs"]) == 6
+
+
+class TestBadInput:
+    def check(self, result, message):
+        code, _, err = result
+        assert code == 1
+        lines = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1
+        assert message in lines[0]
+
+    def test_experiment(self, store, command):
+        self.check(command("analyze", "--experiment", "nope"), "experiment 'nope' does not exist")
+
+    def test_folder(self, tmp_path, command):
+        self.check(command("analyze", "--folder", tmp_path / "none"), "does not exist")
+
+    def test_too_few_learning_rates(self, study, command):
+        study.write_run("a", 0.1)
+        self.check(command("analyze", "--folder", study.root), "at least 3 learning rates, 1 have")
+
+    def test_no_snapshots(self, study, store, command):
+        where = store.get_experiment_by_name("study").experiment_id
+        run_id = study.log_run(store, where, None, 0.1)
+        self.check(command("analyze", "--experiment", "study"), f"run {run_id} holds no series")
+
+    def test_corrupted_chunk_still_reports_the_rest(self, tracked, study, tmp_path, command):
+        where = tracked.get_experiment_by_name("study").experiment_id
+        bad = tracked.search_runs([where])[0].info.run_id
+        folder = tmp_path / "artifacts" / bad / "artifacts" / "thermo" / "spaced"
+        chunk = folder / read_index(folder).chunks[1].file
+        chunk.write_bytes(chunk.read_bytes()[:-5])
+        result = command("analyze", "--experiment", "study", "--out", tmp_path / "out")
+        self.check(result, f"run {bad}: chunk {chunk.name} is half-written")
+        assert (
+            sum(r["temperature"] is not None for r in json.loads((tmp_path / "out/result.json").read_text())["runs"])
+            == 8
+        )
+        assert tracked.get_run(bad).data.tags[schema.TAG_STATUS] == "corrupt"
+
+    def test_nan_weights(self, study, store, command):
+        where = store.get_experiment_by_name("study").experiment_id
+        weights, loss = study.samples(0.1)
+        weights[3:] = float("nan")
+        folder = study.write_series(study.root / "nan", 0.1, weights, loss).parent
+        run_id = study.log_run(store, where, folder, 0.1)
+        self.check(command("analyze", "--experiment", "study"), f"run {run_id} holds weights or losses that are not")
+
+    def test_unknown_words(self, study, command):
+        study.write_all()
+        self.check(command("analyze", "--folder", study.root, "--entropy", "x"), "unknown entropy estimator 'x'")
+        self.check(command("analyze", "--folder", study.root, "--method", "x"), "method 'x' is unknown")
+
+
+def test_help_is_quick():
+    code = "import sys; from analysis.cli import cli; cli(['analyze', '--help'], standalone_mode=False); "
+    shown = subprocess.run(
+        [sys.executable, "-c", code + "print(*sys.modules)"], check=True, capture_output=True, text=True
+    ).stdout
+    assert not {"mlflow", "numpy", "torch", "sklearn"} & set(shown.split())
+
+
+def test_module_form():
+    shown = subprocess.run([sys.executable, "-m", "analysis", "--help"], check=True, capture_output=True, text=True)
+    assert "analyze" in shown.stdout
+    assert CliRunner().invoke(cli.cli, ["--help"]).exit_code == 0

@@ -1,0 +1,75 @@
+"""result.json, the table, the page and its figures."""
+
+import csv
+import io
+import json
+import struct
+
+import pytest
+
+from analysis.report import summary, text_table, write_report
+from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
+from analysis.source import from_folder
+from analysis.workflow import StudyConfig, analyze
+
+
+@pytest.fixture
+def result(study):
+    for folder, lr in zip(study.write_all(), study.lrs, strict=True):
+        study.write_series(folder, lr, *study.samples(lr), series="consecutive")
+    return analyze(from_folder(study.root), StudyConfig())
+
+
+def test_writes_everything(result, tmp_path):
+    out = tmp_path / "out"
+    written = write_report(result, out, "A <study>")
+    assert {p.name for p in written} == {
+        "result.json", "temperature.csv", "report.html", "loss.png", "entropy.png", "temperature.png",
+        "free_energy.png",
+    }  # fmt: skip
+    raw = json.loads((out / "result.json").read_text())
+    assert raw["schema_version"] == RESULT_SCHEMA_VERSION
+    assert {"run_id", "lr", "seed", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
+            "temperature_lower", "temperature_upper", "n_eff", "status", "regime"} <= set(raw["runs"][0])  # fmt: skip
+    assert {"exponent", "exponent_stderr", "prefactor", "lr_min", "lr_max"} <= set(raw["power_law"])
+    assert raw["estimator"]["name"]
+    rows = list(csv.DictReader(io.StringIO((out / "temperature.csv").read_text())))
+    assert [float(r["temperature"]) for r in rows] == [r.temperature for r in result.runs]
+    for name in ("loss", "entropy", "temperature", "free_energy"):
+        png = (out / "figures" / f"{name}.png").read_bytes()
+        width, height = struct.unpack(">II", png[16:24])
+        assert png[:8] == b"\x89PNG\r\n\x1a\n"
+        assert width > 800
+        assert height > 500
+
+
+def test_page_needs_no_network_and_escapes(result, tmp_path):
+    write_report(result, tmp_path, "A <study>")
+    page = (tmp_path / "report.html").read_text()
+    assert "A &lt;study&gt;" in page
+    # Nothing is fetched: the figures' library is inside the page.
+    assert "<script src" not in page
+    assert "<link" not in page
+    assert len(page) > 500_000
+    for run in result.runs:
+        assert run.run_id in page
+
+
+def test_an_earlier_report_is_replaced(result, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "old.png").write_bytes(b"")
+    write_report(result, tmp_path, "x")
+    write_report(result, tmp_path, "x")
+    assert "old.png" not in {p.name for p in (tmp_path / "figures").iterdir()}
+
+
+def test_words(result):
+    assert summary(result).startswith("9 runs (9 stationary); T = ")
+    assert len(text_table(result).splitlines()) == 10
+
+
+def test_a_study_with_nothing_in_it_is_still_reported(tmp_path):
+    empty = StudyResult((RunResult("a", 0.1, 0, "no-snapshots", "", note="x"),), {"name": "oas"}, "interval", None)
+    write_report(empty, tmp_path, "x")
+    assert summary(empty) == "1 runs (none readable); no power law."
+    assert "no-snapshots" in (tmp_path / "report.html").read_text()
