@@ -86,6 +86,15 @@ def main() -> None:
     """Run the command; a mendable error becomes one line on stderr and exit status 1."""
     try:
         cli()
-    except ThermoError as error:
-        click.echo(f"error: {error}", err=True)
+    except Exception as error:
+        # Imported here: --help must not wait for MLflow.
+        from mlflow.exceptions import MlflowException
+
+        if isinstance(error, ThermoError):
+            message = str(error)
+        elif isinstance(error, MlflowException):
+            message = f"MLflow: {str(error).splitlines()[0]}"
+        else:
+            raise
+        click.echo(f"error: {message}", err=True)
         sys.exit(1)

@@ -50,6 +50,8 @@ def store(tmp_path, empty_database, monkeypatch):
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(None)
+    # set_experiment() leaves it for child processes; here it would lead the next test to another store.
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import mlflow
 import numpy as np
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from analysis.regime import Regime, classify
 from mlflow_thermo import schema
@@ -155,6 +156,9 @@ def entry(command: click.Command) -> None:
         command()
     except ThermoError as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except MlflowException as error:
+        click.echo(f"error: MLflow: {str(error).splitlines()[0]}", err=True)
         sys.exit(1)
 
 

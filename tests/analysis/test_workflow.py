@@ -167,4 +167,5 @@ def test_sphere_runs_use_the_tangent_space(study):
     assert result.estimator["dim"] == 2
     inside = [r.temperature_lower <= r.lr <= r.temperature_upper for r in result.runs]
     assert sum(inside) >= 5
-    assert all(r.temperature_upper - r.temperature_lower < r.lr for r in result.runs)
+    for run in sorted(result.runs, key=lambda r: r.lr)[1:-1]:
+        assert run.temperature == pytest.approx(run.lr, rel=0.25)
