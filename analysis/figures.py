@@ -10,6 +10,9 @@ from analysis.free_energy import free_energy_curves
 from analysis.results import StudyResult
 
 WIDTH, HEIGHT = 420, 300
+#: Legends stand below their figure, so that two figures fit side by side.
+BELOW = alt.Legend(orient="bottom")
+OURS, PAPERS = "this analysis", "paper's (consecutive iterates)"
 
 
 def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
@@ -40,8 +43,8 @@ def _points(frame: pd.DataFrame, name: str, title: str, heading: str) -> alt.Lay
     base = alt.Chart(data).encode(x=_lr_axis())
     dots = base.mark_point(filled=True, size=70).encode(
         y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)),
-        shape=alt.Shape("regime:N", title="regime"),
-        color=alt.Color("regime:N", title="regime", scale=alt.Scale(scheme="dark2")),
+        shape=alt.Shape("regime:N", title="regime", legend=BELOW),
+        color=alt.Color("regime:N", title="regime", scale=alt.Scale(scheme="dark2"), legend=BELOW),
         tooltip=["run_id", "lr", "seed", name, f"{name}_stderr", "status"],
     )
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q")
@@ -63,7 +66,7 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
     foot = float(data["temperature"].min()) / 10
     data["low"] = data["temperature_lower"].astype(float).clip(lower=foot).fillna(data["temperature"])
     data["high"] = data["temperature_upper"].astype(float).fillna(data["temperature"])
-    data["estimate"] = "this analysis"
+    data["estimate"] = OURS
     y = alt.Y(
         "temperature:Q",
         scale=alt.Scale(type="log"),
@@ -71,22 +74,31 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
         axis=alt.Axis(format=".0e", tickCount=5),
     )
     base = alt.Chart(data).encode(x=_lr_axis())
-    shape = alt.Shape("estimate:N", title=None)
+    # One domain for both, or Vega draws two legends.
+    shape = alt.Shape(
+        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=[OURS, PAPERS], range=["square", "circle"])
+    )
+    color = alt.Color(
+        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=[OURS, PAPERS], range=["#1b9e77", "#333"])
+    )
     layers = [
         base.mark_area(opacity=0.2, color="#555").encode(
             y=alt.Y("low:Q", title="Temperature T (loss per nat)"), y2="high:Q"
         ),
         base.mark_line(color="#1b9e77").encode(y=y),
-        base.mark_point(filled=True, size=70, color="#1b9e77").encode(
+        base.mark_point(filled=True, size=70).encode(
             y=y,
             shape=shape,
+            color=color,
             tooltip=["run_id", "lr", "temperature", "temperature_lower", "temperature_upper", "status"],
         ),
     ]
     paper = data[data["paper_temperature"].notna() & (data["paper_temperature"] > 0)].copy()
     if len(paper):
-        paper["temperature"], paper["estimate"] = paper["paper_temperature"], "paper's (consecutive iterates)"
-        layers.append(alt.Chart(paper).mark_point(size=60, color="#333").encode(x=_lr_axis(), y=y, shape=shape))
+        paper["temperature"], paper["estimate"] = paper["paper_temperature"], PAPERS
+        layers.append(
+            alt.Chart(paper).mark_point(filled=True, size=60).encode(x=_lr_axis(), y=y, shape=shape, color=color)
+        )
     law = result.power_law
     heading = "T: temperature with 95 % interval"
     if law is not None:
@@ -112,7 +124,9 @@ def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
     ]
     data = pd.DataFrame(rows)
     y = alt.Y("f:Q", title="F(lr'; T(lr)), each from its minimum 0 to 1")
-    color = alt.Color("own:O", title="T of lr", sort=alt.EncodingSortField("order"), scale=alt.Scale(scheme="viridis"))
+    color = alt.Color(
+        "own:O", title="T of lr", sort=alt.EncodingSortField("order"), scale=alt.Scale(scheme="viridis"), legend=BELOW
+    )
     x = alt.X("lr:Q", scale=alt.Scale(type="log"), title="Learning rate lr'", axis=alt.Axis(format=".0e", tickCount=5))
     lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=color)
     stars = alt.Chart(data[data["star"]]).mark_text(text="★", size=18).encode(x=x, y=y, color=color)

@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from analysis.results import StudyResult
+from analysis.results import StudyResult, remedy
 
 COLUMNS = (
     "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
     "temperature_lower", "temperature_upper", "paper_temperature", "free_energy", "n_eff", "tau",
 )  # fmt: skip
-TEXT_COLUMNS = ("run_id", "regime", "status", "note")
+TEXT_COLUMNS = ("run_id", "regime", "status")
 
 
 def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Path]:
@@ -51,7 +51,8 @@ def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
     rows = [{name: _shown(value) for name, value in vars(run).items()} for run in result.runs]
     return Environment(autoescape=True).from_string(template).render(
         title=title, result=result, summary=summary(result), library=library.replace("</script", "<\\/script"),
-        figures=fragment, columns=[*COLUMNS, "note"], text=TEXT_COLUMNS, rows=rows,
+        figures=fragment, columns=COLUMNS, text=TEXT_COLUMNS, rows=rows,
+        statuses={run.status: remedy(run.status) for run in result.runs if remedy(run.status)},
     )  # fmt: skip
 
 
