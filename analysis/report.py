@@ -6,13 +6,14 @@ import csv
 import json
 from importlib.resources import files
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from analysis.results import StudyResult, remedy
 
 COLUMNS = (
     "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
-    "temperature_lower", "temperature_upper", "paper_temperature", "free_energy", "n_eff", "tau",
+    "temperature_lower", "temperature_upper", "paper_temperature", "paper_ratio", "free_energy", "n_eff", "tau",
 )  # fmt: skip
 TEXT_COLUMNS = ("run_id", "regime", "status")
 
@@ -65,9 +66,11 @@ def summary(result: StudyResult) -> str:
     law = result.power_law
     if law is None:
         return f"{len(result.runs)} runs ({said}); no power law."
+    ratios = [run.paper_ratio for run in result.runs if run.paper_ratio is not None]
+    ratio = f" The paper's estimate is {median(ratios):.2f} of it (median)." if ratios else ""
     return (
         f"{len(result.runs)} runs ({said}); T = {law['prefactor']:.3g}·lr^({law['exponent']:.3f} ± "
-        f"{law['exponent_stderr']:.3f}) for lr from {law['lr_min']:.3g} to {law['lr_max']:.3g}."
+        f"{law['exponent_stderr']:.3f}) for lr from {law['lr_min']:.3g} to {law['lr_max']:.3g}.{ratio}"
     )
 
 

@@ -93,6 +93,8 @@ class RunResult:
     n_eff, tau : independent snapshots; correlation time in snapshots.
     paper_entropy, paper_temperature : kNN-graph entropy of the consecutive iterates, and the interval
         temperature from it (arXiv 2505.23489).
+    paper_ratio : paper_temperature over temperature; about one half on a quadratic, where consecutive iterates
+        measure the step instead of the spread.
     note : what went wrong and what to do, in words.
     """
 
@@ -113,6 +115,7 @@ class RunResult:
     tau: float | None = None
     paper_entropy: float | None = None
     paper_temperature: float | None = None
+    paper_ratio: float | None = None
     uniform_loss: float | None = None
     note: str = ""
 

@@ -213,6 +213,7 @@ def _with_temperatures(
             temperature_upper=_number(curve.upper[k]),
             free_energy=_number(loss[k] - t * entropy[k]),
             paper_temperature=paper[k],
+            paper_ratio=_ratio(paper[k], t),
             status=status,
             note=remedy(status),
         )
@@ -236,6 +237,10 @@ def _law(lr: Any, temperature: Any, stderr: Any) -> tuple[dict[str, Any] | None,
         return None, [f"no power law: {error}"]
     names = ("exponent", "exponent_stderr", "prefactor", "prefactor_stderr", "lr_min", "lr_max", "n", "n_excluded")
     return {name: getattr(fit, name) for name in names}, []
+
+
+def _ratio(part: float | None, whole: float) -> float | None:
+    return part / whole if part is not None and math.isfinite(whole) and whole > 0 else None
 
 
 def _number(value: float) -> float | None:

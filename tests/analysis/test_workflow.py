@@ -51,6 +51,7 @@ def test_the_paper_s_temperature_stands_beside(study):
     paper = [r.paper_temperature for r in result.runs]
     assert paper[0] is None
     # Independent samples instead of iterates: the interval's estimate of the same T, coarser.
+    assert all(r.paper_ratio == pytest.approx(r.paper_temperature / r.temperature) for r in result.runs[2:-2])
     np.testing.assert_allclose(paper[2:-2], [exact_temperature(r.lr) for r in result.runs[2:-2]], rtol=0.6)
 
 
