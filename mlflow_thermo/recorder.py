@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,6 +258,7 @@ class SnapshotRecorder:
         digest = hashlib.sha256()
         for series in self._series:
             digest.update(series.writer.index_path.read_bytes())
+        # Two requests: the tag that says that all is there is the last thing written.
         self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
         if self._owns_directory:
@@ -281,10 +283,15 @@ class SnapshotRecorder:
     def _announce(self, lr: float | None) -> None:
         if self._client is None or self.run_id is None:
             return
-        self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)
-        if lr is not None:
-            self._client.log_metric(self.run_id, schema.METRIC_LR, lr)
-            self._client.log_metric(self.run_id, schema.METRIC_LOG10_LR, float(np.log10(lr)))
+        from mlflow.entities import Metric, RunTag
+
+        now = time.time_ns() // 1_000_000
+        values = {} if lr is None else {schema.METRIC_LR: lr, schema.METRIC_LOG10_LR: float(np.log10(lr))}
+        self._client.log_batch(
+            self.run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in values.items()],
+            tags=[RunTag(schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)],
+        )
 
     def _flush(self, series: _Series) -> None:
         series.flush(self._packer.device)

@@ -57,7 +57,6 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch) -> Regime:
     experiment = prepare(config, device)
     log_new_params(run_id, {**asdict(config), "d": experiment.d, "n_train": len(experiment.data.y_train)})
     metrics = MetricLog(run_id)
-    metrics.add({schema.METRIC_LR: config.lr, schema.METRIC_LOG10_LR: float(np.log10(config.lr))}, 0)
     baseline: tuple[float, float] | tuple[None, None] = (None, None)
     if config.protocol == schema.SPHERE:
         mean, std = baseline = uniform_baseline(experiment, experiment.noise_generator)
@@ -87,7 +86,8 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch) -> Regime:
         metrics.flush()
     index = recorder.index(schema.SPACED)
     regime = classify(np.array(index.steps), np.array(index.loss_mean, dtype=float), *baseline)
-    client.log_metric(run_id, schema.METRIC_LOSS, regime.loss)
+    metrics.add({schema.METRIC_LOSS: regime.loss}, config.steps)
+    metrics.flush()
     client.set_tag(run_id, schema.TAG_REGIME, regime.name)
     return regime
 

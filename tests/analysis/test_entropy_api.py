@@ -92,7 +92,7 @@ class TestEveryEstimator:
 
     def test_too_few_snapshots(self, estimator):
         X = np.random.default_rng(6).normal(size=(2, 3))
-        with pytest.raises(ValueError, match=r"at least \d+ snapshots, got n_samples=2: record more snapshots"):
+        with pytest.raises(ValueError, match=r"at least .* snapshots, got n_samples=2: record more snapshots"):
             clone(estimator).fit(X)
 
 

@@ -37,8 +37,13 @@ def test_double_well_within_two_per_cent(temperature):
     truth = exact_entropy(temperature)
     mixture = GaussianMixtureEntropy("cv", jackknife_blocks=0).fit(X)
     kl = KozachenkoLeonenkoEntropy(jackknife_blocks=0).fit(X)
-    assert kl.entropy_ == pytest.approx(truth, rel=0.02)
-    assert mixture.entropy_ == pytest.approx(truth, rel=0.02)
+    # Two per cent of the volume exp(S): S itself passes through zero with the unit of length, and where it is near
+    # zero two per cent of it are less than the sampling noise of any estimator (0.005 nats for these snapshots).
+    assert kl.entropy_ == pytest.approx(truth, abs=0.02)
+    assert mixture.entropy_ == pytest.approx(truth, abs=0.02)
+    if truth > 0.5:
+        assert kl.entropy_ == pytest.approx(truth, rel=0.02)
+        assert mixture.entropy_ == pytest.approx(truth, rel=0.02)
     assert mixture.n_components_ >= 2
     # Negative control: one Gaussian over both wells.
     assert abs(GaussianEntropy(jackknife_blocks=0).fit(X).entropy_ - truth) > 0.03 * abs(truth)
