@@ -52,15 +52,16 @@ def recentred(gram: FloatArray, keep: IntArray) -> FloatArray:
     return np.asarray(part - rows[:, None] - rows[None, :] + rows.mean())
 
 
-def squared_distances(X: AnyArray) -> FloatArray:
+def squared_distances(X: AnyArray, gram: FloatArray | None = None) -> FloatArray:
     """Squared Euclidean distances (n, n) between the rows of X (n, d).
 
-    From the centred Gram matrix; pairs where that cancels (r² < 1e-5·|w − w̄|²) by explicit differences.
+    From the centred Gram matrix, `gram` if it is known; pairs where that cancels (r² < 1e-5·|w − w̄|²) by explicit
+    differences.
     """
     if X.shape[1] <= EXPLICIT_COLUMNS:
         points = X.astype(np.float64)
         return np.asarray(cdist(points, points, "sqeuclidean"))
-    sq = centred_gram(X)
+    sq: FloatArray = centred_gram(X) if gram is None else gram.copy()
     norms = np.diag(sq).copy()
     sq *= -2.0
     sq += norms[:, None]

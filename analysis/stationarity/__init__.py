@@ -1,0 +1,37 @@
+"""Whether snapshots are independent draws of a stationary state: `diagnose`, and the diagnostics behind it."""
+
+from analysis.stationarity.burn_in import mser_truncation
+from analysis.stationarity.chains import kpss_statistic, split_rhat
+from analysis.stationarity.correlation import (
+    correlation_time,
+    cross_fitted_scores,
+    integrated_time,
+    mean_and_stderr,
+    slow_observables,
+)
+from analysis.stationarity.diagnosis import Diagnosis, diagnose
+from analysis.stationarity.drift import DriftTest, drift_test, msd_slope, spread_p_value, trend_p_value
+from analysis.stationarity.neighbours import EdgeLag, edge_lag
+from analysis.stationarity.thinning import evenly_spaced, independent_snapshots
+
+__all__ = [
+    "Diagnosis",
+    "DriftTest",
+    "EdgeLag",
+    "correlation_time",
+    "cross_fitted_scores",
+    "diagnose",
+    "drift_test",
+    "edge_lag",
+    "evenly_spaced",
+    "independent_snapshots",
+    "integrated_time",
+    "kpss_statistic",
+    "mean_and_stderr",
+    "msd_slope",
+    "mser_truncation",
+    "slow_observables",
+    "split_rhat",
+    "spread_p_value",
+    "trend_p_value",
+]

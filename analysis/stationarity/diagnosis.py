@@ -1,0 +1,257 @@
+"""One verdict on the snapshots of one run, with its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import eigvalsh
+
+from analysis._typing import AnyArray, FloatArray
+from analysis.entropy.base import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, count_duplicates
+from analysis.entropy.distances import centred_columns, centred_gram, column_chunks, recentred, squared_distances
+from analysis.results import (
+    AUTOCORRELATED,
+    CONSTANT,
+    DIVERGED,
+    DUPLICATES,
+    NOT_STATIONARY,
+    OK,
+    TOO_FEW,
+    UNIDENTIFIED,
+    remedy,
+)
+from analysis.stationarity.burn_in import mser_truncation
+from analysis.stationarity.chains import KPSS_RARE, kpss_statistic, split_rhat
+from analysis.stationarity.correlation import SLOW_COMPONENTS, correlation_time, integrated_time, leading_scores
+from analysis.stationarity.drift import drift_test, msd_slope, spread_p_value, trend_p_value
+from analysis.stationarity.neighbours import edge_lag
+from analysis.stationarity.thinning import evenly_spaced
+from analysis.trajectory import Trajectory
+
+#: Pairwise diagnostics look at so many snapshots at most: the last ones, or evenly spaced ones.
+LARGEST_MATRIX = 2000
+#: Random directions that stand for more weights than that in longer series.
+PROJECTED = 256
+#: Slope of the mean-squared displacement above which the weights drift.
+MSD_SLOPE = 0.1
+#: Level of each of the three F-tests of stationarity.
+TEST_LEVEL = 0.001
+#: Independent snapshots that must be left for a burn-in to be told from a slow fluctuation.
+RESOLVED = 20.0
+#: Correlation time that is called autocorrelated; below it the noise of the estimate reaches.
+TAU_LIMIT = 2.0
+#: A frozen floor shows as a jump of this factor in the spectrum under directions that hold most of the variance.
+FLOOR_GAP = 10.0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Whether snapshots are independent draws of a stationary state.
+
+    Attributes
+    ----------
+    status : one of `analysis.results`: ``ok``, ``not-stationary``, ``autocorrelated``, ``unidentified``,
+        ``too-few-samples``, ``duplicates``, ``constant`` or ``diverged``. The first that applies, in the order of
+        what has to be mended first.
+    tau : integrated autocorrelation time of the slowest observable, in snapshots, after burn-in.
+    n_eff : independent snapshots, (n − burn_in)/tau.
+    burn_in : leading snapshots to drop.
+    evidence : the numbers behind the status, by name.
+    reason : the evidence for the status in words.
+    """
+
+    status: str
+    tau: float
+    n_eff: float
+    burn_in: int
+    evidence: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, in words; empty when nothing is wrong."""
+        return remedy(self.status)
+
+
+def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> Diagnosis:
+    """Judge the snapshots of one run.
+
+    Parameters
+    ----------
+    weights : (n_snapshots, n_weights) in time order at equal spacing, or a Trajectory.
+    loss : (n_snapshots,) training losses at them; those of the Trajectory when not given. NaN means not recorded.
+
+    Raises
+    ------
+    ValueError
+        For weights that are not two-dimensional, or losses of another length. Weights that are not finite are a
+        status, not an error.
+    """
+    if isinstance(weights, Trajectory):
+        dim = weights.n_weights - int(weights.on_sphere)
+        losses = weights.loss if loss is None else np.asarray(loss, dtype=float)
+        x = weights.weights
+    else:
+        x = np.asarray(weights)
+        if x.ndim != 2:
+            raise ValueError(f"weights must have shape (n_snapshots, n_weights), got {x.shape}")
+        dim = x.shape[1]
+        losses = np.full(len(x), np.nan) if loss is None else np.asarray(loss, dtype=float)
+    n = len(x)
+    if losses.shape != (n,):
+        raise ValueError(f"loss has shape {losses.shape} for {n} snapshots: give one loss for each")
+    if not np.isfinite(x).all() or np.isinf(losses).any():
+        return _short(DIVERGED, n, "weights or losses are not finite")
+    if n < FEWEST_SNAPSHOTS:
+        return _short(TOO_FEW, n, f"{n} snapshots, at least {FEWEST_SNAPSHOTS} are needed")
+    duplicates = count_duplicates(x)
+    if duplicates == n - 1:
+        return _short(CONSTANT, 1, "all snapshots are the same")
+    if n > LARGEST_MATRIX < x.shape[1]:
+        x = _projected(x)
+    cloud = _Cloud.of(x, losses)
+    burn_in = mser_truncation(cloud.series())
+    if burn_in:
+        rest = cloud.after(burn_in)
+        # A slow stationary process looks like a transient too: only what leaves a resolved rest is one.
+        if len(rest.x) >= FEWEST_SNAPSHOTS and len(rest.x) / rest.tau() >= RESOLVED:
+            return _judge(rest, dim, burn_in, duplicates)
+    return _judge(cloud, dim, 0, duplicates)
+
+
+def _short(status: str, n: int, reason: str) -> Diagnosis:
+    return Diagnosis(status, float("nan"), float(n), 0, {"n": float(n)}, reason)
+
+
+def _projected(x: AnyArray) -> FloatArray:
+    """x (n, d) on random directions, which keep distances to a few per cent (Johnson & Lindenstrauss 1984)."""
+    rng = np.random.default_rng(0)
+    out = np.zeros((len(x), PROJECTED))
+    for columns in column_chunks(len(x), x.shape[1]):
+        chunk = centred_columns(x, columns)
+        out += chunk @ rng.normal(size=(chunk.shape[1], PROJECTED)) / np.sqrt(PROJECTED)
+    return out
+
+
+@dataclass(frozen=True)
+class _Cloud:
+    """Snapshots with the Gram matrix that all diagnostics of few enough of them share."""
+
+    x: AnyArray
+    losses: FloatArray
+    gram: FloatArray | None
+
+    @classmethod
+    def of(cls, x: AnyArray, losses: FloatArray) -> _Cloud:
+        return cls(x, losses, centred_gram(x) if len(x) <= LARGEST_MATRIX else None)
+
+    def after(self, burn_in: int) -> _Cloud:
+        kept = np.arange(burn_in, len(self.x))
+        gram = None if self.gram is None else recentred(self.gram, kept)
+        return _Cloud(self.x[burn_in:], self.losses[burn_in:], gram)
+
+    def has_losses(self) -> bool:
+        return bool(np.isfinite(self.losses).all())
+
+    def series(self) -> FloatArray:
+        """Principal components and, where they are all recorded, the losses; (m, n)."""
+        if self.gram is not None:
+            scores = leading_scores(self.gram)
+        else:
+            centred = self.x - self.x.mean(axis=0, dtype=float)
+            scores = (centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :SLOW_COMPONENTS]).T
+        return np.vstack([scores, self.losses]) if self.has_losses() else scores
+
+    def tau(self) -> float:
+        tau = correlation_time(self.x, self.gram if self.x.shape[1] > len(self.x) // 2 else None)
+        return max(tau, integrated_time(self.losses)) if self.has_losses() else tau
+
+
+def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
+    x, losses = cloud.x, cloud.losses
+    n, d = x.shape
+    whole = cloud.gram is not None
+    span = x if whole else x[evenly_spaced(n, LARGEST_MATRIX)]
+    gram = cloud.gram if cloud.gram is not None else centred_gram(span)
+    distances = squared_distances(span, gram)
+    tau = cloud.tau()
+    n_eff = n / tau
+    series = cloud.series()
+    edges = edge_lag(distances if whole else squared_distances(x[-LARGEST_MATRIX:]))
+    drift = drift_test(gram)
+    trends = [trend_p_value(gram, drift.dims)]
+    if cloud.has_losses():
+        level = losses[evenly_spaced(n, min(n, LARGEST_MATRIX))]
+        trends.append(trend_p_value(np.outer(level - level.mean(), level - level.mean()), 1.0))
+    levels = [kpss_statistic(row) for row in [np.diag(gram)] + ([losses] if cloud.has_losses() else [])]
+    active, share, rank = _floor(_spectrum(gram, d), edges.flagged)
+    evidence = {
+        "n": float(n), "dim": float(dim), "tau": tau, "n_eff": n_eff, "burn_in": float(burn_in),
+        "edge_lag_fraction": edges.fraction, "edge_lag_independent": edges.expected, "msd_slope": msd_slope(distances),
+        "drift_p_value": drift.p_value, "drift_dims": drift.dims,
+        "trend_p_value": min(trends), "spread_p_value": spread_p_value(gram, n_eff, drift.dims),
+        "kpss": float(np.nanmax(levels)) if np.isfinite(levels).any() else float("nan"),
+        "split_rhat": max(split_rhat(row) for row in series),
+        "duplicates": float(duplicates), "rank": float(rank), "columns": float(d),
+        "active_directions": float(active), "active_share": share,
+    }  # fmt: skip
+    status, reason = _status(evidence, edges.flagged)
+    return Diagnosis(status, tau, n_eff, burn_in, evidence, reason)
+
+
+def _spectrum(gram: FloatArray, d: int) -> FloatArray:
+    """Eigenvalues of the Gram matrix of the centred snapshots, descending, those that centring removes left out."""
+    n = len(gram)
+    count = min(n - 1, d)
+    return np.asarray(eigvalsh(gram)[::-1][:count])
+
+
+def _floor(spectrum: FloatArray, correlated: bool) -> tuple[int, float, int]:
+    """Number of directions above a jump of the spectrum (0 for none), their share of the variance, and the rank.
+
+    The spectrum of a diffusing path falls steeply by itself, so that correlated snapshots need a larger jump.
+    """
+    rank = int(np.count_nonzero(spectrum > 100 * np.finfo(float).eps * len(spectrum) * spectrum[0]))
+    most = len(spectrum) // 2
+    gap = FLOOR_GAP**2 if correlated else FLOOR_GAP
+    jumps = np.nonzero(spectrum[:most] > gap * np.maximum(spectrum[1 : most + 1], 0.0))[0]
+    if not len(jumps):
+        return 0, 0.0, rank
+    active = int(jumps[-1]) + 1
+    return active, float(spectrum[:active].sum() / spectrum.sum()), rank
+
+
+def _status(e: dict[str, float], edges_flagged: bool) -> tuple[str, str]:
+    n, dim, n_eff, tau = int(e["n"]), int(e["dim"]), e["n_eff"], e["tau"]
+    identified = n_eff >= SNAPSHOTS_PER_DIMENSION * dim
+    # The slope's own noise: two averages over about n_eff/2 independent pairs in each of the directions that move.
+    noise = np.sqrt(8 / (n_eff * e["drift_dims"])) / np.log(2)
+    if e["msd_slope"] > MSD_SLOPE + 2 * noise:
+        return NOT_STATIONARY, f"mean-squared displacement grows with lag to the power {e['msd_slope']:.2f} at lag n/2"
+    drift = min(e["drift_p_value"], e["trend_p_value"])
+    if drift < TEST_LEVEL:
+        return NOT_STATIONARY, f"the weights or the loss drift through the window (p = {drift:.1e})"
+    if e["spread_p_value"] < TEST_LEVEL:
+        return NOT_STATIONARY, f"the two halves of the window have another spread (p = {e['spread_p_value']:.1e})"
+    if e["kpss"] > KPSS_RARE:
+        return NOT_STATIONARY, f"the loss or |w − mean|² has no constant level (KPSS statistic {e['kpss']:.2f})"
+    if e["duplicates"]:
+        return DUPLICATES, f"{int(e['duplicates'])} of the snapshots repeat an earlier one"
+    if e["rank"] < min(n - 1, e["columns"], dim):
+        return UNIDENTIFIED, f"the snapshots vary in {int(e['rank'])} of {dim} directions: the others are frozen"
+    if not identified and e["active_share"] > 0.5:
+        return UNIDENTIFIED, (
+            f"{int(e['active_directions'])} directions hold {e['active_share']:.0%} of the variance, over a floor in "
+            f"{dim} that {n_eff:.0f} independent snapshots cannot resolve"
+        )
+    # 4 standard deviations of Sokal's estimate at tau = 1, sqrt(2(2·5 + 1)/n), for short series.
+    if edges_flagged or tau > max(TAU_LIMIT, 1 + 4 * np.sqrt(22 / n)):
+        return AUTOCORRELATED, (
+            f"{e['edge_lag_fraction']:.2f} of the nearest neighbours are neighbours in time where independent "
+            f"snapshots give {e['edge_lag_independent']:.2f}; correlation time {tau:.1f} snapshots"
+        )
+    if n_eff < FEWEST_SNAPSHOTS:
+        return TOO_FEW, f"{n_eff:.1f} independent snapshots, at least {FEWEST_SNAPSHOTS} are needed"
+    return OK, ""

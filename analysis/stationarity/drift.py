@@ -1,0 +1,136 @@
+"""Drift of the whole cloud: mean-squared displacement, trend, the slowest cosine mode, a changing spread.
+
+All see all weights at once through the Gram matrix of the snapshots. Single principal components would not do: the
+leading one of any strongly correlated process is a half cosine, whether the process is stationary or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis._typing import FloatArray
+from analysis.entropy.distances import recentred
+from analysis.stationarity.correlation import SOKAL_WINDOW, time_from_correlation
+
+#: Cosine modes 2 … MODES are what the first one is compared with.
+MODES = 8
+#: Allowance for what the long-run variance of 50 independent snapshots does not know; in 200 directions the F-test
+#: alone would call a tenth significant.
+SYSTEMATIC = 1.5
+#: A trend with a smaller share of the variance moves the entropy by less than 0.005 nats per direction.
+SMALLEST_TREND = 0.01
+
+
+def msd_slope(sq_distances: FloatArray) -> float:
+    """Slope of ln(mean-squared displacement) against ln(lag) at lag n/2: 0 when stationary, 1 when diffusive.
+
+    Parameters
+    ----------
+    sq_distances : (n, n) squared distances between the snapshots in time order, n >= 8.
+
+    The slope is a least-squares line over lags n/3 … 3n/4; nearer the end too few pairs are left.
+    """
+    n = len(sq_distances)
+    lags = np.unique(np.geomspace(n / 3, 3 * n / 4, 25).astype(int))
+    msd = np.array([np.diagonal(sq_distances, lag).mean() for lag in lags])
+    if np.any(msd <= 0):
+        return 0.0
+    return float(np.polyfit(np.log(lags), np.log(msd), 1)[0])
+
+
+@dataclass(frozen=True)
+class DriftTest:
+    """Whether the slowest cosine mode is too strong for a stationary process.
+
+    Attributes
+    ----------
+    p_value : of a stationary process.
+    dims : number of independent directions that the slow modes are seen to span.
+    """
+
+    p_value: float
+    dims: float
+
+
+def drift_test(gram: FloatArray) -> DriftTest:
+    """Test for a drift of the mean by its half-cosine mode.
+
+    The energies of the cosine modes j = 1, 2, … of a stationary process follow its spectrum, here A/(1 + (j·c)²) with
+    A and c by Whittle's likelihood from the modes 2 … `MODES`. A drift puts its energy in the first mode. The test is
+    an F-test with as many degrees of freedom per mode as the modes' vectors are seen to span.
+
+    Parameters
+    ----------
+    gram : (n, n) Gram matrix of the centred snapshots in time order, n >= 16.
+    """
+    n = len(gram)
+    j = np.arange(1, MODES + 1)
+    modes = np.sqrt(2 / n) * np.cos(np.pi * (np.arange(n)[None, :] + 0.5) * j[:, None] / n)
+    products = modes @ gram @ modes.T
+    energy = np.diag(products)
+    others = energy[1:]
+    if np.any(others <= 0):
+        return DriftTest(1.0, 1.0)
+    # E[(v_j·v_l)²] = tr Σ² and E|v_j|² = tr Σ: the overlap of different modes counts the dimensions that take part.
+    overlap = products[1:, 1:] ** 2 / np.outer(others, others)
+    count = len(others)
+    dims = 1 / max(float((overlap.sum() - count) / (count * (count - 1))), 1e-12)
+    best, first = -np.inf, 1.0
+    for rate in np.concatenate([[0.0], np.geomspace(0.05, 5.0, 25)]):
+        shape = 1 / (1 + (j * rate) ** 2)
+        level = float(np.mean(others / shape[1:]))
+        likelihood = -float(np.sum(np.log(level * shape[1:])))
+        if likelihood > best:
+            best, first = likelihood, level * float(shape[0])
+    # Two fitted numbers cost about half of what the seven modes know.
+    return DriftTest(float(stats.f.sf(energy[0] / first, dims, dims * count / 2)), dims)
+
+
+def trend_p_value(gram: FloatArray, dims: float) -> float:
+    """p-value of no linear trend, by its energy against the long-run variance of what is left.
+
+    The expected energy of a unit vector slow against the correlation is tr Σ·τ, τ the integrated time of the
+    autocorrelation summed over all directions. 1 where the trend holds less than `SMALLEST_TREND` of the variance, or
+    where fewer than about 50 of the snapshots are independent.
+
+    Parameters
+    ----------
+    gram : (n, n) Gram matrix of the centred snapshots in time order.
+    dims : number of independent directions that move, of `drift_test`.
+    """
+    n = len(gram)
+    line = np.arange(n) - (n - 1) / 2
+    line /= np.linalg.norm(line)
+    along = gram @ line
+    energy = float(line @ along)
+    rest = gram - np.outer(line, along) - np.outer(along, line) + energy * np.outer(line, line)
+    correlation = np.array([np.trace(rest, lag) for lag in range(n)])
+    if correlation[0] <= 0 or energy < SMALLEST_TREND * float(np.trace(gram)):
+        return 1.0
+    tau = time_from_correlation(correlation)
+    # Removing the mean and the trend takes 2/n of the long-run variance from every lag of the summed window.
+    left = 1 - 2 * (2 * SOKAL_WINDOW * tau + 1) / n
+    if left < 0.5:
+        return 1.0
+    expected = SYSTEMATIC * float(correlation[0]) / n * tau / left
+    return float(stats.f.sf(energy / expected, dims, dims * n / (2 * SOKAL_WINDOW * tau)))
+
+
+def spread_p_value(gram: FloatArray, n_eff: float, dims: float) -> float:
+    """p-value of an equal spread of the weights in the two halves of the window, by a two-sided F-test.
+
+    Parameters
+    ----------
+    gram : (n, n) Gram matrix of the centred snapshots in time order.
+    n_eff : independent snapshots in the whole window.
+    dims : number of independent directions that move.
+    """
+    n = len(gram)
+    first, second = (float(np.trace(recentred(gram, part))) for part in (np.arange(n // 2), np.arange(n // 2, n)))
+    if min(first, second) <= 0:
+        return 0.0 if max(first, second) > 0 else 1.0
+    free = dims * max(1.0, n_eff / 2)
+    return float(2 * stats.f.sf(max(first / second, second / first), free, free))
