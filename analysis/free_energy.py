@@ -1,11 +1,21 @@
-"""Free-energy curves F(lr'; T(lr)) = U(lr') − T(lr)·S(lr')."""
+"""Free-energy curves F(lr'; T(lr)) = U(lr') − T(lr)·S(lr'), and tests of the claim that SGD minimises them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis._typing import FloatArray
+from analysis.temperature import temperature_curve
+from analysis.temperature._points import Averages, scatter
+from analysis.temperature.convex import convex_fit
+from analysis.temperature.curve import checked_points
+from analysis.temperature.local_quadratic import local_fit
+
+#: Repetitions of the bootstrap behind a p-value.
+BOOTSTRAP = 500
 
 
 def free_energy_curves(loss: ArrayLike, entropy: ArrayLike, temperature: ArrayLike) -> FloatArray:
@@ -29,3 +39,136 @@ def free_energy_curves(loss: ArrayLike, entropy: ArrayLike, temperature: ArrayLi
     if not u.shape == s.shape == t.shape or u.ndim != 1:
         raise ValueError(f"loss, entropy and temperature have shapes {u.shape}, {s.shape}, {t.shape}: make them equal")
     return np.asarray(u[None, :] - t[:, None] * s[None, :])
+
+
+@dataclass(frozen=True)
+class ConvexityTest:
+    """Whether the states can all be minima of free energies.
+
+    Attributes
+    ----------
+    p_value : probability of points so far from convex and rising if their true curve is both. Small: F is not
+        minimised.
+    chi_square : of the best convex, rising curve through the points.
+    fitted : (n,) losses on that curve, in the order of the points.
+    """
+
+    p_value: float
+    chi_square: float
+    fitted: FloatArray
+
+
+def convexity_test(
+    lr: ArrayLike,
+    loss: ArrayLike,
+    entropy: ArrayLike,
+    loss_stderr: ArrayLike | None = None,
+    entropy_stderr: ArrayLike | None = None,
+    *,
+    rng: np.random.Generator | None = None,
+) -> ConvexityTest:
+    """Test of 'F is minimised': every state minimises some F at T > 0 exactly if U is a convex, rising function of S.
+
+    Weighted convex least squares; the p-value is that of its χ² under a parametric bootstrap about a straight line,
+    the convex curve that noise contradicts most easily, so that no convex curve is rejected more often than stated.
+    Without standard errors the noise is estimated from the scatter along ln lr, in every repetition anew.
+
+    Parameters
+    ----------
+    lr, loss, entropy : (n,) in any order, repeats allowed.
+    loss_stderr, entropy_stderr : (n,) standard errors.
+    rng : of the bootstrap; by default one with a fixed seed.
+
+    Raises
+    ------
+    ValueError
+        Lists of different length, fewer than four different learning rates (three points always allow a bend either
+        way), values that are not finite.
+    """
+    points = checked_points(lr, loss, entropy, loss_stderr, entropy_stderr)
+    if len(np.unique(points.x)) < 4:
+        raise ValueError(f"lr holds {len(np.unique(points.x))} different learning rates: convexity needs at least 4")
+    if not np.isfinite(points.s).all():
+        raise ValueError("entropy must be finite: leave collapsed runs out")
+    rng = np.random.default_rng(0) if rng is None else rng
+    du, ds = points.with_noise()
+    floor = 1e-12 * max(float(np.ptp(points.u)), 1e-300)
+    fit = convex_fit(points.s, points.u, np.maximum(du, floor), ds)
+    # Least favourable truth: a straight line, on which every bend is noise. A bootstrap from the fitted curve would
+    # take the bends that it fitted to noise for true ones, leave them room, and reject a true line in 10 % of cases.
+    s_line = local_fit(points.x, points.s, points.ds).level
+    noise = np.hypot(du, fit.slope * ds)
+    noise = np.maximum(noise, floor)
+    line = s_line * max(float(np.ptp(points.u)), 20 * float(noise.max())) / (float(np.ptp(s_line)) or 1.0)
+    told = points.du is not None and points.ds is not None
+    exceed = 0
+    for _ in range(BOOTSTRAP):
+        error = noise * rng.normal(size=len(noise))
+        # Noise that was estimated from the data is estimated from the repetition too.
+        ratio = 1.0 if told else float(scatter(points.x, error / noise)[0])
+        again = convex_fit(s_line, line + error, noise * max(ratio, 1e-6), np.zeros_like(noise))
+        exceed += again.chi_square >= fit.chi_square
+    return ConvexityTest((exceed + 1) / (BOOTSTRAP + 1), fit.chi_square, fit.u)
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """Each learning rate judged by the temperature that the others give it.
+
+    Attributes
+    ----------
+    lr : (m,) the inner different learning rates, rising.
+    temperature : (m,) interpolated from the curve of the others.
+    argmin_lr : (m,) learning rate whose state has the lowest F at that temperature.
+    steps : (m,) distance between the two, in grid steps with sign.
+    excess : (m,) F of the state above the lowest, loss units.
+    excess_stderr : (m,)
+    """
+
+    lr: FloatArray
+    temperature: FloatArray
+    argmin_lr: FloatArray
+    steps: FloatArray
+    excess: FloatArray
+    excess_stderr: FloatArray
+
+
+def leave_one_out(
+    lr: ArrayLike,
+    loss: ArrayLike,
+    entropy: ArrayLike,
+    loss_stderr: ArrayLike | None = None,
+    entropy_stderr: ArrayLike | None = None,
+) -> LeaveOneOut:
+    """Whether each state minimises the free energy at a temperature that was measured without it.
+
+    A state is the minimum of F at its own temperature by construction of T = dU/dS; leaving it out makes the
+    statement one that data can contradict. Repeated learning rates are averaged first.
+
+    Raises
+    ------
+    ValueError
+        Lists of different length, fewer than five different learning rates, values that are not finite.
+    """
+    points = checked_points(lr, loss, entropy, loss_stderr, entropy_stderr)
+    grid = np.unique(points.x)
+    if len(grid) < 5:
+        raise ValueError(f"lr holds {len(grid)} different learning rates: leaving one out needs at least 5")
+    if not np.isfinite(points.s).all():
+        raise ValueError("entropy must be finite: leave collapsed runs out")
+    mean = Averages.of(points)
+    u, s, du, ds = mean.u, mean.s, mean.du, mean.ds
+    rows = []
+    for i in range(1, len(grid) - 1):
+        others = np.delete(np.arange(len(grid)), i)
+        given = (
+            None if points.du is None else du[others],
+            None if points.ds is None else ds[others],
+        )
+        curve = temperature_curve(np.exp(grid[others]), u[others], s[others], *given)
+        t = float(np.interp(grid[i], grid[others], curve.temperature))
+        free = u - t * s
+        best = int(np.argmin(free))
+        error = float(np.sqrt(du[i] ** 2 + du[best] ** 2 + t**2 * (ds[i] ** 2 + ds[best] ** 2))) if best != i else 0.0
+        rows.append((np.exp(grid[i]), t, np.exp(grid[best]), best - i, free[i] - free[best], error))
+    return LeaveOneOut(*np.array(rows, dtype=float).T)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE
 from analysis.temperature import temperature_curve
+from analysis.temperature.convex import convex_fit
 
 LR = np.geomspace(1e-3, 1e-1, 11)
 
@@ -185,5 +186,96 @@ class TestBadInput:
         curve = temperature_curve(LR, np.ones(11), np.full(11, -np.inf))
         assert set(curve.status) == {ZERO_TEMPERATURE}
         assert (curve.temperature == 0).all()
-        with pytest.raises(ValueError, match="leave collapsed runs out"):
-            temperature_curve(LR, LR, np.full(11, -np.inf))
+
+    def test_collapsed_states_beside_warm_ones(self):
+        """The interpolating end of a study is at zero temperature; the rest is fitted as if it were alone."""
+        loss, entropy, _ = power_family(LR)
+        loss, entropy = loss - loss.min(), entropy.copy()
+        loss[:4], entropy[:4] = 1e-30, -np.inf
+        curve = temperature_curve(LR, loss, entropy)
+        assert set(curve.status[:4]) == {ZERO_TEMPERATURE}
+        assert (curve.temperature[:4] == 0).all()
+        alone = temperature_curve(LR[4:], loss[4:], entropy[4:])
+        np.testing.assert_allclose(curve.temperature[4:], alone.temperature)
+        np.testing.assert_array_equal(curve.status[4:], alone.status)
+
+    def test_a_state_that_is_stuck_above_the_optimum_has_no_temperature(self):
+        curve = temperature_curve(LR, LR, np.full(11, -np.inf))
+        assert curve.status[0] == ZERO_TEMPERATURE
+        assert curve.status[-1] == UNIDENTIFIED
+        assert np.isnan(curve.temperature[-1])
+
+
+@pytest.mark.parametrize("method", ["convex", "power-law"])
+class TestConvexAndPowerLaw:
+    def test_the_family_without_noise(self, method):
+        loss, entropy, exact = power_family(LR)
+        curve = temperature_curve(LR, loss, entropy, np.full(11, 1e-6), np.full(11, 1e-3), method)
+        # A piecewise linear curve knows its slope to second order in the spacing of ln lr, here 0.46.
+        np.testing.assert_allclose(curve.temperature[1:-1], exact[1:-1], rtol=0.1 if method == "convex" else 0.01)
+        assert set(curve.status[1:]) == {OK}
+
+    @pytest.mark.parametrize("told", [True, False])
+    def test_interval_covers(self, method, told):
+        rng = np.random.default_rng(0)
+        loss, entropy, exact = power_family(LR)
+        du, ds = 0.002, 1.0
+        hits = []
+        for _ in range(40):
+            u, s = loss + du * rng.normal(size=11), entropy + ds * rng.normal(size=11)
+            errors = (np.full(11, du), np.full(11, ds)) if told else (None, None)
+            curve = temperature_curve(LR, u, s, *errors, method=method)
+            hits.append((curve.lower <= exact) & (exact <= curve.upper))
+        # Forty correlated rows; the benchmark has two hundred.
+        assert 0.86 <= np.mean(hits) <= 1.0
+
+    def test_reproducible_and_in_the_order_given(self, method):
+        rng = np.random.default_rng(1)
+        loss, entropy, _ = power_family(LR)
+        u, s = loss + 0.002 * rng.normal(size=11), entropy + rng.normal(size=11)
+        first = temperature_curve(LR, u, s, method=method)
+        again = temperature_curve(LR, u, s, method=method)
+        np.testing.assert_array_equal(first.lower, again.lower)
+        turned = temperature_curve(LR[::-1], u[::-1], s[::-1], method=method)
+        np.testing.assert_allclose(turned.temperature, first.temperature[::-1], rtol=1e-6)
+        assert first.method == method
+
+    def test_seeds(self, method):
+        loss, entropy, exact = power_family(LR)
+        rng = np.random.default_rng(2)
+        u = np.repeat(loss, 3) + 1e-3 * rng.normal(size=33)
+        s = np.repeat(entropy, 3) + 0.1 * rng.normal(size=33)
+        curve = temperature_curve(np.repeat(LR, 3), u, s, np.full(33, 1e-3), np.full(33, 0.1), method)
+        assert np.median(np.abs(curve.temperature / np.repeat(exact, 3) - 1)) < 0.2
+
+    def test_a_flat_loss_is_not_ok(self, method):
+        rng = np.random.default_rng(3)
+        loss = 1 + 1e-3 * rng.normal(size=11)
+        curve = temperature_curve(LR, loss, 40 * np.log(LR), np.full(11, 1e-3), np.full(11, 0.1), method)
+        assert set(curve.status) <= {ZERO_TEMPERATURE, UNIDENTIFIED}
+
+    def test_a_falling_loss_is_not_ok(self, method):
+        curve = temperature_curve(LR, 2 - 10 * LR, 40 * np.log(LR), np.full(11, 1e-4), np.full(11, 0.1), method)
+        assert OK not in curve.status
+
+
+def test_a_flat_entropy_has_no_convex_slope():
+    rng = np.random.default_rng(4)
+    curve = temperature_curve(LR, LR, rng.normal(size=11), np.full(11, 1e-4), np.full(11, 1.0), "convex")
+    assert set(curve.status) == {UNIDENTIFIED}
+
+
+def test_the_convex_fit_is_the_constrained_optimum():
+    """Against a general-purpose solver with the constraints written out."""
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(5)
+    s = np.sort(rng.uniform(0, 10, 8))
+    u = 0.05 * s**2 + 0.3 * rng.normal(size=8)
+    du = rng.uniform(0.2, 0.5, 8)
+    fit = convex_fit(s, u, du, np.zeros(8))
+    rises = {"type": "ineq", "fun": lambda f: np.diff(f)}
+    bends = {"type": "ineq", "fun": lambda f: np.diff(np.diff(f) / np.diff(s))}
+    best = minimize(lambda f: np.sum(((u - f) / du) ** 2), np.linspace(0, 5, 8), constraints=[rises, bends], tol=1e-12)
+    np.testing.assert_allclose(fit.u, best.x, atol=1e-4)
+    assert fit.chi_square == pytest.approx(best.fun, rel=1e-5)

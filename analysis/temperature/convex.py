@@ -1,0 +1,91 @@
+"""U as a convex, rising function of S: what it means that a free energy is minimised at some positive temperature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.stats import norm
+
+from analysis._typing import FloatArray
+from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE
+from analysis.temperature._points import Averages, Points, TemperatureCurve
+
+#: Repetitions behind an interval or a p-value.
+BOOTSTRAP = 400
+#: Rounds in which the weights and the slopes that they depend on settle.
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class ConvexFit:
+    """A convex, non-decreasing, piecewise linear U(S).
+
+    Attributes
+    ----------
+    u : (n,) fitted losses.
+    slope : (n,) dU/dS at each state, the mean of the slopes to either side; at the ends that of the only side.
+    chi_square : weighted sum of squared residuals, in units of the effective variance σ_U² + (T·σ_S)².
+    """
+
+    u: FloatArray
+    slope: FloatArray
+    chi_square: float
+
+
+def convex_fit(s: FloatArray, u: FloatArray, du: FloatArray, ds: FloatArray) -> ConvexFit:
+    """Weighted least squares over convex, non-decreasing functions.
+
+    The error of S enters through the slope (effective variance, Orear 1982), in a few rounds.
+
+    Parameters
+    ----------
+    s, u : (n,) entropies and losses in any order.
+    du, ds : (n,) their standard errors, positive.
+    """
+    knots, where = np.unique(s, return_inverse=True)
+    reach = float(np.ptp(knots)) or 1.0
+    scale = float(np.ptp(u)) or 1.0
+    z, y = (knots - knots[0]) / reach, (u - u.min()) / scale
+    # Constant of either sign, a first slope, and an increment of the slope at each inner knot; all not negative.
+    hinges = np.maximum(z[:, None] - z[None, 1:-1], 0.0)
+    design = np.column_stack([np.ones_like(z), -np.ones_like(z), z, hinges])
+    slope = np.zeros(len(z))
+    variance = (du / scale) ** 2
+    coefficients = np.zeros(design.shape[1])
+    for _ in range(_ROUNDS):
+        root = 1 / np.sqrt(variance)
+        coefficients, _residual = nnls(design[where] * root[:, None], y * root)
+        pieces = coefficients[2] + np.concatenate([[0.0], np.cumsum(coefficients[3:])])
+        padded = np.concatenate([pieces[:1], pieces, pieces[-1:]])
+        slope = (padded[:-1] + padded[1:])[: len(z)] / 2
+        variance = (du / scale) ** 2 + (slope[where] * ds / reach) ** 2
+    fitted = (design @ coefficients)[where]
+    chi_square = float(np.sum((y - fitted) ** 2 / variance))
+    return ConvexFit(fitted * scale + float(u.min()), slope[where] * scale / reach, chi_square)
+
+
+def convex_temperatures(points: Points, level: float, rng: np.random.Generator) -> TemperatureCurve:
+    """Slopes of the convex fit, with intervals by a parametric bootstrap about it."""
+    mean = Averages.of(points)
+    du, ds = mean.du, mean.ds
+    fit = convex_fit(mean.s, mean.u, du, ds)
+    draws = np.array([
+        convex_fit(mean.s + ds * rng.normal(size=len(ds)), fit.u + du * rng.normal(size=len(du)), du, ds).slope
+        for _ in range(BOOTSTRAP)
+    ])  # fmt: skip
+    stderr = draws.std(axis=0, ddof=1)
+    reach = float(norm.ppf(0.5 + level / 2))
+    status = np.full(len(du), OK, dtype="<U32")
+    status[fit.slope - reach * stderr <= 0] = ZERO_TEMPERATURE
+    # The fit may only rise, so that noise about a constant always shows some slope: a slope and a bend, 2 numbers.
+    if mean.loss_is_flat(fit.chi_square, 2):
+        status[:] = ZERO_TEMPERATURE
+    if mean.entropy_is_flat():
+        status[:] = UNIDENTIFIED
+    where = mean.where
+    return TemperatureCurve(
+        np.exp(points.x), fit.slope[where], (fit.slope - reach * stderr)[where], (fit.slope + reach * stderr)[where],
+        stderr[where], status[where], "convex", level,
+    )  # fmt: skip

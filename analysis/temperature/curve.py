@@ -1,0 +1,123 @@
+"""Temperature against learning rate: T = dU/dS along the family of stationary states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from analysis.results import UNIDENTIFIED, ZERO_TEMPERATURE
+from analysis.temperature._points import Points, TemperatureCurve, checked_stderr
+from analysis.temperature.convex import convex_temperatures
+from analysis.temperature.interval import interval_temperatures
+from analysis.temperature.local_quadratic import local_quadratic_temperatures
+from analysis.temperature.power import power_law_temperatures
+
+#: Ways to a temperature curve, the default first.
+METHODS = ("local-quadratic", "interval", "convex", "power-law")
+#: Collapsed states within this of the lowest loss are at an optimum: float32 training ends here.
+OPTIMUM = 1e-6
+
+
+def temperature_curve(
+    lr: ArrayLike,
+    loss: ArrayLike,
+    entropy: ArrayLike,
+    loss_stderr: ArrayLike | None = None,
+    entropy_stderr: ArrayLike | None = None,
+    method: str = "local-quadratic",
+    *,
+    epsilon: float = 0.0,
+    level: float = 0.95,
+    rng: np.random.Generator | None = None,
+) -> TemperatureCurve:
+    """Temperature at each learning rate from the stationary losses and entropies.
+
+    Parameters
+    ----------
+    lr, loss, entropy : (n,) learning rates in any order, repeats allowed (seeds); losses; entropies in nats.
+    loss_stderr, entropy_stderr : (n,) standard errors; without them the noise is estimated from the residuals.
+    method : ``local-quadratic`` fits U and S each by a local quadratic in ln lr and takes
+        T = (dU/d ln lr)/(dS/d ln lr) with a delta-method interval. ``interval`` is the estimate of arXiv
+        2505.23489: the temperatures at which every state minimises its own free energy; its bounds are no
+        confidence interval. ``convex`` fits U as a convex, rising function of S by weighted least squares, which is
+        what a minimised free energy implies, and takes its slope. ``power-law`` fits T = a·lr^b to U and S directly,
+        by U = U_0 + ∫ T dS. Both get their intervals from a parametric bootstrap.
+    epsilon : slack of the free energies in ``interval``, in loss units.
+    level : nominal coverage of the intervals.
+    rng : of the bootstrap; by default one with a fixed seed, so that the same data give the same interval.
+
+    An entropy of -inf is a state that collapsed to a point: its temperature is 0, with status ``zero-temperature``,
+    when its loss is the lowest; the other states are fitted without it.
+
+    Raises
+    ------
+    ValueError
+        Lists of different length, fewer than three different learning rates, values that are not finite.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+    points = checked_points(lr, loss, entropy, loss_stderr, entropy_stderr)
+    methods: dict[str, Callable[[Points], TemperatureCurve]] = {
+        "local-quadratic": lambda p: local_quadratic_temperatures(p, level),
+        "interval": lambda p: interval_temperatures(p, epsilon),
+        "convex": lambda p: convex_temperatures(p, level, _generator(rng)),
+        "power-law": lambda p: power_law_temperatures(p, level, _generator(rng)),
+    }
+    return _apart_from_collapsed(points, methods[method], method)
+
+
+def checked_points(
+    lr: ArrayLike,
+    loss: ArrayLike,
+    entropy: ArrayLike,
+    loss_stderr: ArrayLike | None,
+    entropy_stderr: ArrayLike | None,
+) -> Points:
+    """The arguments of `temperature_curve` as points, or a ValueError that names what is wrong with them."""
+    rates, u, s = (np.atleast_1d(np.asarray(values, dtype=float)) for values in (lr, loss, entropy))
+    for name, values in (("loss", u), ("entropy", s)):
+        if values.shape != rates.shape or rates.ndim != 1:
+            raise ValueError(f"{name} has shape {values.shape}, lr has {rates.shape}: give one value for each lr")
+    if not (np.isfinite(rates).all() and (rates > 0).all()):
+        raise ValueError("lr must hold finite positive numbers")
+    if len(np.unique(rates)) < 3:
+        raise ValueError(f"lr holds {len(np.unique(rates))} different learning rates: a temperature needs at least 3")
+    if not np.isfinite(u).all() or np.isnan(s).any() or np.isposinf(s).any():
+        raise ValueError("loss and entropy must be finite: leave diverged runs out")
+    return Points(
+        np.log(rates),
+        u,
+        s,
+        checked_stderr("loss_stderr", loss_stderr, rates),
+        checked_stderr("entropy_stderr", entropy_stderr, rates),
+    )
+
+
+def _generator(rng: np.random.Generator | None) -> np.random.Generator:
+    return np.random.default_rng(0) if rng is None else rng
+
+
+def _apart_from_collapsed(points: Points, method: Callable[[Points], TemperatureCurve], name: str) -> TemperatureCurve:
+    """States of entropy -inf are points. At an optimum they are at zero temperature; the others are fitted."""
+    collapsed = np.isneginf(points.s)
+    if not collapsed.any():
+        return method(points)
+    n = len(points.x)
+    numbers = {key: np.full(n, np.nan) for key in ("temperature", "lower", "upper", "stderr")}
+    status = np.full(n, UNIDENTIFIED, dtype="<U32")
+    lowest = float(points.u.min())
+    cold = collapsed & (points.u <= lowest + max(OPTIMUM, 1e-3 * float(np.ptp(points.u))))
+    for values in numbers.values():
+        values[cold] = 0.0
+    status[cold] = ZERO_TEMPERATURE
+    level = float("nan")
+    rest = np.nonzero(~collapsed)[0]
+    if len(np.unique(points.x[rest])) >= 3:
+        fitted = method(points.take(rest))
+        level = fitted.level
+        for key, values in numbers.items():
+            values[rest] = getattr(fitted, key)
+        status[rest] = fitted.status
+    return TemperatureCurve(np.exp(points.x), **numbers, status=status, method=name, level=level)

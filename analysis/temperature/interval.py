@@ -1,0 +1,50 @@
+"""The paper's interval (arXiv 2505.23489)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis._typing import FloatArray
+from analysis.results import EMPTY, OK, UNIDENTIFIED
+from analysis.temperature._points import Points, TemperatureCurve
+
+#: Half-width of the paper's triangular smoothing kernel, in ln lr.
+PAPER_BANDWIDTH = 0.3
+
+
+def interval_temperatures(points: Points, epsilon: float) -> TemperatureCurve:
+    """The paper's interval on the means over repeated learning rates; end points get no temperature."""
+    x = points.x
+    grid, where = np.unique(x, return_inverse=True)
+    count = np.bincount(where)
+    u, s = (_smooth(grid, np.bincount(where, values) / count) for values in (points.u, points.s))
+    n = len(grid)
+    low, high = np.full(n, np.nan), np.full(n, np.nan)
+    for i in range(1, n - 1):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound = (u[i] - u - epsilon) / (s[i] - s)
+        above, below = bound[i + 1 :], bound[:i]
+        above, below = above[np.isfinite(above)], below[np.isfinite(below)]
+        high[i] = above.min() if len(above) else np.nan
+        low[i] = max(0.0, below.max()) if len(below) else np.nan
+        # A bound that nothing sets takes the other's value.
+        if not len(below) or low[i] == 0.0:
+            low[i] = high[i]
+        if not len(above):
+            high[i] = low[i]
+    product = low * high
+    temperature = np.sqrt(np.where(product >= 0, product, np.nan))
+    status = np.full(n, OK, dtype="<U32")
+    status[low > high] = EMPTY
+    status[~np.isfinite(temperature)] = UNIDENTIFIED
+    nothing = np.full(len(x), np.nan)
+    return TemperatureCurve(
+        np.exp(x), temperature[where], low[where], high[where], nothing, status[where], "interval", float("nan")
+    )
+
+
+def _smooth(x: FloatArray, y: FloatArray) -> FloatArray:
+    kernel = np.maximum(PAPER_BANDWIDTH - np.abs(x[:, None] - x[None, :]), 0.0)
+    smooth: FloatArray = (kernel / kernel.sum(axis=1, keepdims=True)) @ y
+    smooth[[0, -1]] = y[[0, -1]]
+    return smooth

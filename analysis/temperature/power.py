@@ -1,0 +1,88 @@
+"""T = a·lr^b fitted to the losses and entropies themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import norm
+
+from analysis._typing import FloatArray
+from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE
+from analysis.temperature._points import Averages, Points, TemperatureCurve
+
+#: Exponents that are tried, and the finer grid about the best of them.
+EXPONENTS = np.linspace(-3.0, 5.0, 161)
+#: Repetitions of the bootstrap.
+BOOTSTRAP = 400
+
+
+def _integrals(x: FloatArray, s: FloatArray, exponents: FloatArray) -> FloatArray:
+    """∫ e^(b·x) dS from the first point to each, (m, n), exact for an entropy that is linear between the points."""
+    width = np.diff(x)
+    middle, half = (x[1:] + x[:-1]) / 2, exponents[:, None] * width / 2
+    # sinh(h)/h, by its series where h is small.
+    small = np.abs(half) < 1e-4
+    ratio = np.where(small, 1 + half**2 / 6, np.sinh(half) / np.where(small, 1.0, half))
+    steps = np.exp(exponents[:, None] * middle) * ratio * np.diff(s)
+    return np.concatenate([np.zeros((len(exponents), 1)), np.cumsum(steps, axis=1)], axis=1)
+
+
+def _fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArray) -> tuple[float, float]:
+    """ln a and b of U = U_0 + a·∫ e^(b·x) dS by weighted least squares; ln a is NaN when a is not positive."""
+    exponents = EXPONENTS
+    best = (np.nan, np.nan)
+    for _ in range(2):
+        g = _integrals(x, s, exponents)
+        share = weight / weight.sum()
+        centred_g, centred_u = g - (g @ share)[:, None], u - u @ share
+        square = (centred_g**2) @ share
+        a = (centred_g * centred_u) @ share / np.where(square > 0, square, np.inf)
+        rest = ((centred_u - a[:, None] * centred_g) ** 2) @ share
+        # A temperature is positive: other solutions only compete when there is none.
+        rest = np.where(a > 0, rest, np.inf)
+        if not np.isfinite(rest).any():
+            return np.nan, np.nan
+        k = int(np.argmin(rest))
+        best = (float(np.log(a[k])), float(exponents[k]))
+        step = exponents[1] - exponents[0]
+        exponents = np.linspace(exponents[k] - step, exponents[k] + step, 81)
+    return best
+
+
+def power_law_temperatures(points: Points, level: float, rng: np.random.Generator) -> TemperatureCurve:
+    """The fitted law at each learning rate; intervals in ln T by a parametric bootstrap of losses and entropies."""
+    mean = Averages.of(points)
+    u, s, du, ds, where = mean.u, mean.s, mean.du, mean.ds, mean.where
+    # Centred, so that a and b are nearly independent and e^(b·x) keeps its digits.
+    x = mean.x - float(mean.x.mean())
+    weight = 1 / du**2
+    log_a, b = _fit(x, u, s, weight)
+    for _ in range(2):
+        if np.isfinite(log_a):
+            weight = 1 / (du**2 + (np.exp(log_a + b * x) * ds) ** 2)
+            log_a, b = _fit(x, u, s, weight)
+    nothing = np.full(len(points.x), np.nan)
+    if not np.isfinite(log_a):
+        # The loss falls where the entropy rises, at every learning rate: no positive temperature fits.
+        status = np.full(len(points.x), UNIDENTIFIED, dtype="<U32")
+        return TemperatureCurve(np.exp(points.x), nothing, nothing, nothing, nothing, status, "power-law", level)
+    truth = np.exp(log_a) * _integrals(x, s, np.array([b]))[0]
+    draws = []
+    for _ in range(BOOTSTRAP):
+        found = _fit(x, truth + du * rng.normal(size=len(u)), s + ds * rng.normal(size=len(s)), weight)
+        if np.isfinite(found[0]):
+            draws.append(found[0] + found[1] * x)
+    log_t = log_a + b * x
+    spread = np.std(draws, axis=0, ddof=1) if len(draws) > BOOTSTRAP / 2 else np.full(len(x), np.nan)
+    reach = float(norm.ppf(0.5 + level / 2))
+    # A law whose amplitude may vanish has no logarithm to take an interval of.
+    level_u = float(np.average(u - truth, weights=weight))
+    chi_square = float(np.sum((u - truth - level_u) ** 2 * weight))
+    vanishing = len(draws) < (0.5 + level / 2) * BOOTSTRAP or mean.loss_is_flat(chi_square, 2)
+    name = UNIDENTIFIED if mean.entropy_is_flat() else ZERO_TEMPERATURE if vanishing else OK
+    status = np.full(len(points.x), name, dtype="<U32")
+    t = np.exp(log_t)
+    lower = np.zeros_like(t) if vanishing else np.exp(log_t - reach * spread)
+    return TemperatureCurve(
+        np.exp(points.x), t[where], lower[where], np.exp(log_t + reach * spread)[where], (t * spread)[where], status,
+        "power-law", level,
+    )  # fmt: skip
