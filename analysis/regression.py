@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import statsmodels.api as sm
 from numpy.typing import ArrayLike
+
+from analysis._typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class PowerLaw:
         return str(self.fit.summary(slim=True))
 
 
-def power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = None) -> PowerLaw:
+def power_law(
+    lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = None, *, robust: bool = False
+) -> PowerLaw:
     """Weighted least squares of ln T on ln lr with HC3 standard errors (MacKinnon & White 1985).
 
     Parameters
@@ -45,12 +50,44 @@ def power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = 
     lr, temperature : (n,); temperatures that are not finite and positive are left out and counted.
     stderr : (n,) standard errors of the temperatures, for the weights; all points weigh the same without.
         ``stderr/temperature`` is taken for the standard error of ln T.
+    robust : Huber's M-estimator (statsmodels RLM) instead, against outliers.
 
     Raises
     ------
     ValueError
         Lists of different length, or fewer than three usable points at different learning rates.
     """
+    points = _usable(lr, temperature, stderr)
+    y, design = np.log(points.t), sm.add_constant(np.log(points.lr))
+    if robust:
+        # RLM takes no weights: rows divided by their errors have equal ones.
+        root = np.sqrt(points.weight)
+        fit = sm.RLM(y * root, design * root[:, None]).fit()
+    else:
+        model = sm.WLS(y, design, weights=points.weight)
+        # HC3 divides by 1 - leverage: a point that fixes the line alone would make it infinite.
+        leverage = np.sum(np.linalg.qr(model.wexog)[0] ** 2, axis=1)
+        fit = model.fit(cov_type="HC3") if len(y) > 3 and float(np.max(leverage)) < 0.99 else model.fit()
+    (log_a, b), (log_a_err, b_err) = fit.params, fit.bse
+    a = float(np.exp(log_a))
+    return PowerLaw(
+        float(b), float(b_err), a, a * float(log_a_err), float(points.lr.min()), float(points.lr.max()), len(y),
+        points.n_excluded, fit,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Usable:
+    """Positive temperatures with their weights, normalised to mean 1; `kept` says which of the points they are."""
+
+    lr: FloatArray
+    t: FloatArray
+    weight: FloatArray
+    kept: IntArray
+    n_excluded: int
+
+
+def _usable(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None) -> _Usable:
     x, t = (np.atleast_1d(np.asarray(values, dtype=float)) for values in (lr, temperature))
     error = np.full_like(t, 1.0) if stderr is None else np.atleast_1d(np.asarray(stderr, dtype=float))
     if not x.shape == t.shape == error.shape:
@@ -63,13 +100,138 @@ def power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = 
         raise ValueError(f"a power law needs positive temperatures at 3 different learning rates, got {n}")
     x, t, error = x[usable], t[usable], error[usable]
     weight = np.ones(n) if stderr is None else (t / error) ** 2
-    model = sm.WLS(np.log(t), sm.add_constant(np.log(x)), weights=weight / weight.mean())
-    plain = model.fit()
-    # HC3 divides by 1 - leverage: a point that fixes the line alone would make it infinite.
-    leverage = np.sum(np.linalg.qr(model.wexog)[0] ** 2, axis=1)
-    fit = model.fit(cov_type="HC3") if n > 3 and float(np.max(leverage)) < 0.99 else plain
-    (log_a, b), (log_a_err, b_err) = fit.params, fit.bse
-    a = float(np.exp(log_a))
-    return PowerLaw(
-        float(b), float(b_err), a, a * float(log_a_err), float(x.min()), float(x.max()), n, int((~usable).sum()), fit
-    )
+    return _Usable(x, t, weight / weight.mean(), np.nonzero(usable)[0], int((~usable).sum()))
+
+
+@dataclass(frozen=True)
+class SegmentedPowerLaw:
+    """Two power laws that meet, as at the break below which an over-parameterised model converges.
+
+    Attributes
+    ----------
+    lr_break : where they meet.
+    exponent_below, exponent_above : on either side.
+    bic_single, bic_segmented : Bayesian information criteria of one law and of two; the lower one is preferred.
+    """
+
+    lr_break: float
+    exponent_below: float
+    exponent_above: float
+    bic_single: float
+    bic_segmented: float
+
+    @property
+    def preferred(self) -> bool:
+        """Whether the break is worth its two numbers."""
+        return self.bic_segmented < self.bic_single
+
+
+def segmented_power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = None) -> SegmentedPowerLaw:
+    """Continuous two-segment fit of ln T on ln lr, its break where the weighted residuals are least.
+
+    Parameters
+    ----------
+    lr, temperature, stderr : as for `power_law`.
+
+    Raises
+    ------
+    ValueError
+        As `power_law`, and for fewer than six different learning rates: each side of a break needs three.
+    """
+    points = _usable(lr, temperature, stderr)
+    x, y = np.log(points.lr), np.log(points.t)
+    rates = np.unique(x)
+    if len(rates) < 6:
+        raise ValueError(f"a break needs positive temperatures at 6 different learning rates, got {len(rates)}")
+    design = sm.add_constant(x)
+    single = sm.WLS(y, design, weights=points.weight).fit()
+    fits = {
+        knot: sm.WLS(y, np.column_stack([design, np.maximum(x - knot, 0.0)]), weights=points.weight).fit()
+        for knot in np.linspace(rates[2], rates[-3], 4 * len(rates))
+    }
+    knot = min(fits, key=lambda k: fits[k].ssr)
+    best = fits[knot]
+    # statsmodels counts three coefficients; the place of the break is the fourth.
+    penalty = float(np.log(len(y)))
+    return SegmentedPowerLaw(
+        float(np.exp(knot)), float(best.params[1]), float(best.params[1] + best.params[2]), float(single.bic),
+        float(best.bic) + penalty,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SeedExponent:
+    """A power law over repeated runs whose errors within one seed go together.
+
+    Attributes
+    ----------
+    exponent, exponent_stderr : of the learning rate.
+    lower, upper : 95 % interval.
+    n_seeds : number of clusters.
+    method : ``bootstrap`` or ``mixed``.
+    """
+
+    exponent: float
+    exponent_stderr: float
+    lower: float
+    upper: float
+    n_seeds: int
+    method: str
+
+
+#: Fewer seeds make neither a bootstrap over them nor a variance between them.
+FEWEST_SEEDS = 5
+
+
+def power_law_over_seeds(
+    lr: ArrayLike,
+    temperature: ArrayLike,
+    seed: ArrayLike,
+    *,
+    method: str = "bootstrap",
+    rng: np.random.Generator | None = None,
+) -> SeedExponent:
+    """Exponent with an error that knows that runs of one seed share their data and initial weights.
+
+    Parameters
+    ----------
+    lr, temperature, seed : (n,) one entry a run.
+    method : ``bootstrap`` draws whole seeds with replacement (Cameron, Gelbach & Miller 2008); ``mixed`` fits
+        ln T = a + b·ln lr with a random a for each seed (statsmodels MixedLM).
+    rng : of the bootstrap; by default one with a fixed seed.
+
+    Raises
+    ------
+    ValueError
+        Lists of different length, an unknown method, or fewer than five seeds.
+    """
+    seeds = np.atleast_1d(np.asarray(seed))
+    points = _usable(lr, temperature, None)
+    if seeds.shape != np.shape(np.atleast_1d(np.asarray(lr))):
+        raise ValueError(f"seed has shape {seeds.shape}, lr has {np.shape(lr)}: give one seed for each run")
+    if method not in ("bootstrap", "mixed"):
+        raise ValueError(f"method {method!r} is unknown: choose bootstrap or mixed")
+    groups = seeds[points.kept]
+    names = np.unique(groups)
+    if len(names) < FEWEST_SEEDS:
+        raise ValueError(
+            f"runs of {len(names)} seed{'s' * (len(names) != 1)} with positive temperatures: an error over seeds needs "
+            f"at least {FEWEST_SEEDS}, run the sweep with more seeds"
+        )
+    x, y = np.log(points.lr), np.log(points.t)
+    if method == "mixed":
+        with warnings.catch_warnings():
+            # A variance between seeds of zero is an answer, not a failure.
+            warnings.simplefilter("ignore")
+            fit = sm.MixedLM(y, sm.add_constant(x), groups).fit()
+        b, error = float(fit.params[1]), float(fit.bse[1])
+        return SeedExponent(b, error, b - 1.96 * error, b + 1.96 * error, len(names), method)
+    rng = np.random.default_rng(0) if rng is None else rng
+    members = [np.nonzero(groups == name)[0] for name in names]
+    b = float(np.polyfit(x, y, 1)[0])
+    draws = []
+    for _ in range(1000):
+        index = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+        draws.append(float(np.polyfit(x[index], y[index], 1)[0]))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return SeedExponent(b, float(np.std(draws, ddof=1)), float(low), float(high), len(names), method)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.regression import power_law
+from analysis.regression import power_law, power_law_over_seeds, segmented_power_law
 
 LR = np.geomspace(1e-3, 1e-1, 12)
 
@@ -64,3 +64,71 @@ def test_too_few(t):
 def test_lengths():
     with pytest.raises(ValueError, match="make them equal"):
         power_law([1, 2, 3], [1, 2])
+
+
+def test_robust_fit_survives_an_outlier():
+    rng = np.random.default_rng(5)
+    t = 3e-3 * LR**0.85 * np.exp(0.02 * rng.normal(size=12))
+    t[9] *= 8
+    assert power_law(LR, t, robust=True).exponent == pytest.approx(0.85, abs=0.03)
+    assert abs(power_law(LR, t).exponent - 0.85) > 0.1
+    weighted = power_law(LR, t, 0.02 * t, robust=True)
+    assert weighted.exponent == pytest.approx(0.85, abs=0.03)
+
+
+class TestSegmented:
+    def law(self, below, above, noise, rng, lr=LR):
+        bend = np.exp(np.mean(np.log(lr)))
+        t = 1e-3 * np.where(lr < bend, (lr / bend) ** below, (lr / bend) ** above)
+        return t * np.exp(noise * rng.normal(size=len(lr)))
+
+    def test_finds_a_break(self):
+        rng = np.random.default_rng(6)
+        fit = segmented_power_law(LR, self.law(4.0, 0.8, 0.05, rng))
+        assert fit.preferred
+        assert fit.lr_break == pytest.approx(1e-2, rel=0.3)
+        assert fit.exponent_below == pytest.approx(4.0, abs=0.4)
+        assert fit.exponent_above == pytest.approx(0.8, abs=0.2)
+
+    def test_prefers_one_law_where_there_is_one(self):
+        rng = np.random.default_rng(7)
+        chosen = [segmented_power_law(LR, self.law(0.8, 0.8, 0.1, rng)).preferred for _ in range(100)]
+        # BIC with 12 points lets a fitted break through now and then.
+        assert np.mean(chosen) < 0.25
+
+    def test_needs_six(self):
+        with pytest.raises(ValueError, match="6 different learning rates, got 5"):
+            segmented_power_law(LR[:5], LR[:5])
+
+
+class TestSeeds:
+    def runs(self, rng, n_seeds, between=0.3, within=0.05):
+        lr, seed = np.tile(LR, n_seeds), np.repeat(np.arange(n_seeds), len(LR))
+        tilt = between * rng.normal(size=n_seeds)
+        x = np.log(lr) - np.log(LR).mean()
+        t = 3e-3 * np.exp(0.85 * x + tilt[seed] * x / 4 + within * rng.normal(size=len(lr)))
+        return lr, t, seed
+
+    def test_bootstrap_error_is_the_spread_over_repetitions(self):
+        rng = np.random.default_rng(8)
+        fits = [power_law_over_seeds(*self.runs(rng, 10)) for _ in range(40)]
+        spread = np.std([f.exponent for f in fits])
+        assert np.mean([f.exponent_stderr for f in fits]) == pytest.approx(spread, rel=0.35)
+        assert np.mean([f.lower <= 0.85 <= f.upper for f in fits]) > 0.75
+        # Taken as independent, 120 points with the same scatter would claim far less.
+        lr, t, seed = self.runs(rng, 10)
+        assert power_law(lr, t).exponent_stderr < power_law_over_seeds(lr, t, seed).exponent_stderr
+
+    def test_mixed_model(self):
+        rng = np.random.default_rng(9)
+        fit = power_law_over_seeds(*self.runs(rng, 8, between=0.0), method="mixed")
+        assert fit.exponent == pytest.approx(0.85, abs=4 * fit.exponent_stderr)
+        assert fit.n_seeds == 8
+
+    def test_bad_input(self):
+        with pytest.raises(ValueError, match="runs of 1 seed .* run the sweep with more seeds"):
+            power_law_over_seeds(LR, LR, np.zeros(12))
+        with pytest.raises(ValueError, match="seed has shape"):
+            power_law_over_seeds(LR, LR, [1, 2])
+        with pytest.raises(ValueError, match="method 'magic' is unknown"):
+            power_law_over_seeds(LR, LR, np.arange(12), method="magic")

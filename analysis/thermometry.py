@@ -1,0 +1,223 @@
+"""Temperature without entropy: virial, fluctuation-dissipation and equipartition, and ∫ dU/T against S.
+
+Each is exact for a Gibbs state and wrong in its own way for others, so that agreement with T = dU/dS says more than any
+interval, and the spread of the equipartition temperatures says whether one temperature exists at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import statsmodels.api as sm
+from numpy.typing import ArrayLike
+from scipy import stats
+from scipy.linalg import eigh
+
+from analysis._typing import AnyArray, FloatArray
+from analysis.entropy.distances import centred_columns, centred_gram, column_chunks
+
+
+def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:
+    """⟨(w − w̄)·∇L⟩/d, which is T for a Gibbs state in flat space.
+
+    Parameters
+    ----------
+    weights, gradients : (n, d) snapshots, and full or unbiased minibatch gradients at them.
+
+    Raises
+    ------
+    ValueError
+        For arrays of different shape.
+    """
+    if weights.shape != gradients.shape or weights.ndim != 2:
+        raise ValueError(f"weights have shape {weights.shape}, gradients {gradients.shape}: give one for each snapshot")
+    total = 0.0
+    for columns in column_chunks(*weights.shape):
+        total += float(np.sum(centred_columns(weights, columns) * gradients[:, columns]))
+    return total / weights.size
+
+
+@dataclass(frozen=True)
+class FluctuationDissipation:
+    """What the running sums of a training run say.
+
+    Attributes
+    ----------
+    ratio : 1 in a stationary state. In flat space 2⟨w·g⟩/(η⟨|g|²⟩) (Yaida 2018). On the sphere w·g = 0 and the relation
+        is that of a fixed direction r, −2⟨g·r⟩/(η⟨(w·r)|g|²⟩), to leading order in η.
+    temperature : ⟨w·g⟩/d, the virial temperature, loss units per nat; NaN on the sphere.
+    steps : iterations behind the averages.
+    """
+
+    ratio: float
+    temperature: float
+    steps: int
+
+
+def fluctuation_dissipation(
+    sums: dict[str, float], lr: float, dim: int, *, on_sphere: bool = False, before: dict[str, float] | None = None
+) -> FluctuationDissipation:
+    """Fluctuation-dissipation relation from the sums that a training run logs.
+
+    Parameters
+    ----------
+    sums : running sums by name: ``steps``, ``wg`` (w·g), ``gg`` (|g|²), ``gr`` (g·r), ``wr`` (w·r), ``wrgg``.
+    lr : step size η of the update.
+    dim : number of weights d.
+    on_sphere : whether the weights are rescaled to norm 1 after every step.
+    before : the same sums at the start of the window, so that the transient does not count; None for all steps.
+
+    Raises
+    ------
+    ValueError
+        For missing sums or a window without steps.
+    """
+    needed = ("steps", "gr", "wrgg") if on_sphere else ("steps", "wg", "gg")
+    missing = [name for name in needed if name not in sums or (before is not None and name not in before)]
+    if missing:
+        raise ValueError(f"sums lack {', '.join(missing)}: log mlflow_thermo.observables.FluctuationSums")
+    window = {name: sums[name] - (before[name] if before else 0.0) for name in needed}
+    steps = int(window["steps"])
+    if steps < 1:
+        raise ValueError("the window holds no steps: take the sums before from an earlier step")
+    if on_sphere:
+        scale = lr * window["wrgg"]
+        return FluctuationDissipation(-2 * window["gr"] / scale if scale else float("nan"), float("nan"), steps)
+    scale = lr * window["gg"]
+    ratio = 2 * window["wg"] / scale if scale else float("nan")
+    return FluctuationDissipation(ratio, window["wg"] / steps / dim, steps)
+
+
+@dataclass(frozen=True)
+class Equipartition:
+    """T_i = h_i·C_ii along the leading principal directions.
+
+    Attributes
+    ----------
+    temperatures, stderr : (q,) with their standard errors, loss units per nat.
+    curvatures, variances : (q,) h_i and C_ii.
+    temperature, temperature_stderr : mean of the T_i, weighted by their errors.
+    spread : standard deviation of the T_i beyond their errors, relative to the mean: 0 for a Gibbs state.
+    p_value : of all T_i being equal.
+    """
+
+    temperatures: FloatArray
+    stderr: FloatArray
+    curvatures: FloatArray
+    variances: FloatArray
+    temperature: float
+    temperature_stderr: float
+    spread: float
+    p_value: float
+
+
+def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> Equipartition:
+    """Equipartition temperatures from snapshots and their losses alone.
+
+    The curvature along each leading principal direction is the regression coefficient of the loss on half the squared
+    scores, L = L_0 + ½ Σ h_i z_i² + rest, which needs no Hessian and is exact where the loss is quadratic about the
+    mean.
+
+    Parameters
+    ----------
+    weights : (n, d) independent snapshots.
+    loss : (n,) training losses at them; minibatch losses will do, at the price of larger errors.
+    directions : q; at most n/10 and d.
+
+    Raises
+    ------
+    ValueError
+        Losses of another length or not finite, fewer than 20 snapshots, or snapshots that do not vary.
+    """
+    y = np.asarray(loss, dtype=float)
+    n, d = weights.shape
+    if y.shape != (n,) or not np.isfinite(y).all():
+        raise ValueError(f"loss must hold one finite number for each of the {n} snapshots, got shape {y.shape}")
+    if n < 20:
+        raise ValueError(f"equipartition needs at least 20 snapshots, got {n}")
+    q = max(1, min(directions, d, n // 10))
+    scores = _leading_scores(weights, q)
+    values = np.sum(scores**2, axis=0)
+    if values[-1] <= 1e-12 * max(values[0], 1e-300):
+        raise ValueError(f"the snapshots vary along fewer than {q} directions: lower directions")
+    variances = values / (n - 1)
+    half_squares = 0.5 * scores**2
+    model = sm.OLS(y, sm.add_constant(half_squares))
+    fit = model.fit(cov_type="HC3")
+    curvatures = np.asarray(fit.params[1:])
+    temperatures = curvatures * variances
+    # The variance itself is known to a relative sqrt(2/n).
+    stderr = np.hypot(np.asarray(fit.bse[1:]) * variances, temperatures * np.sqrt(2 / n))
+    # Weights that do not know the T_i: errors that grow with the value would pull the mean down.
+    weight = (np.asarray(model.fit().bse[1:]) * variances) ** -2
+    weight /= weight.sum()
+    mean = float(np.sum(weight * temperatures))
+    chi_square = float(np.sum(((temperatures - mean) / stderr) ** 2))
+    excess = float(np.mean((temperatures - mean) ** 2 - stderr**2))
+    return Equipartition(
+        temperatures, stderr, curvatures, variances, mean, float(np.sqrt(np.sum((weight * stderr) ** 2))),
+        float(np.sqrt(max(excess, 0.0)) / abs(mean)) if mean else float("nan"),
+        float(stats.chi2.sf(chi_square, q - 1)) if q > 1 else 1.0,
+    )  # fmt: skip
+
+
+def _leading_scores(weights: AnyArray, q: int) -> FloatArray:
+    """Scores (n, q) on the leading principal directions, from the smaller of the covariance and the Gram matrix."""
+    n, d = weights.shape
+    if d <= n:
+        centred = centred_columns(weights, slice(0, d))
+        vectors = eigh(centred.T @ centred, subset_by_index=(d - q, d - 1))[1][:, ::-1]
+        return np.asarray(centred @ vectors)
+    values, vectors = eigh(centred_gram(weights), subset_by_index=(n - q, n - 1))
+    return np.asarray(vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0.0)))
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """∫ dU/T along the study against the entropies.
+
+    Attributes
+    ----------
+    integral : (m,) ∫ dU/T from the first learning rate, nats, by rising learning rate.
+    entropy : (m,) S − S_first, nats.
+    slope : regression of the integral on the entropy through the origin: 1 when they agree.
+    worst : largest difference, relative to the whole change of the entropy.
+    """
+
+    integral: FloatArray
+    entropy: FloatArray
+    slope: float
+    worst: float
+
+
+def thermodynamic_consistency(
+    lr: ArrayLike, loss: ArrayLike, entropy: ArrayLike, temperature: ArrayLike
+) -> Consistency:
+    """Whether temperatures that were measured without the entropy integrate to it: ΔS = ∫ dU/T.
+
+    The trapezoidal rule in U with 1/T linear between the points; states whose temperature is not a positive number are
+    left out, and repeated learning rates averaged.
+
+    Raises
+    ------
+    ValueError
+        Lists of different length or fewer than three usable learning rates.
+    """
+    arrays = [np.atleast_1d(np.asarray(values, dtype=float)) for values in (lr, loss, entropy, temperature)]
+    if len({values.shape for values in arrays}) > 1:
+        raise ValueError(f"lr, loss, entropy and temperature have {[len(v) for v in arrays]} entries: make them equal")
+    usable = np.isfinite(np.stack(arrays)).all(axis=0) & (arrays[3] > 0)
+    rates, where = np.unique(arrays[0][usable], return_inverse=True)
+    if len(rates) < 3:
+        raise ValueError(f"consistency needs positive temperatures at 3 different learning rates, got {len(rates)}")
+    count = np.bincount(where)
+    u, s, t = (np.bincount(where, values[usable]) / count for values in arrays[1:])
+    integral = np.concatenate([[0.0], np.cumsum(np.diff(u) * (1 / t[1:] + 1 / t[:-1]) / 2)])
+    change = s - s[0]
+    size = float(np.ptp(change))
+    square = float(change @ change)
+    return Consistency(
+        integral, change, float(integral @ change) / square if square else float("nan"),
+        float(np.max(np.abs(integral - change))) / size if size else float("nan"),
+    )  # fmt: skip
