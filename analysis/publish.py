@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
+from analysis.calibration import CalibrationRow
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo import schema
 
@@ -47,6 +48,32 @@ def publish(
     for old in earlier:
         if old.info.run_id != run_id:
             client.delete_run(old.info.run_id)
+    return run_id
+
+
+def publish_accuracy(
+    rows: Sequence[CalibrationRow],
+    folder: str | Path,
+    *,
+    experiment: str = "",
+    run_id: str | None = None,
+    tracking_uri: str | None = None,
+) -> str:
+    """Put the accuracy table on a run, of `experiment` or the given one, with each row's median error as a metric."""
+    client = MlflowClient(tracking_uri)
+    if run_id is None:
+        known = client.get_experiment_by_name(experiment)
+        experiment_id = known.experiment_id if known else client.create_experiment(experiment)
+        run_id = client.create_run(experiment_id, run_name="calibration").info.run_id
+    client.set_tag(run_id, schema.TAG_KIND, schema.KIND_CALIBRATION)
+    client.log_artifacts(run_id, str(folder))
+    values = {
+        # MLflow allows letters, digits and a few signs in the name of a metric.
+        f"calibration/{row.system}/{row.dim}/{row.estimator}".replace(",", ""): row.median_error
+        for row in rows
+    }
+    _log(client, run_id, values)
+    client.set_terminated(run_id)
     return run_id
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
+from dataclasses import astuple, fields
 from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from analysis.calibration import COLUMNS as COLUMNS_OF_ACCURACY
+from analysis.calibration import CalibrationRow, table_row
 from analysis.results import StudyResult, remedy
 
 COLUMNS = (
@@ -42,6 +46,20 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
         written.append(path)
     library, fragment = to_html_parts(figures)
     written[2].write_text(_page(result, title, library, fragment), encoding="utf-8")
+    return written
+
+
+def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[Path]:
+    """Write the accuracy table as accuracy.csv and accuracy.md; returns their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "accuracy.csv", folder / "accuracy.md"]
+    with written[0].open("w", newline="", encoding="utf-8") as handle:
+        table = csv.writer(handle)
+        table.writerow([field.name for field in fields(CalibrationRow)])
+        table.writerows(astuple(row) for row in rows)
+    lines = [COLUMNS_OF_ACCURACY, ["---"] * len(COLUMNS_OF_ACCURACY), *(table_row(row) for row in rows)]
+    written[1].write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
     return written
 
 

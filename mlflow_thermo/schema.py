@@ -63,6 +63,7 @@ TAG_DIGEST = "thermo.digest"
 KIND_TRAIN = "train"
 KIND_SWEEP = "sweep"
 KIND_ANALYSIS = "analysis"
+KIND_CALIBRATION = "calibration"
 
 SNAPSHOTS_RECORDING = "recording"
 SNAPSHOTS_COMPLETE = "complete"

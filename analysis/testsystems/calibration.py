@@ -43,7 +43,8 @@ def calibration_systems(d: int, rng: np.random.Generator, n_controls: int = 9) -
         CalibrationCase(GibbsQuadratic(np.ones(d)), decade),
         CalibrationCase(GibbsQuadratic(spread), decade),
         CalibrationCase(QuadraticSGD(spread / 10, noise=spread / 10), np.geomspace(0.01, 0.1, n_controls)),
-        CalibrationCase(VonMisesProduct(spread / 10, random_rotation(d, rng)), decade),
+        # k/T from 0.2 to 200: some angles are nearly uniform, others nearly Gaussian, and each changes at its own T.
+        CalibrationCase(VonMisesProduct(np.geomspace(0.2, 20.0, d), random_rotation(d, rng)), decade),
         # κ/d from 10 to 1: the mean cosine falls from 0.95 to 0.62.
         CalibrationCase(VonMisesFisher(d), decade / d),
     ]
