@@ -23,7 +23,9 @@ def cli() -> None:
 @click.option("--filter", "filter_string", default="", help="MLflow search filter; default the newest sweep.")
 @click.option("--sweep", default="", help="Id of the sweep; default the newest.")
 @click.option("--entropy", default="auto", show_default=True, help="auto, or an estimator's short name.")
-@click.option("--method", default="local-quadratic", show_default=True, help="local-quadratic or interval.")
+@click.option(
+    "--method", default="local-quadratic", show_default=True, help="local-quadratic, interval, convex or power-law."
+)
 @click.option("--out", default="thermo-report", show_default=True, help="Folder for the report.")
 @click.option("--publish/--no-publish", "publishes", default=True, help="Write the results back to MLflow.")
 def analyze(
@@ -56,8 +58,6 @@ def analyze(
             tracking_uri=tracking_uri or None,
         )
         records, title = selection.records, f"{selection.experiment}: {selection.scope}"
-    if method not in ("local-quadratic", "interval"):
-        raise ThermoError(f"method {method!r} is unknown: choose local-quadratic or interval")
     result = run_analysis(records, StudyConfig(entropy=entropy, method=method))
     report.write_report(result, out, title)
     click.echo(report.text_table(result))

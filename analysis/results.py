@@ -7,6 +7,7 @@ autocorrelation time in snapshots unless a name says steps, ``n_eff`` a number o
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,6 +53,11 @@ def remedy(status: str) -> str:
     return REMEDIES[status]
 
 
+def number(value: float) -> float | None:
+    """JSON has no NaN or infinity: a number that does not exist is None."""
+    return float(value) if math.isfinite(value) else None
+
+
 @dataclass(frozen=True)
 class Estimate:
     """One number with its uncertainty.
@@ -77,7 +83,7 @@ class Estimate:
 
 
 #: Version of result.json.
-RESULT_SCHEMA_VERSION = 1
+RESULT_SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,14 @@ class RunResult:
         temperature from it (arXiv 2505.23489).
     paper_ratio : paper_temperature over temperature; about one half on a quadratic, where consecutive iterates
         measure the step instead of the spread.
+    burn_in, n_used : snapshots dropped at the start; snapshots behind the entropy, equally many for all runs.
+    entropy_isotropic, entropy_subspace, entropy_shrinkage : three answers to what N ≪ d snapshots can say, nats
+        (`analysis.entropy.identifiability`); their changes agree where the entropy is identified.
+    equipartition_temperature, equipartition_stderr, equipartition_spread, equipartition_p_value : temperature
+        without entropy along the leading directions, the relative spread of its T_i, and the p-value of none.
+    fluctuation_ratio : of the fluctuation-dissipation relation over the second half of training; 1 when stationary.
+    late_temperature : of a run that still converges, dU/dS between the last two quarters of its window.
+    evidence : the numbers behind the status (`analysis.stationarity.diagnose`).
     note : what went wrong and what to do, in words.
     """
 
@@ -117,18 +131,35 @@ class RunResult:
     paper_temperature: float | None = None
     paper_ratio: float | None = None
     uniform_loss: float | None = None
+    burn_in: int | None = None
+    n_used: int | None = None
+    entropy_isotropic: float | None = None
+    entropy_subspace: float | None = None
+    entropy_shrinkage: float | None = None
+    equipartition_temperature: float | None = None
+    equipartition_stderr: float | None = None
+    equipartition_spread: float | None = None
+    equipartition_p_value: float | None = None
+    fluctuation_ratio: float | None = None
+    late_temperature: float | None = None
+    evidence: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A whole study: its runs by learning rate and seed, the power law, and how the numbers were made."""
+    """A whole study: its runs by learning rate and seed, the power law, and how the numbers were made.
+
+    ``checks`` holds the tests of the study as a whole (`analysis.study_checks`); a check that could not be made is
+    absent.
+    """
 
     runs: tuple[RunResult, ...]
     estimator: dict[str, Any]
     method: str
     power_law: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+    checks: dict[str, Any] = field(default_factory=dict)
     schema_version: int = RESULT_SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, weights: np.
         steps=np.asarray(index.steps, dtype=np.int64),
         weights=weights,
         loss=np.asarray(losses, dtype=float),
+        snapshot_loss=np.asarray(index.loss, dtype=float),
         lr=record.lr,
         seed=record.seed,
         protocol=index.protocol,
@@ -204,7 +205,7 @@ def from_tracking(
         reason = str(error).splitlines()[0]
         raise SourceError(f"filter {filter_string!r} cannot be used: {reason}") from error
     folder = _cache_folder(cache)
-    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS)
+    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION)
     records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in own]
     if not records:
         raise SourceError(f"experiment {found.name!r} holds no training runs for {scope}: train some, or change it")

@@ -20,6 +20,8 @@ class Trajectory:
     steps : (n,) optimiser step of each snapshot, increasing.
     weights : (n, d) float array; float32 as recorded, or float64.
     loss : (n,) training loss that belongs to each snapshot, in loss units; NaN where none was recorded.
+    snapshot_loss : (n,) minibatch loss at each snapshot's own weights, where `loss` is a mean over the steps between
+        two; NaN where none was recorded.
     lr : learning rate.
     seed : run seed.
     protocol : ``sphere``, ``fixed_elr`` or ``fixed_lr``; on the sphere the weights live on S^(d-1).
@@ -40,6 +42,7 @@ class Trajectory:
     series: str = "spaced"
     n_weights: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
+    snapshot_loss: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2:
@@ -65,7 +68,14 @@ class Trajectory:
 
     def take(self, index: slice | IntArray) -> Trajectory:
         """The same run with only the snapshots at `index`."""
-        return replace(self, steps=self.steps[index], weights=self.weights[index], loss=self.loss[index])
+        at_snapshot = None if self.snapshot_loss is None else self.snapshot_loss[index]
+        return replace(
+            self,
+            steps=self.steps[index],
+            weights=self.weights[index],
+            loss=self.loss[index],
+            snapshot_loss=at_snapshot,
+        )
 
 
 class RunError(ThermoError):

@@ -8,31 +8,23 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from sklearn.base import clone
 
+from analysis._typing import AnyArray
 from analysis.entropy.base import EntropyEstimator
+from analysis.entropy.identifiability import RunEntropies, subspace_dimension, summarise_run
 from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.entropy.select import choose_estimator, make_estimator
-from analysis.reduction import tangent_space
-from analysis.regime import BLOCKS, classify
+from analysis.reduction import SharedBasis, fit_shared_basis, tangent_space
 from analysis.regression import power_law
-from analysis.results import (
-    CONVERGING,
-    DIVERGED,
-    NOT_STATIONARY,
-    OK,
-    TOO_FEW,
-    UNIFORM,
-    RunResult,
-    StudyResult,
-    remedy,
-)
-from analysis.stationarity import correlation_time, mean_and_stderr
-from analysis.temperature import temperature_curve
+from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResult, StudyResult, number, remedy
+from analysis.run_checks import Examined, examine, late_temperature, thermometers
+from analysis.stationarity import evenly_spaced
+from analysis.study_checks import checks, identifiability, seeds_disagree
+from analysis.temperature import METHODS, OPTIMUM, temperature_curve
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import CONSECUTIVE, SPACED, STATIONARY, ThermoError
 
-#: Fewer independent snapshots give no entropy worth the name.
-MIN_N_EFF = 10.0
 #: Neighbours of the paper's graph.
 PAPER_K = 50
 
@@ -83,61 +75,78 @@ class StudyConfig:
 def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     """Analyse a study.
 
+    Every run is read twice: once to judge its snapshots, and once, when it is known how many independent ones every
+    run has, for its entropy from equally many of them.
+
     Raises
     ------
     ThermoError
-        Fewer than three learning rates with readable snapshots.
+        Fewer than three learning rates with readable snapshots, or an unknown estimator or method.
     """
-    results, shape = [], None
-    for run in runs:
-        result, seen = _diagnose(run)
-        results.append(result)
-        shape = shape or seen
-    readable = {r.lr for r in results if r.loss is not None}
-    if len(readable) < 3 or shape is None:
-        holes = next((r.note for r in results if r.loss is None and r.note), "")
+    if config.method not in METHODS:
+        raise ThermoError(f"method {config.method!r} is unknown: choose one of {', '.join(METHODS)}")
+    examined = [
+        examine(
+            RunResult(run.run_id, run.lr, run.seed, OK, "", uniform_loss=run.uniform_loss),
+            run.load, run.uniform_loss_std, len(runs),
+        )
+        for run in runs
+    ]  # fmt: skip
+    shapes = [e.shape for e in examined if e.shape is not None]
+    readable = {e.result.lr for e in examined if e.shape is not None}
+    if len(readable) < 3:
+        holes = next((e.result.note for e in examined if e.shape is None and e.result.note), "")
         raise ThermoError(
             f"a temperature needs at least 3 learning rates, {len(readable)} have usable snapshots: run a sweep with "
             f"more{'; first problem: ' + holes if holes else ''}"
         )
-    stationary = [r.n_eff for r in results if r.regime == STATIONARY and r.n_eff is not None]
-    n_eff = min(stationary or [r.n_eff for r in results if r.n_eff is not None])
-    estimator, described = _choose(config, n_eff, shape)
-    results = [
-        _with_entropy(run, r, estimator) if r.loss is not None else r for run, r in zip(runs, results, strict=True)
-    ]
+    plan = _plan(examined, config, shapes[0])
+    results = [e.result for e in examined]
+    summaries: dict[int, RunEntropies] = {}
+    for i, (run, e) in enumerate(zip(runs, examined, strict=True)):
+        if e.shape is not None:
+            results[i], summary = _measured(run, e, plan)
+            if summary is not None and results[i].regime == STATIONARY:
+                summaries[i] = summary
+    results, known = identifiability(results, summaries)
     notes = [r.note for r in results if r.loss is None]
-    results, law, said = _with_temperatures(results, config.method)
-    return StudyResult(tuple(results), described, config.method, law, tuple(notes + said))
+    results, law, said, found = _with_temperatures(results, config.method)
+    notes += said
+    for lr, rhat in seeds_disagree(_losses(examined)):
+        notes.append(f"seeds of lr={lr:g} have different losses (split R-hat {rhat:.2f}): train longer")
+    found = {**({"identifiability": known} if known else {}), **found}
+    return StudyResult(tuple(results), plan.described, config.method, law, tuple(notes), found)
 
 
-def _diagnose(run: RunInput) -> tuple[RunResult, Trajectory | None]:
-    """Loss, regime and independence of one run; the trajectory without its weights, for its shape."""
-    base = RunResult(run.run_id, run.lr, run.seed, OK, "", uniform_loss=run.uniform_loss)
+@dataclass(frozen=True)
+class _Plan:
+    """What all entropies of a study share: equal N, estimator, subspace. Constants then cancel in differences."""
+
+    n_used: int
+    estimator: EntropyEstimator
+    described: dict[str, Any]
+    basis: SharedBasis | None
+
+
+def _plan(examined: Sequence[Examined], config: StudyConfig, shape: Trajectory) -> _Plan:
+    usable = [e for e in examined if e.shape is not None]
+    stationary = [e for e in usable if e.result.regime == STATIONARY] or usable
+    independent = [e.independent for e in stationary if e.independent > 0]
+    # No run to trust: all snapshots then, since thinning could not make them independent either.
+    n_used = min(min(independent, default=10**9), *(e.kept for e in usable))
+    n_eff = float(n_used) if independent else min(e.result.n_eff or 1.0 for e in stationary)
+    estimator, described = _choose(config, n_eff, shape)
+    described["n_used"] = n_used
+    dim = shape.n_weights - int(shape.on_sphere)
+    samples = [e.rows for e in stationary if e.rows is not None]
+    span = sum(len(rows) - 1 for rows in samples)
+    q = min(subspace_dimension(n_used, dim), span // 2)
     try:
-        trajectory = run.load(SPACED)
-    except RunError as error:
-        known = DIVERGED if error.status == DIVERGED else ""
-        return replace(base, status=error.status, regime=known, note=str(error)), None
-    if not math.isfinite(run.lr) or run.lr <= 0:
-        note = f"run {run.run_id} has no learning rate: log the metric thermo/lr"
-        return replace(base, status=NOT_STATIONARY, note=note), None
-    if not (np.isfinite(trajectory.weights).all() and np.isfinite(trajectory.loss).all()):
-        note = f"run {run.run_id} holds weights or losses that are not finite: lower its lr={run.lr:g}"
-        return replace(base, status=DIVERGED, regime=DIVERGED, note=note), None
-    if len(trajectory) < BLOCKS:
-        note = f"run {run.run_id} has {len(trajectory)} snapshots, at least {BLOCKS} are needed: record more"
-        return replace(base, status=TOO_FEW, note=note), None
-    regime = classify(trajectory.steps.astype(float), trajectory.loss, run.uniform_loss, run.uniform_loss_std)
-    loss, loss_stderr = mean_and_stderr(trajectory.loss)
-    tau = correlation_time(trajectory.weights)
-    n_eff = len(trajectory) / tau
-    status = {CONVERGING: CONVERGING, UNIFORM: UNIFORM}.get(regime.name, OK if n_eff >= MIN_N_EFF else TOO_FEW)
-    result = replace(
-        base, status=status, regime=regime.name, loss=loss, loss_stderr=loss_stderr, tau=tau, n_eff=n_eff,
-        note=remedy(status),
-    )  # fmt: skip
-    return result, replace(trajectory, weights=trajectory.weights[:, :1], n_weights=trajectory.n_weights)
+        basis = fit_shared_basis(samples, q) if q >= 1 else None
+    except ValueError:
+        # A run that does not move, or fewer directions than asked for: nothing to share.
+        basis = None
+    return _Plan(n_used, estimator, described, basis)
 
 
 def _choose(config: StudyConfig, n_eff: float, shape: Trajectory) -> tuple[EntropyEstimator, dict[str, Any]]:
@@ -160,42 +169,102 @@ def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[flo
 
     The paper's graph takes the chords of the sphere as they are, with D = d − 1.
     """
-    points, correction = trajectory.weights, 0.0
-    if trajectory.on_sphere and not isinstance(estimator, KNNGraphEntropy):
-        tangent = tangent_space(points, n_weights=trajectory.n_weights)
-        points, correction = tangent.coordinates, tangent.log_volume_correction
+    points, correction = _flat(trajectory, estimator)
     fitted = estimator.fit(points)
     return fitted.entropy_ + correction, fitted.entropy_stderr_, fitted.status_
 
 
-def _with_entropy(run: RunInput, result: RunResult, estimator: EntropyEstimator) -> RunResult:
+def _flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> tuple[AnyArray, float]:
+    """Snapshots in flat space and the volume correction of the map, in nats."""
+    if not trajectory.on_sphere or isinstance(estimator, KNNGraphEntropy):
+        return trajectory.weights, 0.0
+    tangent = tangent_space(trajectory.weights, n_weights=trajectory.n_weights)
+    return tangent.coordinates, tangent.log_volume_correction
+
+
+def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEntropies | None]:
+    """The run's entropy from the study's number of snapshots, and everything else that needs its weights."""
+    result, trajectory = replace(e.result, n_used=plan.n_used), run.load(SPACED)
+    burn_in = result.burn_in or 0
+    index = evenly_spaced(len(trajectory), plan.n_used, burn_in)
+    used = trajectory.take(index)
     try:
-        entropy, stderr, status = entropy_of(run.load(SPACED), estimator)
+        entropy, stderr, status = entropy_of(used, plan.estimator)
     except ValueError as error:
-        return replace(result, status=TOO_FEW, note=f"run {run.run_id}: {str(error).splitlines()[0]}")
+        if result.status == ZERO_TEMPERATURE:
+            return replace(result, temperature=0.0, temperature_lower=0.0, temperature_upper=0.0), None
+        return replace(result, status=TOO_FEW, note=f"run {run.run_id}: {str(error).splitlines()[0]}"), None
     if result.status == OK and status != OK:
         result = replace(result, status=status, note=remedy(status))
-    # Correlated snapshots hold less than their number: the jackknife's blocks are only right when independent.
-    return replace(result, entropy=_number(entropy), entropy_stderr=_number(stderr), paper_entropy=_paper_entropy(run))
+    result = replace(
+        result, entropy=number(entropy), entropy_stderr=number(stderr), paper_entropy=_paper_entropy(run)
+    )  # fmt: skip
+    if result.regime == CONVERGING or result.status == ZERO_TEMPERATURE:
+        return _cooling(result, trajectory.take(np.arange(burn_in, len(trajectory))), plan), None
+    return thermometers(result, trajectory, index), _summary(used, plan)
+
+
+def _cooling(result: RunResult, trajectory: Trajectory, plan: _Plan) -> RunResult:
+    """A run on its way to an optimum: its temperature falls towards zero, which is an answer and not a failed fit."""
+    quick = clone(plan.estimator).set_params(jackknife_blocks=0)
+    early, late = late_temperature(trajectory, lambda part: entropy_of(part, quick)[0])
+    if result.status == ZERO_TEMPERATURE or float(trajectory.loss[-1]) <= OPTIMUM:
+        bound = abs(late) if late is not None else 0.0
+        return replace(
+            result, status=ZERO_TEMPERATURE, regime=CONVERGING, temperature=0.0, temperature_lower=0.0,
+            temperature_upper=bound, late_temperature=late,
+            note="the run has reached an optimum, where the gradient noise dies out: T is zero",
+        )  # fmt: skip
+    if late is None:
+        return result
+    course = f"dU/dS falls from {early:.2g} to {late:.2g}" if early and late < early else f"dU/dS is {late:.2g}"
+    return replace(result, late_temperature=late, note=f"T heads for zero ({course} over the window): {result.note}")
+
+
+def _summary(used: Trajectory, plan: _Plan) -> RunEntropies | None:
+    if plan.basis is None:
+        return None
+    points, correction = _flat(used)
+    dim = used.n_weights - int(used.on_sphere)
+    try:
+        return summarise_run(
+            points, plan.basis.project(used.weights), dim=dim, n_eff=plan.n_used, log_volume_correction=correction
+        )
+    except ValueError:
+        return None
 
 
 def _paper_entropy(run: RunInput) -> float | None:
     try:
         trajectory = run.load(CONSECUTIVE)
         dim = trajectory.n_weights - int(trajectory.on_sphere)
-        return _number(entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0])
+        return number(entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0])
     except (RunError, ValueError):
         # Parity with the paper is extra: a run without consecutive iterates still has its own numbers.
         return None
 
 
+def _losses(examined: Sequence[Examined]) -> dict[float, list[Any]]:
+    """Loss series after burn-in of the stationary runs, by learning rate."""
+    out: dict[float, list[Any]] = {}
+    for e in examined:
+        if e.shape is not None and e.result.regime == STATIONARY:
+            out.setdefault(e.result.lr, []).append(e.shape.loss[e.result.burn_in or 0 :])
+    return out
+
+
 def _with_temperatures(
     results: list[RunResult], method: str
-) -> tuple[list[RunResult], dict[str, Any] | None, list[str]]:
+) -> tuple[list[RunResult], dict[str, Any] | None, list[str], dict[str, Any]]:
+    notes = []
+    cold = [r for r in results if r.regime == CONVERGING]
+    if cold:
+        rates = f"lr from {min(r.lr for r in cold):.3g} to {max(r.lr for r in cold):.3g}"
+        notes.append(f"{len(cold)} of {len(results)} runs converge to an optimum, where T goes to zero: {rates}")
     chosen = [i for i, r in enumerate(results) if r.regime == STATIONARY and r.entropy is not None]
     if len({results[i].lr for i in chosen}) < 3:
-        note = f"{len(chosen)} stationary runs: no temperature, which needs 3 stationary learning rates"
-        return results, None, [note]
+        notes.append(f"{len(chosen)} stationary runs: no temperature curve, which needs 3 stationary learning rates")
+        return results, None, notes, {}
     lr, loss, entropy, loss_err, entropy_err = (
         np.array([getattr(results[i], name) or 0.0 for i in chosen], dtype=float)
         for name in ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr")
@@ -205,19 +274,21 @@ def _with_temperatures(
     out = list(results)
     for k, i in enumerate(chosen):
         t = float(curve.temperature[k])
-        status = str(curve.status[k]) if results[i].status == OK else results[i].status
+        fine = results[i].status == OK
+        status = str(curve.status[k]) if fine else results[i].status
         out[i] = replace(
             results[i],
-            temperature=_number(t),
-            temperature_lower=_number(curve.lower[k]),
-            temperature_upper=_number(curve.upper[k]),
-            free_energy=_number(loss[k] - t * entropy[k]),
+            temperature=number(t),
+            temperature_lower=number(curve.lower[k]),
+            temperature_upper=number(curve.upper[k]),
+            free_energy=number(loss[k] - t * entropy[k]),
             paper_temperature=paper[k],
             paper_ratio=_ratio(paper[k], t),
             status=status,
-            note=remedy(status),
+            note=remedy(status) if fine else results[i].note,
         )
-    return out, *_law(lr, curve.temperature, curve.stderr)
+    law, said = _law(lr, curve.temperature, curve.stderr)
+    return out, law, notes + said, checks([out[i] for i in chosen], curve, law)
 
 
 def _paper_temperatures(results: list[RunResult], chosen: list[int]) -> list[float | None]:
@@ -226,7 +297,7 @@ def _paper_temperatures(results: list[RunResult], chosen: list[int]) -> list[flo
         return [None] * len(chosen)
     lr, loss = (np.array([getattr(results[i], name) for i in chosen], dtype=float) for name in ("lr", "loss"))
     curve = temperature_curve(lr, loss, np.array(entropies, dtype=float), method="interval")
-    return [_number(value) for value in curve.temperature]
+    return [number(value) for value in curve.temperature]
 
 
 def _law(lr: Any, temperature: Any, stderr: Any) -> tuple[dict[str, Any] | None, list[str]]:
@@ -241,8 +312,3 @@ def _law(lr: Any, temperature: Any, stderr: Any) -> tuple[dict[str, Any] | None,
 
 def _ratio(part: float | None, whole: float) -> float | None:
     return part / whole if part is not None and math.isfinite(whole) and whole > 0 else None
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN or infinity: a number that does not exist is None."""
-    return float(value) if math.isfinite(value) else None

@@ -46,6 +46,8 @@ METRIC_SNR = "gradient/snr"
 METRIC_WEIGHT_NORM = "weights/norm"
 #: Prefix of the running sums of `mlflow_thermo.observables.FluctuationSums`.
 PREFIX_SUMS = "sums/"
+#: Prefix of the same sums over the second half of training, logged with the last step.
+PREFIX_WINDOW = "sums/window_"
 
 # Tags.
 TAG_STATUS = "thermo.status"

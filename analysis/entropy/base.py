@@ -148,8 +148,12 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
         """Do the work that all sub-samples share and return the function that finishes it."""
 
     def _status(self, n: int) -> str:
-        """Status of a finite estimate from n distinct snapshots."""
-        return OK
+        """Status of a finite estimate from n distinct snapshots.
+
+        Fewer snapshots than a covariance needs leave the entropy to the estimator's assumption: isotropy for
+        distances, a shape for densities.
+        """
+        return OK if n >= SNAPSHOTS_PER_DIMENSION * self.dim_ else UNIDENTIFIED
 
 
 def half_log_2pi_e(dim: int) -> float:

@@ -9,10 +9,10 @@ from scipy.special import digamma
 
 from analysis._typing import AnyArray, IntArray
 from analysis.entropy import shrinkage
-from analysis.entropy.base import SNAPSHOTS_PER_DIMENSION, EntropyEstimator, Evaluator, half_log_2pi_e
+from analysis.entropy.base import EntropyEstimator, Evaluator, half_log_2pi_e
 from analysis.entropy.shrinkage import CovarianceSpectrum, SampleSpectrum
 from analysis.entropy.spectrum import SpectrumFinder
-from analysis.results import OK, TOO_FEW, UNIDENTIFIED
+from analysis.results import TOO_FEW, UNIDENTIFIED
 
 SHRUNK: dict[str, Callable[[SampleSpectrum], CovarianceSpectrum]] = {
     "ledoit-wolf": shrinkage.ledoit_wolf,
@@ -78,9 +78,9 @@ class GaussianEntropy(EntropyEstimator):
         return evaluate
 
     def _status(self, n: int) -> str:
-        if n >= SNAPSHOTS_PER_DIMENSION * self.dim_:
-            return OK
-        return TOO_FEW if self.covariance == "ml" else UNIDENTIFIED
+        status = super()._status(n)
+        # Maximum likelihood assumes no shape: it is short of data, not of an assumption.
+        return TOO_FEW if status == UNIDENTIFIED and self.covariance == "ml" else status
 
 
 def unbiased_gaussian_entropy(sample: SampleSpectrum) -> float:

@@ -8,7 +8,6 @@ from sklearn.model_selection import KFold
 
 from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import (
-    SNAPSHOTS_PER_DIMENSION,
     EntropyEstimator,
     Evaluator,
     check_rank,
@@ -16,7 +15,6 @@ from analysis.entropy.base import (
     require_integer,
 )
 from analysis.entropy.embedding import isometric_embedding
-from analysis.results import OK, UNIDENTIFIED
 
 
 class ProbabilisticPCAEntropy(EntropyEstimator):
@@ -97,9 +95,6 @@ class ProbabilisticPCAEntropy(EntropyEstimator):
             )
 
         return evaluate
-
-    def _status(self, n: int) -> str:
-        return OK if n >= SNAPSHOTS_PER_DIMENSION * self.dim_ else UNIDENTIFIED
 
 
 def _positive_variances(pca: PCA, n: int, dim: int) -> FloatArray:

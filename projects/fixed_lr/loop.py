@@ -171,9 +171,16 @@ def run_loop(
     sums = FluctuationSums(weights)
     points = set(log_points(config.steps, config.log_points))
     source = experiment.training_batches(experiment.generator)
+    halfway: dict[str, float] = {}
     for done in range(config.steps + 1):
+        if done == config.steps // 2:
+            halfway = sums.values()
         if done in points:
             values = measure(experiment, sums)
+            if done == config.steps:
+                # The second half is what the analysis looks at: the descent must not count.
+                window = {name: value - halfway[name] for name, value in sums.values().items()}
+                values |= {schema.PREFIX_WINDOW + name: value for name, value in window.items()}
             log(values, done)
             _require_finite(values[schema.METRIC_TRAIN_LOSS], config, done)
         if done == config.steps:

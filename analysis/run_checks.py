@@ -1,0 +1,198 @@
+"""What the analysis says of one run before and beside the study's entropy: regime, independence, temperature checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from analysis._typing import AnyArray, IntArray
+from analysis.regime import BLOCKS, classify
+from analysis.results import (
+    AUTOCORRELATED,
+    CONSTANT,
+    CONVERGING,
+    DIVERGED,
+    NOT_STATIONARY,
+    OK,
+    TOO_FEW,
+    UNIFORM,
+    ZERO_TEMPERATURE,
+    RunResult,
+    number,
+    remedy,
+)
+from analysis.stationarity import Diagnosis, diagnose, evenly_spaced, independent_snapshots, mean_and_stderr
+from analysis.temperature import OPTIMUM
+from analysis.thermometry import equipartition, fluctuation_dissipation
+from analysis.trajectory import RunError, Trajectory
+from mlflow_thermo import schema
+
+#: Thinned to three correlation times, a run must keep so many snapshots to count as independent ones.
+MIN_INDEPENDENT = 30
+#: Quarters of a converging run's window, by equal ratio of the steps.
+QUARTERS = 4
+#: Snapshots per run from which the shared subspace is found, and the weights that all of them may hold together.
+_BASIS_ROWS, _BASIS_SIZE = 64, 2**27
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A run after its first reading.
+
+    Attributes
+    ----------
+    result : with loss, regime, status, correlation time; no entropy yet.
+    independent : snapshots that count as independent; 0 where the status is not ok.
+    kept : snapshots after burn-in.
+    shape : the trajectory with one column of its weights; None for a run that cannot be read.
+    rows : a few snapshots for the shared subspace.
+    """
+
+    result: RunResult
+    independent: int = 0
+    kept: int = 0
+    shape: Trajectory | None = None
+    rows: AnyArray | None = None
+
+
+def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: float | None, n_runs: int) -> Examined:
+    """Read a run once and judge its snapshots.
+
+    Parameters
+    ----------
+    base : identity of the run.
+    load : of `analysis.workflow.RunInput`.
+    uniform_std : standard deviation of the loss over random weights, if known.
+    n_runs : runs of the study, among which the memory for the shared subspace is divided.
+    """
+    try:
+        trajectory = load(schema.SPACED)
+    except RunError as error:
+        known = DIVERGED if error.status == DIVERGED else ""
+        return Examined(replace(base, status=error.status, regime=known, note=str(error)))
+    if not math.isfinite(base.lr) or base.lr <= 0:
+        note = f"run {base.run_id} has no learning rate: log the metric thermo/lr"
+        return Examined(replace(base, status=NOT_STATIONARY, note=note))
+    if not (np.isfinite(trajectory.weights).all() and np.isfinite(trajectory.loss).all()):
+        note = f"run {base.run_id} holds weights or losses that are not finite: lower its lr={base.lr:g}"
+        return Examined(replace(base, status=DIVERGED, regime=DIVERGED, note=note))
+    n = len(trajectory)
+    if n < BLOCKS:
+        note = f"run {base.run_id} has {n} snapshots, at least {BLOCKS} are needed: record more"
+        return Examined(replace(base, status=TOO_FEW, note=note))
+    regime = classify(trajectory.steps.astype(float), trajectory.loss, base.uniform_loss, uniform_std)
+    found = diagnose(trajectory)
+    status, independent = _verdict(found, regime.name, trajectory)
+    kept = n - found.burn_in
+    loss, loss_stderr = mean_and_stderr(trajectory.loss[found.burn_in :])
+    result = replace(
+        base, status=status, regime=regime.name, loss=loss, loss_stderr=loss_stderr, tau=number(found.tau),
+        n_eff=number(found.n_eff), burn_in=found.burn_in, evidence=_finite(found.evidence),
+        fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found),
+    )  # fmt: skip
+    size = trajectory.weights.shape[1]
+    rows = min(kept, _BASIS_ROWS, max(8, _BASIS_SIZE // (size * max(1, n_runs))))
+    return Examined(
+        result, independent, kept,
+        replace(trajectory, weights=trajectory.weights[:, :1], n_weights=trajectory.n_weights),
+        np.array(trajectory.weights[evenly_spaced(n, rows, found.burn_in)]),
+    )  # fmt: skip
+
+
+def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[str, int]:
+    """Status of the run and the number of its independent snapshots."""
+    if found.status == CONSTANT:
+        # A converged run that no longer moves sits at the optimum; any other frozen run is a mistake.
+        lowest = float(trajectory.loss[-len(trajectory) // 4 :].mean())
+        return (ZERO_TEMPERATURE if lowest <= OPTIMUM else CONSTANT), 0
+    if regime in (CONVERGING, UNIFORM):
+        return {CONVERGING: CONVERGING, UNIFORM: UNIFORM}[regime], 0
+    spaced = independent_snapshots(len(trajectory), found.tau, found.burn_in)
+    if found.status == OK:
+        # Between one and two correlation times nothing shows that they depend on each other.
+        return OK, max(spaced, int((len(trajectory) - found.burn_in) / found.tau))
+    if found.status == AUTOCORRELATED and spaced >= MIN_INDEPENDENT:
+        return OK, spaced
+    return found.status, 0
+
+
+def _note(status: str, found: Diagnosis) -> str:
+    if status in (OK, ZERO_TEMPERATURE):
+        return remedy(status)
+    return f"{found.reason}: {remedy(status)}" if found.reason and status == found.status else remedy(status)
+
+
+def _finite(evidence: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in evidence.items() if math.isfinite(value)}
+
+
+def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
+    """Of the sums over the second half of training; None where they were not logged or mean nothing."""
+    metrics: dict[str, Any] = trajectory.meta.get("metrics", {})
+    sums = {
+        name[len(schema.PREFIX_WINDOW) :]: value
+        for name, value in metrics.items()
+        if name.startswith(schema.PREFIX_WINDOW)
+    }
+    decay = float(trajectory.meta.get("params", {}).get("weight_decay", 0) or 0)
+    if not sums or (not trajectory.on_sphere and decay != 0):
+        # Weight decay adds a force that the sums do not hold.
+        return None
+    try:
+        found = fluctuation_dissipation(
+            sums, trajectory.lr, max(1, trajectory.n_weights), on_sphere=trajectory.on_sphere
+        )
+    except ValueError:
+        return None
+    return number(found.ratio)
+
+
+def thermometers(result: RunResult, trajectory: Trajectory, index: IntArray) -> RunResult:
+    """The run with its equipartition temperature, from independent snapshots at `index` and the losses at them."""
+    at_snapshot = trajectory.snapshot_loss
+    losses = trajectory.loss if at_snapshot is None or not np.isfinite(at_snapshot).all() else at_snapshot
+    try:
+        found = equipartition(trajectory.weights[index], losses[index])
+    except ValueError:
+        # Too few snapshots, or fewer directions than asked for: the run has its other numbers.
+        return result
+    return replace(
+        result,
+        equipartition_temperature=number(found.temperature),
+        equipartition_stderr=number(found.temperature_stderr),
+        equipartition_spread=number(found.spread),
+        equipartition_p_value=number(found.p_value),
+    )
+
+
+def late_temperature(
+    trajectory: Trajectory, entropy_of: Callable[[Trajectory], float]
+) -> tuple[float | None, float | None]:
+    """dU/dS of a converging run between the first two and the last two quarters of its window.
+
+    The quarters have equal ratios of steps (log-spaced times) and equally many snapshots, so that the constants of the
+    entropy cancel. None where the entropy does not change.
+    """
+    steps = trajectory.steps.astype(float)
+    edges = np.geomspace(max(steps[0], 1.0), steps[-1], QUARTERS + 1)
+    parts = [np.nonzero((steps >= low) & (steps <= high))[0] for low, high in pairwise(edges)]
+    count = min(len(part) for part in parts)
+    if count < BLOCKS:
+        return None, None
+    quarters = [trajectory.take(part[evenly_spaced(len(part), count)]) for part in parts]
+    try:
+        entropy = [entropy_of(quarter) for quarter in quarters]
+    except ValueError:
+        return None, None
+    loss = [float(quarter.loss.mean()) for quarter in quarters]
+
+    def slope(a: int, b: int) -> float | None:
+        change = entropy[b] - entropy[a]
+        return number((loss[b] - loss[a]) / change) if math.isfinite(change) and change != 0 else None
+
+    return slope(0, 1), slope(2, 3)
