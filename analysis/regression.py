@@ -131,7 +131,8 @@ def segmented_power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike
 
     Parameters
     ----------
-    lr, temperature, stderr : as for `power_law`.
+    lr, temperature, stderr : as for `power_law`. Given errors are taken as they are: points on a smooth curve
+        scatter less than their errors, and would vote for any bend if their scatter set the scale.
 
     Raises
     ------
@@ -151,12 +152,17 @@ def segmented_power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike
     }
     knot = min(fits, key=lambda k: fits[k].ssr)
     best = fits[knot]
-    # statsmodels counts three coefficients; the place of the break is the fourth.
     penalty = float(np.log(len(y)))
+    if stderr is None:
+        # statsmodels counts three coefficients; the place of the break is the fourth.
+        criteria = (float(single.bic), float(best.bic) + penalty)
+    else:
+        # The weights are (T/stderr)² up to a factor: undone, the sum of squares is a χ².
+        scale = float(np.mean((points.t / np.asarray(stderr, dtype=float)[points.kept]) ** 2))
+        criteria = (float(single.ssr) * scale + 2 * penalty, float(best.ssr) * scale + 4 * penalty)
     return SegmentedPowerLaw(
-        float(np.exp(knot)), float(best.params[1]), float(best.params[1] + best.params[2]), float(single.bic),
-        float(best.bic) + penalty,
-    )  # fmt: skip
+        float(np.exp(knot)), float(best.params[1]), float(best.params[1] + best.params[2]), *criteria
+    )
 
 
 @dataclass(frozen=True)

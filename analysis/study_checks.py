@@ -16,6 +16,8 @@ from analysis.stationarity import split_rhat
 from analysis.temperature import TemperatureCurve
 from analysis.thermometry import thermodynamic_consistency
 
+#: What a temperature is made of, in the order of `temperature_curve`.
+_STATE = ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr")
 #: Split-R̂ above which seeds of one learning rate are in different states.
 RHAT = 1.1
 
@@ -52,7 +54,7 @@ def checks(runs: Sequence[RunResult], curve: TemperatureCurve, law: dict[str, An
     """Tests of the study as a whole over its fitted runs; one that the data do not allow is left out."""
     arrays = {
         name: np.array([getattr(run, name) or 0.0 for run in runs], dtype=float)
-        for name in ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr", "equipartition_temperature")
+        for name in (*_STATE, "equipartition_temperature")
     }
     lr, loss, entropy = arrays["lr"], arrays["loss"], arrays["entropy"]
     states = (lr, loss, entropy, arrays["loss_stderr"], arrays["entropy_stderr"])
@@ -101,7 +103,11 @@ def _segmented(curve: TemperatureCurve) -> dict[str, Any]:
 
 
 def _over_seeds(runs: Sequence[RunResult]) -> dict[str, Any]:
-    """Exponent with errors over seeds: a temperature curve for each seed alone, then a bootstrap over them."""
+    """Exponent with errors over seeds: a power law fitted to each seed alone, then a bootstrap over them.
+
+    Local temperatures of one seed would not do: where their error reaches zero only the positive ones have a logarithm,
+    which bends the law.
+    """
     from analysis.temperature import temperature_curve
 
     seeds = sorted({run.seed for run in runs})
@@ -110,7 +116,9 @@ def _over_seeds(runs: Sequence[RunResult]) -> dict[str, Any]:
     lr, temperature, seed = [], [], []
     for one in seeds:
         own = [run for run in runs if run.seed == one]
-        curve = temperature_curve([r.lr for r in own], [r.loss or 0.0 for r in own], [r.entropy or 0.0 for r in own])
+        values = [[getattr(run, name) or 0.0 for run in own] for name in _STATE]
+        lrs, losses, entropies, loss_errors, entropy_errors = values
+        curve = temperature_curve(lrs, losses, entropies, loss_errors, entropy_errors, "power-law")
         lr += list(curve.lr)
         temperature += list(curve.temperature)
         seed += [one] * len(own)

@@ -90,6 +90,14 @@ class TestSegmented:
         assert fit.exponent_below == pytest.approx(4.0, abs=0.4)
         assert fit.exponent_above == pytest.approx(0.8, abs=0.2)
 
+    def test_given_errors_are_the_scale(self):
+        """A bend within the errors of the points is none, however smooth the points are."""
+        bent = self.law(0.9, 0.7, 0.0, np.random.default_rng(8))
+        assert segmented_power_law(LR, bent).preferred
+        assert not segmented_power_law(LR, bent, 0.2 * bent).preferred
+        sharp = self.law(4.0, 0.8, 0.0, np.random.default_rng(8))
+        assert segmented_power_law(LR, sharp, 0.2 * sharp).preferred
+
     def test_prefers_one_law_where_there_is_one(self):
         rng = np.random.default_rng(7)
         chosen = [segmented_power_law(LR, self.law(0.8, 0.8, 0.1, rng)).preferred for _ in range(100)]

@@ -223,7 +223,7 @@ class TestZeroTemperature:
 
     def test_a_frozen_run_above_the_optimum_is_an_error(self, study):
         study.write_all()
-        weights, loss = study.samples(0.05)
+        weights, _ = study.samples(0.05)
         study.write_series(study.root / "stuck", 0.05, np.ones_like(weights), 1.0 + 1e-3 * study.rng.normal(size=600))
         result = analyze(from_folder(study.root), StudyConfig())
         stuck = next(run for run in result.runs if run.run_id == "stuck")
@@ -233,7 +233,7 @@ class TestZeroTemperature:
 
 
 class TestCorrelatedSnapshots:
-    def write(self, study, tau, n=600):
+    def write(self, study, tau, n=1000):
         phi = (tau - 1) / (tau + 1)
         process = ts.AutoregressiveProcess(D, phi)
         for i, lr in enumerate(np.geomspace(0.01, 1.0, 7)):
@@ -245,7 +245,7 @@ class TestCorrelatedSnapshots:
         result = analyze(from_folder(study.root), StudyConfig(entropy="gaussian-ml"))
         used = {run.n_used for run in result.runs}
         assert len(used) == 1
-        assert 30 <= used.pop() <= 600 / 9
+        assert 30 <= used.pop() <= 1000 / 9
         assert {run.status for run in result.runs[1:-1]} <= {OK, "unidentified", "zero-temperature"}
         assert OK in {run.status for run in result.runs}
         inside = [r.temperature_lower <= exact_temperature(r.lr) <= r.temperature_upper for r in result.runs]
@@ -275,13 +275,14 @@ def test_a_frozen_floor_is_unidentified(study):
 
 
 def test_a_shape_that_holds_is_identified_with_fewer_snapshots_than_weights(study):
-    for i, lr in enumerate(np.geomspace(0.01, 1.0, 6)):
+    for i, lr in enumerate(np.geomspace(0.1, 1.0, 6)):
         w = study.rng.normal(size=(300, 400)) * np.sqrt(lr)
         study.write_series(study.root / f"run{i}", lr, w.astype(np.float32), (w**2).sum(axis=1) / 2)
     result = analyze(from_folder(study.root), StudyConfig())
     assert result.checks["identifiability"]["status"] == OK
-    assert {run.status for run in result.runs} == {OK}
-    for run in result.runs:
+    # At the lowest learning rate the slope has neighbours on one side only and its interval reaches zero.
+    assert {run.status for run in result.runs[1:]} == {OK}
+    for run in result.runs[1:-1]:
         assert run.temperature == pytest.approx(run.lr, rel=0.1)
 
 
@@ -296,7 +297,7 @@ class TestChecks:
         assert found["consistency"] == pytest.approx(1, abs=0.1)
         assert found["consistency_equipartition"] == pytest.approx(1, abs=0.1)
         assert found["robust_exponent"] == pytest.approx(1.1, abs=0.2)
-        assert not found["segmented"]["preferred"] or found["segmented"]["exponent_above"] > 0.9
+        assert not found["segmented"]["preferred"]
         assert "seeds" not in found
         for run in result.runs:
             # Losses without minibatch noise: equipartition knows the temperature to the error of a variance.
@@ -311,7 +312,8 @@ class TestChecks:
             study.write_run(f"run{i:02d}", lr, seed=i % 5)
         result = analyze(from_folder(study.root), StudyConfig())
         assert result.checks["seeds"]["n_seeds"] == 5
-        assert result.checks["seeds"]["lower"] < 1.1 < result.checks["seeds"]["upper"] + 0.2
+        assert result.checks["seeds"]["exponent"] == pytest.approx(1.1, abs=0.15)
+        assert result.checks["seeds"]["exponent_stderr"] < 0.1
 
     def test_seeds_in_different_states_are_named(self, study):
         study.write_all()
