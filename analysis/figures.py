@@ -12,12 +12,15 @@ from analysis.results import StudyResult
 WIDTH, HEIGHT = 420, 300
 #: Legends stand below their figure, so that two figures fit side by side.
 BELOW = alt.Legend(orient="bottom")
-OURS, PAPERS = "this analysis", "paper's (consecutive iterates)"
+OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
+ESTIMATES = [OURS, PAPERS, EQUIPARTITION]
 
 
 def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     """The figures of a study by name; those whose numbers do not exist are left out."""
-    frame = pd.DataFrame([vars(run) for run in result.runs if run.loss is not None])
+    frame = pd.DataFrame(
+        [{k: v for k, v in vars(run).items() if k != "evidence"} for run in result.runs if run.loss is not None]
+    )
     if frame.empty:
         return {}
     figures = {
@@ -74,12 +77,12 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
         axis=alt.Axis(format=".0e", tickCount=5),
     )
     base = alt.Chart(data).encode(x=_lr_axis())
-    # One domain for both, or Vega draws two legends.
+    # One domain for all, or Vega draws a legend for each.
     shape = alt.Shape(
-        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=[OURS, PAPERS], range=["square", "circle"])
+        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=ESTIMATES, range=["square", "circle", "diamond"])
     )
     color = alt.Color(
-        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=[OURS, PAPERS], range=["#1b9e77", "#333"])
+        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=ESTIMATES, range=["#1b9e77", "#333", "#d95f02"])
     )
     layers = [
         base.mark_area(opacity=0.2, color="#555").encode(
@@ -93,12 +96,13 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
             tooltip=["run_id", "lr", "temperature", "temperature_lower", "temperature_upper", "status"],
         ),
     ]
-    paper = data[data["paper_temperature"].notna() & (data["paper_temperature"] > 0)].copy()
-    if len(paper):
-        paper["temperature"], paper["estimate"] = paper["paper_temperature"], PAPERS
-        layers.append(
-            alt.Chart(paper).mark_point(filled=True, size=60).encode(x=_lr_axis(), y=y, shape=shape, color=color)
-        )
+    for column, name in (("paper_temperature", PAPERS), ("equipartition_temperature", EQUIPARTITION)):
+        other = data[data[column].notna() & (data[column].astype(float) > 0)].copy()
+        if len(other):
+            other["temperature"], other["estimate"] = other[column].astype(float), name
+            layers.append(
+                alt.Chart(other).mark_point(filled=True, size=60).encode(x=_lr_axis(), y=y, shape=shape, color=color)
+            )
     law = result.power_law
     heading = "T: temperature with 95 % interval"
     if law is not None:

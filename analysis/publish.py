@@ -14,6 +14,12 @@ from analysis.calibration import CalibrationRow
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo import schema
 
+#: Further fields of a run that become metrics under their own names.
+_MORE = (
+    "loss_stderr", "entropy_stderr", "temperature_lower", "temperature_upper", "tau", "paper_temperature",
+    "paper_ratio", "equipartition_temperature", "equipartition_spread", "late_temperature", "fluctuation_ratio",
+)  # fmt: skip
+
 
 def publish(
     result: StudyResult,
@@ -38,17 +44,23 @@ def publish(
         run_id = reused or client.create_run(experiment_id, run_name=f"analysis of {scope}").info.run_id
     client.set_tag(run_id, schema.TAG_KIND, schema.KIND_ANALYSIS)
     client.log_artifacts(run_id, str(folder))
-    if result.power_law is not None:
-        values = {
-            f"thermo/power_law_{name}": result.power_law[name] for name in ("exponent", "exponent_stderr", "prefactor")
-        }
-        _log(client, run_id, values)
+    _log(client, run_id, _study_values(result))
     # The scope names a complete analysis, so it comes last.
     client.set_tag(run_id, schema.TAG_SCOPE, scope)
     for old in earlier:
         if old.info.run_id != run_id:
             client.delete_run(old.info.run_id)
     return run_id
+
+
+def _study_values(result: StudyResult) -> dict[str, float | None]:
+    """Metrics of the analysis run; None where this analysis has no such number."""
+    law, checks = result.power_law or {}, result.checks
+    return {
+        **{f"thermo/power_law_{name}": law.get(name) for name in ("exponent", "exponent_stderr", "prefactor")},
+        **{f"thermo/{name}": checks.get(name) for name in ("convexity_p_value", "consistency", "robust_exponent")},
+        "thermo/disagreement": checks.get("identifiability", {}).get("disagreement"),
+    }
 
 
 def publish_accuracy(
@@ -95,6 +107,7 @@ def _publish_run(client: MlflowClient, item: RunResult) -> None:
         else None,
         schema.METRIC_FREE_ENERGY: item.free_energy,
         schema.METRIC_N_EFF: item.n_eff,
+        **{f"thermo/{name}": getattr(item, name) for name in _MORE},
     }
     _log(client, item.run_id, values)
     tags = {schema.TAG_STATUS: item.status, schema.TAG_REGIME: item.regime}

@@ -17,7 +17,9 @@ from analysis.results import StudyResult, remedy
 
 COLUMNS = (
     "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
-    "temperature_lower", "temperature_upper", "paper_temperature", "paper_ratio", "free_energy", "n_eff", "tau",
+    "temperature_lower", "temperature_upper", "paper_temperature", "paper_ratio", "equipartition_temperature",
+    "equipartition_spread", "late_temperature", "fluctuation_ratio", "free_energy", "n_eff", "tau", "burn_in", "n_used",
+    "entropy_isotropic", "entropy_subspace", "entropy_shrinkage",
 )  # fmt: skip
 TEXT_COLUMNS = ("run_id", "regime", "status")
 
@@ -69,7 +71,9 @@ def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
     template = files("analysis").joinpath("templates/report.html").read_text(encoding="utf-8")
     rows = [{name: _shown(value) for name, value in vars(run).items()} for run in result.runs]
     return Environment(autoescape=True).from_string(template).render(
-        title=title, result=result, summary=summary(result), library=library.replace("</script", "<\\/script"),
+        title=title, result=result, summary=summary(result), checks=check_lines(result),
+        library=library.replace("</script", "<\\/script"),
+        notes_of_runs={run.run_id: run.note for run in result.runs if run.note},
         figures=fragment, columns=COLUMNS, text=TEXT_COLUMNS, rows=rows,
         statuses={run.status: remedy(run.status) for run in result.runs if remedy(run.status)},
     )  # fmt: skip
@@ -90,6 +94,52 @@ def summary(result: StudyResult) -> str:
         f"{len(result.runs)} runs ({said}); T = {law['prefactor']:.3g}·lr^({law['exponent']:.3f} ± "
         f"{law['exponent_stderr']:.3f}) for lr from {law['lr_min']:.3g} to {law['lr_max']:.3g}.{ratio}"
     )
+
+
+def check_lines(result: StudyResult) -> list[tuple[str, str]]:
+    """The tests of the study in words: what was asked, and what the data answer."""
+    found, lines = result.checks, []
+    if "identifiability" in found:
+        known = found["identifiability"]
+        lines.append((
+            "Is the entropy identified?",
+            f"{known['status']}: isotropic, shared-subspace (q = {known['subspace_dim']}) and shrunk entropies of "
+            f"D = {known['dim']} differ by {_percent(known['disagreement'])} in their changes",
+        ))  # fmt: skip
+    if "convexity_p_value" in found:
+        p = found["convexity_p_value"]
+        word = "contradicted by the data" if p < 0.05 else "not contradicted"
+        lines.append(("Is F minimised (U convex and rising in S)?", f"{word}, p = {p:.3f}"))
+    if "leave_one_out" in found:
+        left = found["leave_one_out"]
+        lines.append((
+            "At temperatures measured without it, does each state minimise F?",
+            f"{left['n'] - left['n_violated']} of {left['n']} do within two standard errors",
+        ))  # fmt: skip
+    for name, label in (
+        ("consistency", "∫ dU/T against S, by these temperatures"),
+        ("consistency_equipartition", "∫ dU/T against S, by equipartition temperatures"),
+    ):
+        if found.get(name) is not None:
+            lines.append((label, f"slope {found[name]:.3f} (1 is consistent)"))
+    if "robust_exponent" in found:
+        lines.append(("Exponent by Huber's robust regression", f"{found['robust_exponent']:.3f}"))
+    if "segmented" in found:
+        bend = found["segmented"]
+        exponents = f"{bend['exponent_below']:.2f} below, {bend['exponent_above']:.2f} above"
+        words = f"yes, at lr = {bend['lr_break']:.3g}: {exponents}" if bend["preferred"] else "no"
+        lines.append(("Do two power laws fit better (BIC)?", words))
+    if "seeds" in found:
+        seeds = found["seeds"]
+        lines.append((
+            f"Exponent over {seeds['n_seeds']} seeds (cluster bootstrap)",
+            f"{seeds['exponent']:.3f} ± {seeds['exponent_stderr']:.3f}",
+        ))  # fmt: skip
+    return lines
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
 
 
 def text_table(result: StudyResult) -> str:

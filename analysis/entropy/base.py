@@ -130,10 +130,10 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
             return DUPLICATES
         if not np.isfinite(self.entropy_):
             return UNIDENTIFIED
-        status = self._status(n)
-        if status == OK and (n < FEWEST_SNAPSHOTS or not jackknifed):
+        if n < FEWEST_SNAPSHOTS:
             return TOO_FEW
-        return status
+        status = self._status(n)
+        return TOO_FEW if status == OK and not jackknifed else status
 
     @abstractmethod
     def _validate(self, n: int, d: int) -> None:
