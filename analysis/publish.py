@@ -57,9 +57,15 @@ def _study_values(result: StudyResult) -> dict[str, float | None]:
     """Metrics of the analysis run; None where this analysis has no such number."""
     law, checks = result.power_law or {}, result.checks
     return {
-        **{f"thermo/power_law_{name}": law.get(name) for name in ("exponent", "exponent_stderr", "prefactor")},
-        **{f"thermo/{name}": checks.get(name) for name in ("convexity_p_value", "consistency", "robust_exponent")},
-        "thermo/disagreement": checks.get("identifiability", {}).get("disagreement"),
+        **{
+            f"{schema.PREFIX_RESULT}power_law_{name}": law.get(name)
+            for name in ("exponent", "exponent_stderr", "prefactor")
+        },
+        **{
+            schema.PREFIX_RESULT + name: checks.get(name)
+            for name in ("convexity_p_value", "consistency", "robust_exponent")
+        },
+        f"{schema.PREFIX_RESULT}disagreement": checks.get("identifiability", {}).get("disagreement"),
     }
 
 
@@ -107,7 +113,7 @@ def _publish_run(client: MlflowClient, item: RunResult) -> None:
         else None,
         schema.METRIC_FREE_ENERGY: item.free_energy,
         schema.METRIC_N_EFF: item.n_eff,
-        **{f"thermo/{name}": getattr(item, name) for name in _MORE},
+        **{schema.PREFIX_RESULT + name: getattr(item, name) for name in _MORE},
     }
     _log(client, item.run_id, values)
     tags = {schema.TAG_STATUS: item.status, schema.TAG_REGIME: item.regime}

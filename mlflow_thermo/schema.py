@@ -48,6 +48,8 @@ METRIC_WEIGHT_NORM = "weights/norm"
 PREFIX_SUMS = "sums/"
 #: Prefix of the same sums over the second half of training, logged with the last step.
 PREFIX_WINDOW = "sums/window_"
+#: Prefix of the metrics that an analysis writes, on runs and on its own run.
+PREFIX_RESULT = "thermo/"
 
 # Tags.
 TAG_STATUS = "thermo.status"
