@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.calibration import COLUMNS as COLUMNS_OF_ACCURACY
 from analysis.calibration import CalibrationRow, table_row
-from analysis.results import StudyResult, remedy
+from analysis.results import OK, StudyResult, remedy
 
 COLUMNS = (
     "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
@@ -103,7 +103,7 @@ def check_lines(result: StudyResult) -> list[tuple[str, str]]:
         known = found["identifiability"]
         lines.append((
             "Is the entropy identified?",
-            f"{known['status']}: isotropic, shared-subspace (q = {known['subspace_dim']}) and shrunk entropies of "
+            f"{'yes' if known['status'] == OK else 'no'}: isotropic, shared-subspace (q = {known['subspace_dim']}) and shrunk entropies of "
             f"D = {known['dim']} differ by {_percent(known['disagreement'])} in their changes",
         ))  # fmt: skip
     if "convexity_p_value" in found:

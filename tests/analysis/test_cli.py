@@ -122,3 +122,39 @@ def test_module_form():
     shown = subprocess.run([sys.executable, "-m", "analysis", "--help"], check=True, capture_output=True, text=True)
     assert "analyze" in shown.stdout
     assert CliRunner().invoke(cli.cli, ["--help"]).exit_code == 0
+
+
+class TestCalibrate:
+    def test_table_on_the_screen_in_files_and_on_a_run(self, store, tmp_path, command):
+        out = tmp_path / "out"
+        code, shown, _ = command(
+            "calibrate", "--dims", "2,3", "--n", 100, "--estimators", "oas;kl, whitened", "--out", out,
+            "--experiment", "accuracy",
+        )  # fmt: skip
+        assert code == 0
+        # Five systems in two numbers of dimensions by two estimators, and the head of the table.
+        assert sum(" | " in line for line in shown.splitlines()) == 21
+        assert len((out / "accuracy.csv").read_text().splitlines()) == 21
+        assert len((out / "accuracy.md").read_text().splitlines()) == 22
+        done = store.get_run(shown.split("calibration run ")[1].split()[0])
+        assert done.info.status == "FINISHED"
+        assert done.data.tags[schema.TAG_KIND] == schema.KIND_CALIBRATION
+        assert len(done.data.metrics) == 20
+        assert {item.path for item in store.list_artifacts(done.info.run_id)} == {"accuracy.csv", "accuracy.md"}
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("--dims", "2,x"), "dims '2,x' is not a list of whole numbers"),
+            (("--dims", "1"), "every one of dims at least 2"),
+            (("--n", 5), "n must be at least 20"),
+            (("--estimators", "oracle"), "unknown estimator 'oracle': choose from knn-graph"),
+        ],
+    )
+    def test_bad_input_is_one_line(self, tmp_path, command, words, message):
+        code, _, err = command("calibrate", *words, "--out", tmp_path / "out")
+        assert code == 1
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        assert message in err
+        assert not (tmp_path / "out").exists()

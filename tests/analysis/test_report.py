@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from analysis.report import summary, text_table, write_report
+from analysis.report import check_lines, summary, text_table, write_report
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.source import from_folder
 from analysis.workflow import StudyConfig, analyze
@@ -73,3 +73,10 @@ def test_a_study_with_nothing_in_it_is_still_reported(tmp_path):
     write_report(empty, tmp_path, "x")
     assert summary(empty) == "1 runs (none readable); no power law."
     assert "no-snapshots" in (tmp_path / "report.html").read_text()
+
+
+def test_checks_in_words(result):
+    lines = dict(check_lines(result))
+    assert "not contradicted, p = " in lines["Is F minimised (U convex and rising in S)?"]
+    assert "do within two standard errors" in lines["At temperatures measured without it, does each state minimise F?"]
+    assert lines["Is the entropy identified?"].startswith("yes: isotropic")
