@@ -101,9 +101,10 @@ def check_lines(result: StudyResult) -> list[tuple[str, str]]:
     found, lines = result.checks, []
     if "identifiability" in found:
         known = found["identifiability"]
+        answer = "yes" if known["status"] == OK else "no"
         lines.append((
             "Is the entropy identified?",
-            f"{'yes' if known['status'] == OK else 'no'}: isotropic, shared-subspace (q = {known['subspace_dim']}) and shrunk entropies of "
+            f"{answer}: isotropic, shared-subspace (q = {known['subspace_dim']}) and shrunk entropies of "
             f"D = {known['dim']} differ by {_percent(known['disagreement'])} in their changes",
         ))  # fmt: skip
     if "convexity_p_value" in found:
