@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,12 @@ _FEW = 10
 
 @dataclass(frozen=True)
 class CalibrationRow:
-    """One estimator on one system.
+    """One estimator on one system; with several studies every number is the median of theirs.
 
     Attributes
     ----------
     system, dim, n, estimator : what was measured; n snapshots at each temperature.
+    studies : how often, with new snapshots each time.
     median_ratio : median of T̂/T over the temperatures.
     median_error, worst_error : median and largest |T̂/T − 1|.
     worst_inner_error : largest without the two ends, where a slope has neighbours on one side only.
@@ -52,6 +53,7 @@ class CalibrationRow:
     dim: int
     n: int
     estimator: str
+    studies: int
     median_ratio: float
     median_error: float
     worst_error: float
@@ -61,14 +63,21 @@ class CalibrationRow:
 
 
 def calibrate(
-    dims: Sequence[int], n: int, rng: np.random.Generator, *, n_controls: int = 9, estimators: Sequence[str] = ()
+    dims: Sequence[int],
+    n: int,
+    rng: np.random.Generator,
+    *,
+    studies: int = 1,
+    n_controls: int = 9,
+    estimators: Sequence[str] = (),
 ) -> Iterator[CalibrationRow]:
-    """Rows of the accuracy table, one by one.
+    """Rows of the accuracy table, as they get ready.
 
     Parameters
     ----------
     dims : numbers of weights d.
     n : independent snapshots at each temperature; the loss is their mean, as in a real study.
+    studies : repetitions with new snapshots, whose medians make a row.
     n_controls : temperatures or learning rates per system.
     estimators : keys of `ESTIMATORS`; none means all that suit d.
 
@@ -81,10 +90,20 @@ def calibrate(
     if unknown:
         raise ValueError(f"unknown estimator {unknown[0]!r}: choose from {', '.join(ESTIMATORS)}")
     for d in dims:
-        for case in calibration_systems(d, rng, n_controls):
-            samples = [case.system.sample(float(control), n, rng) for control in case.controls]
-            for name in estimators or _suitable(d, n):
-                yield measure(case.system, case.controls, samples, name)
+        names = estimators or _suitable(d, n)
+        rows: list[list[CalibrationRow]] = []
+        for study in range(studies):
+            cell = 0
+            for case in calibration_systems(d, rng, n_controls):
+                samples = [case.system.sample(float(control), n, rng) for control in case.controls]
+                for name in names:
+                    row = measure(case.system, case.controls, samples, name)
+                    if study == 0:
+                        rows.append([])
+                    rows[cell].append(row)
+                    cell += 1
+                    if study == studies - 1:
+                        yield median_row(rows[cell - 1])
 
 
 def _suitable(d: int, n: int) -> list[str]:
@@ -109,6 +128,7 @@ def measure(system: System, controls: FloatArray, samples: Sequence[FloatArray],
         dim=system.dim,
         n=len(samples[0]),
         estimator=name,
+        studies=1,
         median_ratio=float(np.median(ratio)),
         median_error=float(np.median(error)),
         worst_error=float(np.max(error)),
@@ -116,6 +136,16 @@ def measure(system: System, controls: FloatArray, samples: Sequence[FloatArray],
         bias_per_dim=float(np.mean(entropy - system.entropy(controls))) / system.dim,
         seconds=seconds,
     )
+
+
+def median_row(rows: Sequence[CalibrationRow]) -> CalibrationRow:
+    """One row from those of several studies of the same system with the same estimator."""
+    numbers: dict[str, Any] = {
+        field.name: float(np.median([getattr(row, field.name) for row in rows]))
+        for field in fields(CalibrationRow)
+        if field.type == "float"
+    }
+    return replace(rows[0], **{**numbers, "studies": sum(row.studies for row in rows)})
 
 
 def sample_entropy(system: System, sample: FloatArray, estimator: EntropyEstimator) -> float:
@@ -126,13 +156,25 @@ def sample_entropy(system: System, sample: FloatArray, estimator: EntropyEstimat
     return float(estimator.fit(sample).entropy_)
 
 
-COLUMNS = ("system", "D", "N", "estimator", "T̂/T", "median error", "worst error", "inner", "bias/D (nats)", "s")
+COLUMNS = (
+    "system",
+    "D",
+    "N",
+    "estimator",
+    "studies",
+    "T̂/T",
+    "median error",
+    "worst error",
+    "inner",
+    "bias/D (nats)",
+    "s",
+)
 
 
 def table_row(row: CalibrationRow) -> tuple[str, ...]:
     """The row as text under `COLUMNS`."""
     errors = (f"{row.median_error:.2%}", f"{row.worst_error:.1%}", f"{row.worst_inner_error:.1%}")
     return (
-        row.system, str(row.dim), str(row.n), row.estimator, f"{row.median_ratio:.3f}", *errors,
+        row.system, str(row.dim), str(row.n), row.estimator, str(row.studies), f"{row.median_ratio:.3f}", *errors,
         f"{row.bias_per_dim:+.4f}", f"{row.seconds:.3f}",
     )  # fmt: skip

@@ -86,13 +86,22 @@ def analyze(
 @click.option("--quick", is_flag=True, help="D up to 100, 300 snapshots, no slow estimators: under a minute.")
 @click.option("--dims", default="2,10,100,1000", show_default=True, help="Numbers of weights, comma-separated.")
 @click.option("--n", default=1000, show_default=True, help="Independent snapshots at each temperature.")
+@click.option("--studies", default=1, show_default=True, help="Repetitions, whose medians make a row.")
 @click.option("--estimators", default="", help="Rows to compute, separated by semicolons; default all that suit d.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
 @click.option("--out", default="thermo-calibration", show_default=True, help="Folder for accuracy.csv and .md.")
 @click.option("--experiment", default="", help="Log the table to this experiment; inside `mlflow run` to its own run.")
 @click.option("--tracking-uri", default="", help="Tracking server; default MLFLOW_TRACKING_URI.")
 def calibrate(
-    quick: bool, dims: str, n: int, estimators: str, seed: int, out: str, experiment: str, tracking_uri: str
+    quick: bool,
+    dims: str,
+    n: int,
+    studies: int,
+    estimators: str,
+    seed: int,
+    out: str,
+    experiment: str,
+    tracking_uri: str,
 ) -> None:
     """Accuracy of every estimator on systems whose temperature is known."""
     import numpy as np
@@ -107,12 +116,12 @@ def calibrate(
         sizes = [int(part) for part in dims.split(",")]
     except ValueError:
         raise ThermoError(f"dims {dims!r} is not a list of whole numbers: give e.g. 2,10,100") from None
-    if n < 20 or seed < 0 or min(sizes) < 2:
-        raise ThermoError("n must be at least 20, seed at least 0 and every one of dims at least 2")
+    if n < 20 or seed < 0 or min(sizes) < 2 or studies < 1:
+        raise ThermoError("n must be at least 20, seed at least 0, studies at least 1 and every one of dims at least 2")
     rows = []
     click.echo(" | ".join(calibration.COLUMNS))
     try:
-        for row in calibration.calibrate(sizes, n, np.random.default_rng(seed), estimators=chosen):
+        for row in calibration.calibrate(sizes, n, np.random.default_rng(seed), studies=studies, estimators=chosen):
             rows.append(row)
             click.echo(" | ".join(calibration.table_row(row)))
     except ValueError as error:

@@ -12,7 +12,7 @@ from analysis.temperature import temperature_curve
 from analysis.temperature._points import Averages, scatter
 from analysis.temperature.convex import convex_fit
 from analysis.temperature.curve import checked_points
-from analysis.temperature.local_quadratic import local_fit
+from analysis.temperature.linear import polynomial
 
 #: Repetitions of the bootstrap behind a p-value.
 BOOTSTRAP = 500
@@ -96,7 +96,7 @@ def convexity_test(
     fit = convex_fit(points.s, points.u, np.maximum(du, floor), ds)
     # Least favourable truth: a straight line, on which every bend is noise. A bootstrap from the fitted curve would
     # take the bends that it fitted to noise for true ones, leave them room, and reject a true line in 10 % of cases.
-    s_line = local_fit(points.x, points.s, points.ds).level
+    s_line = polynomial(points.x - points.x.mean(), 2, np.ones_like(ds)).level @ points.s
     noise = np.hypot(du, fit.slope * ds)
     noise = np.maximum(noise, floor)
     line = s_line * max(float(np.ptp(points.u)), 20 * float(noise.max())) / (float(np.ptp(s_line)) or 1.0)

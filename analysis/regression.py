@@ -41,7 +41,12 @@ class PowerLaw:
 
 
 def power_law(
-    lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = None, *, robust: bool = False
+    lr: ArrayLike,
+    temperature: ArrayLike,
+    stderr: ArrayLike | None = None,
+    *,
+    covariance: ArrayLike | None = None,
+    robust: bool = False,
 ) -> PowerLaw:
     """Weighted least squares of ln T on ln lr with HC3 standard errors (MacKinnon & White 1985).
 
@@ -50,6 +55,8 @@ def power_law(
     lr, temperature : (n,); temperatures that are not finite and positive are left out and counted.
     stderr : (n,) standard errors of the temperatures, for the weights; all points weigh the same without.
         ``stderr/temperature`` is taken for the standard error of ln T.
+    covariance : (n, n) of the temperatures, as of a `TemperatureCurve`. Points of a smooth curve scatter less about a
+        line than they are uncertain; the errors of the law are then at least those that the covariance gives.
     robust : Huber's M-estimator (statsmodels RLM) instead, against outliers.
 
     Raises
@@ -58,6 +65,8 @@ def power_law(
         Lists of different length, or fewer than three usable points at different learning rates.
     """
     points = _usable(lr, temperature, stderr)
+    if covariance is not None and np.shape(covariance) != (np.size(temperature),) * 2:
+        raise ValueError(f"covariance has shape {np.shape(covariance)}, temperature has {np.shape(temperature)}")
     y, design = np.log(points.t), sm.add_constant(np.log(points.lr))
     if robust:
         # RLM takes no weights: rows divided by their errors have equal ones.
@@ -69,6 +78,12 @@ def power_law(
         leverage = np.sum(np.linalg.qr(model.wexog)[0] ** 2, axis=1)
         fit = model.fit(cov_type="HC3") if len(y) > 3 and float(np.max(leverage)) < 0.99 else model.fit()
     (log_a, b), (log_a_err, b_err) = fit.params, fit.bse
+    if covariance is not None:
+        # The weighted fit as a matrix on ln T, whose covariance is that of T over T².
+        matrix = np.linalg.pinv(design * np.sqrt(points.weight)[:, None]) * np.sqrt(points.weight)
+        known = np.asarray(covariance, dtype=float)[np.ix_(points.kept, points.kept)] / np.outer(points.t, points.t)
+        told = np.sqrt(np.diag(matrix @ known @ matrix.T))
+        log_a_err, b_err = (max(float(e), float(t)) for e, t in zip((log_a_err, b_err), told, strict=True))
     a = float(np.exp(log_a))
     return PowerLaw(
         float(b), float(b_err), a, a * float(log_a_err), float(points.lr.min()), float(points.lr.max()), len(y),
@@ -101,68 +116,6 @@ def _usable(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None) -> 
     x, t, error = x[usable], t[usable], error[usable]
     weight = np.ones(n) if stderr is None else (t / error) ** 2
     return _Usable(x, t, weight / weight.mean(), np.nonzero(usable)[0], int((~usable).sum()))
-
-
-@dataclass(frozen=True)
-class SegmentedPowerLaw:
-    """Two power laws that meet, as at the break below which an over-parameterised model converges.
-
-    Attributes
-    ----------
-    lr_break : where they meet.
-    exponent_below, exponent_above : on either side.
-    bic_single, bic_segmented : Bayesian information criteria of one law and of two; the lower one is preferred.
-    """
-
-    lr_break: float
-    exponent_below: float
-    exponent_above: float
-    bic_single: float
-    bic_segmented: float
-
-    @property
-    def preferred(self) -> bool:
-        """Whether the break is worth its two numbers."""
-        return self.bic_segmented < self.bic_single
-
-
-def segmented_power_law(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None = None) -> SegmentedPowerLaw:
-    """Continuous two-segment fit of ln T on ln lr, its break where the weighted residuals are least.
-
-    Parameters
-    ----------
-    lr, temperature, stderr : as for `power_law`. Given errors are taken as they are: points on a smooth curve
-        scatter less than their errors, and would vote for any bend if their scatter set the scale.
-
-    Raises
-    ------
-    ValueError
-        As `power_law`, and for fewer than six different learning rates: each side of a break needs three.
-    """
-    points = _usable(lr, temperature, stderr)
-    x, y = np.log(points.lr), np.log(points.t)
-    rates = np.unique(x)
-    if len(rates) < 6:
-        raise ValueError(f"a break needs positive temperatures at 6 different learning rates, got {len(rates)}")
-    design = sm.add_constant(x)
-    single = sm.WLS(y, design, weights=points.weight).fit()
-    fits = {
-        knot: sm.WLS(y, np.column_stack([design, np.maximum(x - knot, 0.0)]), weights=points.weight).fit()
-        for knot in np.linspace(rates[2], rates[-3], 4 * len(rates))
-    }
-    knot = min(fits, key=lambda k: fits[k].ssr)
-    best = fits[knot]
-    penalty = float(np.log(len(y)))
-    if stderr is None:
-        # statsmodels counts three coefficients; the place of the break is the fourth.
-        criteria = (float(single.bic), float(best.bic) + penalty)
-    else:
-        # The weights are (T/stderr)² up to a factor: undone, the sum of squares is a χ².
-        scale = float(np.mean((points.t / np.asarray(stderr, dtype=float)[points.kept]) ** 2))
-        criteria = (float(single.ssr) * scale + 2 * penalty, float(best.ssr) * scale + 4 * penalty)
-    return SegmentedPowerLaw(
-        float(np.exp(knot)), float(best.params[1]), float(best.params[1] + best.params[2]), *criteria
-    )
 
 
 @dataclass(frozen=True)

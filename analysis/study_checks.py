@@ -10,10 +10,10 @@ import numpy as np
 
 from analysis.entropy.identifiability import RunEntropies, compare_runs
 from analysis.free_energy import convexity_test, leave_one_out
-from analysis.regression import FEWEST_SEEDS, power_law, power_law_over_seeds, segmented_power_law
+from analysis.regression import FEWEST_SEEDS, power_law, power_law_over_seeds
 from analysis.results import OK, UNIDENTIFIED, RunResult, number, remedy
 from analysis.stationarity import split_rhat
-from analysis.temperature import TemperatureCurve
+from analysis.temperature import TemperatureCurve, broken_power_law
 from analysis.thermometry import thermodynamic_consistency
 
 #: What a temperature is made of, in the order of `temperature_curve`.
@@ -80,7 +80,7 @@ def checks(runs: Sequence[RunResult], curve: TemperatureCurve, law: dict[str, An
     if law is not None:
         errors = curve.stderr if np.isfinite(curve.stderr).all() else None
         attempt("robust_exponent", lambda: power_law(curve.lr, curve.temperature, errors, robust=True).exponent)
-        attempt("segmented", lambda: _segmented(curve))
+        attempt("segmented", lambda: _segmented(states))
         attempt("seeds", lambda: _over_seeds(runs))
     return found
 
@@ -92,13 +92,12 @@ def _left_out(states: tuple[Any, ...]) -> dict[str, Any]:
     return {"n": len(found.lr), "n_violated": violated, "largest_step": int(np.max(np.abs(found.steps)))}
 
 
-def _segmented(curve: TemperatureCurve) -> dict[str, Any]:
-    errors = curve.stderr if np.isfinite(curve.stderr).all() else None
-    fit = segmented_power_law(curve.lr, curve.temperature, errors)
+def _segmented(states: tuple[Any, ...]) -> dict[str, Any]:
+    fit = broken_power_law(*states)
     return {
         "preferred": fit.preferred, "lr_break": fit.lr_break, "exponent_below": fit.exponent_below,
         "exponent_above": fit.exponent_above, "bic_single": number(fit.bic_single),
-        "bic_segmented": number(fit.bic_segmented),
+        "bic_segmented": number(fit.bic_broken),
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResul
 from analysis.run_checks import Examined, examine, late_temperature, thermometers
 from analysis.stationarity import evenly_spaced
 from analysis.study_checks import checks, identifiability, seeds_disagree
-from analysis.temperature import METHODS, OPTIMUM, temperature_curve
+from analysis.temperature import METHODS, OPTIMUM, TemperatureCurve, temperature_curve
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import CONSECUTIVE, SPACED, STATIONARY, ThermoError
 
@@ -287,7 +287,7 @@ def _with_temperatures(
             status=status,
             note=remedy(status) if fine else results[i].note,
         )
-    law, said = _law(lr, curve.temperature, curve.stderr)
+    law, said = _law(curve)
     return out, law, notes + said, checks([out[i] for i in chosen], curve, law)
 
 
@@ -300,10 +300,11 @@ def _paper_temperatures(results: list[RunResult], chosen: list[int]) -> list[flo
     return [number(value) for value in curve.temperature]
 
 
-def _law(lr: Any, temperature: Any, stderr: Any) -> tuple[dict[str, Any] | None, list[str]]:
-    weights = stderr if np.isfinite(stderr).all() else None
+def _law(curve: TemperatureCurve) -> tuple[dict[str, Any] | None, list[str]]:
+    weights = curve.stderr if np.isfinite(curve.stderr).all() else None
+    covariance = curve.covariance if curve.covariance is not None and np.isfinite(curve.covariance).all() else None
     try:
-        fit = power_law(lr, temperature, weights)
+        fit = power_law(curve.lr, curve.temperature, weights, covariance=covariance)
     except ValueError as error:
         return None, [f"no power law: {error}"]
     names = ("exponent", "exponent_stderr", "prefactor", "prefactor_stderr", "lr_min", "lr_max", "n", "n_excluded")

@@ -22,6 +22,8 @@ class TemperatureCurve:
     status : (n,) statuses of `analysis.results`; a temperature whose status is not ``ok`` is tentative.
     method : how it was computed.
     level : of the interval ``[lower, upper]``; NaN where the bounds are not a confidence interval.
+    covariance : (n, n) of the temperatures: neighbours share their data. None where it is not known. `stderr` and
+        the interval allow for the bias of a smooth fit besides.
     """
 
     lr: FloatArray
@@ -32,6 +34,7 @@ class TemperatureCurve:
     status: StrArray
     method: str
     level: float
+    covariance: FloatArray | None = None
 
 
 def checked_stderr(name: str, values: ArrayLike | None, rates: FloatArray) -> FloatArray | None:

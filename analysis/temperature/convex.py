@@ -87,5 +87,5 @@ def convex_temperatures(points: Points, level: float, rng: np.random.Generator) 
     where = mean.where
     return TemperatureCurve(
         np.exp(points.x), fit.slope[where], (fit.slope - reach * stderr)[where], (fit.slope + reach * stderr)[where],
-        stderr[where], status[where], "convex", level,
+        stderr[where], status[where], "convex", level, np.cov(draws.T)[np.ix_(where, where)],
     )  # fmt: skip

@@ -112,7 +112,7 @@ def _apart_from_collapsed(points: Points, method: Callable[[Points], Temperature
     for values in numbers.values():
         values[cold] = 0.0
     status[cold] = ZERO_TEMPERATURE
-    level = float("nan")
+    level, covariance = float("nan"), None
     rest = np.nonzero(~collapsed)[0]
     if len(np.unique(points.x[rest])) >= 3:
         fitted = method(points.take(rest))
@@ -120,4 +120,10 @@ def _apart_from_collapsed(points: Points, method: Callable[[Points], Temperature
         for key, values in numbers.items():
             values[rest] = getattr(fitted, key)
         status[rest] = fitted.status
-    return TemperatureCurve(np.exp(points.x), **numbers, status=status, method=name, level=level)
+        if fitted.covariance is not None:
+            # A temperature of zero by collapse is exact.
+            covariance = np.zeros((n, n))
+            covariance[np.ix_(rest, rest)] = fitted.covariance
+    return TemperatureCurve(
+        np.exp(points.x), **numbers, status=status, method=name, level=level, covariance=covariance
+    )  # fmt: skip

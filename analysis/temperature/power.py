@@ -26,7 +26,7 @@ def _integrals(x: FloatArray, s: FloatArray, exponents: FloatArray) -> FloatArra
     return np.concatenate([np.zeros((len(exponents), 1)), np.cumsum(steps, axis=1)], axis=1)
 
 
-def _fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArray) -> tuple[float, float]:
+def power_law_fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArray) -> tuple[float, float]:
     """ln a and b of U = U_0 + a·∫ e^(b·x) dS by weighted least squares; ln a is NaN when a is not positive."""
     exponents = EXPONENTS
     best = (np.nan, np.nan)
@@ -55,11 +55,11 @@ def power_law_temperatures(points: Points, level: float, rng: np.random.Generato
     # Centred, so that a and b are nearly independent and e^(b·x) keeps its digits.
     x = mean.x - float(mean.x.mean())
     weight = 1 / du**2
-    log_a, b = _fit(x, u, s, weight)
+    log_a, b = power_law_fit(x, u, s, weight)
     for _ in range(2):
         if np.isfinite(log_a):
             weight = 1 / (du**2 + (np.exp(log_a + b * x) * ds) ** 2)
-            log_a, b = _fit(x, u, s, weight)
+            log_a, b = power_law_fit(x, u, s, weight)
     nothing = np.full(len(points.x), np.nan)
     if not np.isfinite(log_a):
         # The loss falls where the entropy rises, at every learning rate: no positive temperature fits.
@@ -68,11 +68,12 @@ def power_law_temperatures(points: Points, level: float, rng: np.random.Generato
     truth = np.exp(log_a) * _integrals(x, s, np.array([b]))[0]
     draws = []
     for _ in range(BOOTSTRAP):
-        found = _fit(x, truth + du * rng.normal(size=len(u)), s + ds * rng.normal(size=len(s)), weight)
+        found = power_law_fit(x, truth + du * rng.normal(size=len(u)), s + ds * rng.normal(size=len(s)), weight)
         if np.isfinite(found[0]):
             draws.append(found[0] + found[1] * x)
     log_t = log_a + b * x
     spread = np.std(draws, axis=0, ddof=1) if len(draws) > BOOTSTRAP / 2 else np.full(len(x), np.nan)
+    together = np.cov(np.transpose(draws)) if len(draws) > BOOTSTRAP / 2 else np.full((len(x), len(x)), np.nan)
     reach = float(norm.ppf(0.5 + level / 2))
     # A law whose amplitude may vanish has no logarithm to take an interval of.
     level_u = float(np.average(u - truth, weights=weight))
@@ -84,5 +85,5 @@ def power_law_temperatures(points: Points, level: float, rng: np.random.Generato
     lower = np.zeros_like(t) if vanishing else np.exp(log_t - reach * spread)
     return TemperatureCurve(
         np.exp(points.x), t[where], lower[where], np.exp(log_t + reach * spread)[where], (t * spread)[where], status,
-        "power-law", level,
+        "power-law", level, (together * np.outer(t, t))[np.ix_(where, where)],
     )  # fmt: skip

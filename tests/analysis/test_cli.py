@@ -148,6 +148,7 @@ class TestCalibrate:
             (("--dims", "2,x"), "dims '2,x' is not a list of whole numbers"),
             (("--dims", "1"), "every one of dims at least 2"),
             (("--n", 5), "n must be at least 20"),
+            (("--studies", 0), "studies at least 1"),
             (("--estimators", "oracle"), "unknown estimator 'oracle': choose from knn-graph"),
         ],
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.regression import power_law, power_law_over_seeds, segmented_power_law
+from analysis.regression import power_law, power_law_over_seeds
 
 LR = np.geomspace(1e-3, 1e-1, 12)
 
@@ -29,6 +29,25 @@ def test_stderr_is_the_spread_over_repetitions(told):
     spread = np.std([f.exponent for f in fits])
     assert np.mean([f.exponent for f in fits]) == pytest.approx(0.85, abs=4 * spread / 300**0.5)
     assert np.mean([f.exponent_stderr for f in fits]) == pytest.approx(spread, rel=0.3)
+
+
+def test_errors_of_neighbours_that_go_together():
+    """Temperatures that share an error scatter less about a line than they are uncertain."""
+    rng = np.random.default_rng(3)
+    x = np.log(LR)
+    together = 0.01 * np.exp(-0.5 * ((x[:, None] - x[None, :]) / 2.0) ** 2)
+    root = np.linalg.cholesky(together + 1e-8 * np.eye(12))
+    fits = []
+    for _ in range(300):
+        t = 3e-3 * LR**0.85 * np.exp(root @ rng.normal(size=12))
+        fits.append((power_law(LR, t), power_law(LR, t, covariance=together * np.outer(t, t))))
+    spread = np.std([f.exponent for f, _ in fits])
+    assert np.mean([f.exponent_stderr for f, _ in fits]) < 0.6 * spread
+    assert np.mean([f.exponent_stderr for _, f in fits]) == pytest.approx(spread, rel=0.1)
+    prefactor = np.std(np.log([f.prefactor for f, _ in fits]))
+    assert np.mean([f.prefactor_stderr / f.prefactor for _, f in fits]) == pytest.approx(prefactor, rel=0.1)
+    with pytest.raises(ValueError, match=r"covariance has shape \(2, 2\)"):
+        power_law(LR, LR, covariance=np.eye(2))
 
 
 def test_weights_follow_the_errors():
@@ -74,39 +93,6 @@ def test_robust_fit_survives_an_outlier():
     assert abs(power_law(LR, t).exponent - 0.85) > 0.1
     weighted = power_law(LR, t, 0.02 * t, robust=True)
     assert weighted.exponent == pytest.approx(0.85, abs=0.03)
-
-
-class TestSegmented:
-    def law(self, below, above, noise, rng, lr=LR):
-        bend = np.exp(np.mean(np.log(lr)))
-        t = 1e-3 * np.where(lr < bend, (lr / bend) ** below, (lr / bend) ** above)
-        return t * np.exp(noise * rng.normal(size=len(lr)))
-
-    def test_finds_a_break(self):
-        rng = np.random.default_rng(6)
-        fit = segmented_power_law(LR, self.law(4.0, 0.8, 0.05, rng))
-        assert fit.preferred
-        assert fit.lr_break == pytest.approx(1e-2, rel=0.3)
-        assert fit.exponent_below == pytest.approx(4.0, abs=0.4)
-        assert fit.exponent_above == pytest.approx(0.8, abs=0.2)
-
-    def test_given_errors_are_the_scale(self):
-        """A bend within the errors of the points is none, however smooth the points are."""
-        bent = self.law(0.9, 0.7, 0.0, np.random.default_rng(8))
-        assert segmented_power_law(LR, bent).preferred
-        assert not segmented_power_law(LR, bent, 0.2 * bent).preferred
-        sharp = self.law(4.0, 0.8, 0.0, np.random.default_rng(8))
-        assert segmented_power_law(LR, sharp, 0.2 * sharp).preferred
-
-    def test_prefers_one_law_where_there_is_one(self):
-        rng = np.random.default_rng(7)
-        chosen = [segmented_power_law(LR, self.law(0.8, 0.8, 0.1, rng)).preferred for _ in range(100)]
-        # BIC with 12 points lets a fitted break through now and then.
-        assert np.mean(chosen) < 0.25
-
-    def test_needs_six(self):
-        with pytest.raises(ValueError, match="6 different learning rates, got 5"):
-            segmented_power_law(LR[:5], LR[:5])
 
 
 class TestSeeds:

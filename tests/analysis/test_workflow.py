@@ -297,7 +297,9 @@ class TestChecks:
         assert found["consistency"] == pytest.approx(1, abs=0.1)
         assert found["consistency_equipartition"] == pytest.approx(1, abs=0.1)
         assert found["robust_exponent"] == pytest.approx(1.1, abs=0.2)
-        assert not found["segmented"]["preferred"]
+        # T = lr·σ²/(2 − lr) steepens from lr to lr² as lr nears 1.
+        assert found["segmented"]["exponent_below"] == pytest.approx(1.05, abs=0.1)
+        assert found["segmented"]["exponent_above"] > 1.1
         assert "seeds" not in found
         for run in result.runs:
             # Losses without minibatch noise: equipartition knows the temperature to the error of a variance.

@@ -1,0 +1,112 @@
+"""One power law or two, decided by the losses and entropies themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import least_squares
+
+from analysis._typing import FloatArray
+from analysis.temperature._points import Averages
+from analysis.temperature.curve import checked_points
+from analysis.temperature.power import power_law_fit
+
+#: Different learning rates that a break needs: three on each side.
+FEWEST = 6
+#: Changes of the exponent at the break from which the search starts.
+_STARTS = (-1.5, 0.0, 1.5)
+
+
+@dataclass(frozen=True)
+class BrokenLaw:
+    """T = a·lr^b with another exponent above a break, through U = U_0 + ∫ T dS.
+
+    Attributes
+    ----------
+    lr_break : where the two laws meet; one of the inner learning rates.
+    exponent_below, exponent_above : on either side.
+    bic_single, bic_broken : Bayesian information criteria of one law and of two; the lower one is preferred.
+    """
+
+    lr_break: float
+    exponent_below: float
+    exponent_above: float
+    bic_single: float
+    bic_broken: float
+
+    @property
+    def preferred(self) -> bool:
+        """Whether the break is worth its two numbers."""
+        return bool(self.bic_broken < self.bic_single)
+
+
+def broken_power_law(
+    lr: ArrayLike,
+    loss: ArrayLike,
+    entropy: ArrayLike,
+    loss_stderr: ArrayLike | None = None,
+    entropy_stderr: ArrayLike | None = None,
+) -> BrokenLaw:
+    """Least squares of both laws to the states, their χ² compared by BIC.
+
+    The temperatures of a smooth curve cannot decide: neighbours share their data, and scatter about a bend far less
+    than they are uncertain.
+
+    Parameters
+    ----------
+    lr, loss, entropy, loss_stderr, entropy_stderr : (n,) as for `temperature_curve`.
+
+    Raises
+    ------
+    ValueError
+        Lists of different length, fewer than six different learning rates, values that are not finite, or no law with
+        a positive temperature.
+    """
+    points = checked_points(lr, loss, entropy, loss_stderr, entropy_stderr)
+    if not np.isfinite(points.s).all():
+        raise ValueError("entropy must be finite: leave collapsed runs out")
+    mean = Averages.of(points)
+    if len(mean.x) < FEWEST:
+        raise ValueError(f"a break needs {FEWEST} different learning rates, got {len(mean.x)}")
+    x = mean.x - float(mean.x.mean())
+    scale = float(np.ptp(mean.u)) or 1.0
+    reach = float(np.ptp(mean.s)) or 1.0
+    u, s, du, ds = (mean.u - mean.u.mean()) / scale, mean.s / reach, mean.du / scale, mean.ds / reach
+    log_a, b = power_law_fit(x, u, s, du**-2)
+    if not np.isfinite(log_a):
+        raise ValueError("no power law with a positive temperature fits the states")
+    # Errors at the temperatures of the single law, the same for both, so that their χ² can be compared.
+    error = np.hypot(du, np.exp(log_a + b * x) * ds)
+
+    def residuals(numbers: FloatArray, knot: float) -> FloatArray:
+        return np.asarray((u - numbers[0] - _loss(x, s, numbers[1], numbers[2], numbers[3], knot)) / error)
+
+    level = float(np.average(u - _loss(x, s, log_a, b, 0.0, 0.0), weights=error**-2))
+    single = least_squares(lambda n: residuals(np.append(n, 0.0), 0.0), [level, log_a, b])
+    best, at = None, 0.0
+    for knot in x[2:-2]:
+        for start in _STARTS:
+            found = least_squares(residuals, [*single.x, start], args=(knot,))
+            if best is None or found.cost < best.cost:
+                best, at = found, knot
+    assert best is not None
+    # Scatter beyond the errors is the scale instead of them.
+    width = max(1.0, 2 * best.cost / max(1, len(x) - 5))
+    penalty = float(np.log(len(x)))
+    return BrokenLaw(
+        float(np.exp(at + mean.x.mean())), float(best.x[2]), float(best.x[2] + best.x[3]),
+        float(2 * single.cost / width + 3 * penalty), float(2 * best.cost / width + 5 * penalty),
+    )  # fmt: skip
+
+
+def _loss(x: FloatArray, s: FloatArray, log_a: float, b: float, bend: float, knot: float) -> FloatArray:
+    """∫ T dS from the first point to each; exact for an entropy that is linear between the points."""
+    # The search may try temperatures whose squares overflow.
+    log_t = np.clip(log_a + b * x + bend * np.maximum(x - knot, 0.0), -300.0, 300.0)
+    half = np.diff(log_t) / 2
+    small = np.abs(half) < 1e-4
+    ratio = np.where(small, 1 + half**2 / 6, np.sinh(half) / np.where(small, 1.0, half))
+    steps = np.exp((log_t[1:] + log_t[:-1]) / 2) * ratio * np.diff(s)
+    return np.asarray(np.concatenate([[0.0], np.cumsum(steps)]))

@@ -1,0 +1,179 @@
+"""Choice of the guide and the bandwidth of a local fit by cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis._typing import FloatArray, IntArray
+from analysis.temperature._points import Points, scatter
+from analysis.temperature.guide import FEWEST, Guide, no_guide, power_law_guide
+from analysis.temperature.linear import Linear, local_polynomial
+
+#: Bandwidths that are tried, in units of the median spacing of ln lr; the last is a global fit.
+BANDWIDTHS = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, np.inf)
+#: A fit without the guide must predict this many times better, in squares, than one with it: the few points of a
+#: study would often decide between the two by luck.
+PREFERENCE = 3.0
+#: Rounds in which the weights and the temperatures that they depend on settle.
+_ROUNDS = 3
+#: A state that is fitted exactly says nothing about how well it is predicted.
+_LEAST_FREEDOM = 0.05
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The states of a study in units in which their numbers are of order one.
+
+    Attributes
+    ----------
+    x : (n,) ln lr, centred.
+    u, s : (n,) centred, divided by their ranges.
+    du, ds : (n,) standard errors; from the scatter where they are not told.
+    u_told, s_told : whether they were.
+    unit : of temperature.
+    """
+
+    x: FloatArray
+    u: FloatArray
+    s: FloatArray
+    du: FloatArray
+    ds: FloatArray
+    u_told: bool
+    s_told: bool
+    unit: float
+
+    @classmethod
+    def of(cls, points: Points) -> Scaled:
+        """The same states in these units."""
+        # Without the shift an entropy of 1e6 nats would lose digits.
+        x = points.x - float(points.x.mean())
+        u_scale, s_scale = (float(np.ptp(y)) or 1.0 for y in (points.u, points.s))
+        u, s = (points.u - points.u.mean()) / u_scale, (points.s - points.s.mean()) / s_scale
+        du = scatter(x, u) if points.du is None else points.du / u_scale
+        ds = scatter(x, s) if points.ds is None else points.ds / s_scale
+        # Rounding is noise too: exact data would get infinite weights.
+        du, ds = np.maximum(du, 1e-12), np.maximum(ds, 1e-12)
+        return cls(x, u, s, du, ds, points.du is not None, points.ds is not None, u_scale / s_scale)
+
+    def grid(self) -> FloatArray:
+        """The different x, rising."""
+        return np.unique(self.x)
+
+    def spacing(self) -> float:
+        """Median distance of neighbours on the grid."""
+        return float(np.median(np.diff(self.grid())))
+
+    def inner_states(self) -> list[IntArray]:
+        """Indices of the points at each learning rate but the ends.
+
+        An end is extrapolated when it is left out, and would vote for stiff fits whatever the curve.
+        """
+        return [np.nonzero(self.x == value)[0] for value in self.grid()[1:-1]]
+
+
+@dataclass(frozen=True)
+class GuidedFit:
+    """Local polynomials on what a guide leaves.
+
+    Attributes
+    ----------
+    data, guide, local : what it is made of.
+    u_fit, s_fit : guide and local polynomial together, as fits to U and S.
+    """
+
+    data: Scaled
+    guide: Guide
+    local: Linear
+    u_fit: Linear
+    s_fit: Linear
+
+    @classmethod
+    def of(cls, data: Scaled, guide: Guide, local: Linear) -> GuidedFit:
+        """`local` on what `guide` leaves of `data`."""
+        return cls(data, guide, local, guide.of_u.then(local), guide.of_s.then(local))
+
+    def slopes(self) -> tuple[FloatArray, FloatArray]:
+        """dU/d ln lr and dS/d ln lr, (n,) each."""
+        guide, data = self.guide, self.data
+        return (
+            guide.u_slope + self.local.slope @ (data.u - guide.u),
+            guide.s_slope + self.local.slope @ (data.s - guide.s),
+        )
+
+    def u_slope_of_s(self) -> FloatArray:
+        """How dU/d ln lr answers to the entropies, through the guide, (n, n)."""
+        through = self.guide.u_of_s
+        return np.asarray(through.slope - self.local.slope @ through.level)
+
+    def temperature(self) -> FloatArray:
+        """Their ratio; 0 where S does not change."""
+        u, s = self.slopes()
+        return np.asarray(np.divide(u, s, out=np.zeros_like(u), where=s != 0))
+
+    def residuals(self) -> tuple[FloatArray, FloatArray]:
+        """Of U and S, (n,) each."""
+        u, s = self.data.u - self.guide.u, self.data.s - self.guide.s
+        return u - self.local.level @ u, s - self.local.level @ s
+
+    def can_be_judged(self) -> bool:
+        """Whether every inner state says something about the fit, and the residuals show noise that is not told."""
+        told = self.data.u_told and self.data.s_told
+        if not told and min(self.u_fit.degrees_of_freedom(), self.s_fit.degrees_of_freedom()) < 1.0:
+            return False
+        return all(
+            np.linalg.svd(np.eye(len(one)) - fit.level[np.ix_(one, one)], compute_uv=False)[-1] > _LEAST_FREEDOM
+            for fit in (self.u_fit, self.s_fit)
+            for one in self.data.inner_states()
+        )
+
+    def prediction_error(self, size: FloatArray, weight: FloatArray) -> float:
+        """Mean square by which the free energies U − T·S miss the inner states when these are left out.
+
+        Repeats of a learning rate are left out together: one would be predicted by the others whatever the curve.
+
+        Parameters
+        ----------
+        size : (n,) temperatures T.
+        weight : (n, n) of each point (column) at each temperature (row).
+        """
+        u, s = self.residuals()
+        errors = []
+        for one in self.data.inner_states():
+            missed_u, missed_s = (
+                np.linalg.lstsq(np.eye(len(one)) - fit.level[np.ix_(one, one)], residual[one])[0]
+                for fit, residual in ((self.u_fit, u), (self.s_fit, s))
+            )
+            errors.append((missed_u - size[:, None] * missed_s) ** 2 * weight[:, one])
+        return float(np.mean(np.concatenate(errors, axis=1))) if errors else 0.0
+
+
+def choose_fits(data: Scaled, correct: bool) -> tuple[GuidedFit, GuidedFit]:
+    """The local quadratic that predicts best, and the same with cubics where `correct`."""
+    n, spacing = len(data.x), data.spacing()
+    fit = GuidedFit.of(data, no_guide(n), local_polynomial(data.x, np.ones((n, n)), 2 * spacing, degree=2))
+    for _ in range(_ROUNDS):
+        temperature = fit.temperature()
+        # What the weights need is a size; where noise has turned the sign, a small part of the largest.
+        size = np.maximum(temperature, 1e-3 * np.abs(temperature).max())
+        weight = 1 / (data.du**2 + (size[:, None] * data.ds) ** 2)
+        guides = [no_guide(n)]
+        if len(data.grid()) >= FEWEST:
+            guides.append(power_law_guide(data.x, data.u, data.s, np.hypot(data.du, size * data.ds), data.ds))
+        best = np.inf
+        for bandwidth in BANDWIDTHS:
+            local = local_polynomial(data.x, weight, bandwidth * spacing, degree=2)
+            for guide in guides:
+                candidate = GuidedFit.of(data, guide, local)
+                # The plain global fit is there to fall back on.
+                plain = guide is guides[0]
+                if not candidate.can_be_judged() and not (plain and np.isinf(bandwidth)):
+                    continue
+                error = candidate.prediction_error(size, weight)
+                error *= PREFERENCE if plain and len(guides) > 1 else 1.0
+                if error < best:
+                    best, fit, width = error, candidate, bandwidth
+    if not correct:
+        return fit, fit
+    return fit, GuidedFit.of(data, fit.guide, local_polynomial(data.x, weight, width * spacing, degree=3))
