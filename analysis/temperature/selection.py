@@ -123,7 +123,7 @@ class GuidedFit:
         if not told and min(self.u_fit.degrees_of_freedom(), self.s_fit.degrees_of_freedom()) < 1.0:
             return False
         return all(
-            np.linalg.svd(np.eye(len(one)) - fit.level[np.ix_(one, one)], compute_uv=False)[-1] > _LEAST_FREEDOM
+            _least_freedom(fit.level, one) > _LEAST_FREEDOM
             for fit in (self.u_fit, self.s_fit)
             for one in self.data.inner_states()
         )
@@ -141,12 +141,23 @@ class GuidedFit:
         u, s = self.residuals()
         errors = []
         for one in self.data.inner_states():
-            missed_u, missed_s = (
-                np.linalg.lstsq(np.eye(len(one)) - fit.level[np.ix_(one, one)], residual[one])[0]
-                for fit, residual in ((self.u_fit, u), (self.s_fit, s))
-            )
+            missed_u, missed_s = _left_out(self.u_fit.level, u, one), _left_out(self.s_fit.level, s, one)
             errors.append((missed_u - size[:, None] * missed_s) ** 2 * weight[:, one])
         return float(np.mean(np.concatenate(errors, axis=1))) if errors else 0.0
+
+
+def _least_freedom(level: FloatArray, one: IntArray) -> float:
+    """What the fit leaves of a change of the points `one`, at least; 0 for a fit that passes through them."""
+    if len(one) == 1:
+        return float(1 - level[one[0], one[0]])
+    return float(np.linalg.svd(np.eye(len(one)) - level[np.ix_(one, one)], compute_uv=False)[-1])
+
+
+def _left_out(level: FloatArray, residual: FloatArray, one: IntArray) -> FloatArray:
+    """Residuals of the points `one` from a fit to the others."""
+    if len(one) == 1:
+        return np.asarray(residual[one] / max(1 - level[one[0], one[0]], _LEAST_FREEDOM))
+    return np.asarray(np.linalg.lstsq(np.eye(len(one)) - level[np.ix_(one, one)], residual[one])[0])
 
 
 def choose_fits(data: Scaled, correct: bool) -> tuple[GuidedFit, GuidedFit]:

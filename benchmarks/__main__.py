@@ -1,0 +1,22 @@
+"""python -m benchmarks NAME: run a study and write its table, markdown and JSON, into this folder."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+#: Each is a module of this package with a function `main`, whose table has the module's name.
+STUDIES = ("accuracy", "coverage", "convexity")
+
+
+@click.command()
+@click.argument("name", type=click.Choice(STUDIES))
+@click.option("--quick", is_flag=True, help="A tenth of the repetitions, printed and not written.")
+def run(name: str, quick: bool) -> None:
+    """Run the study NAME."""
+    importlib.import_module(f"benchmarks.{name}").main(quick)
+
+
+if __name__ == "__main__":
+    run()

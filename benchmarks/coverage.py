@@ -1,0 +1,84 @@
+"""How often the 95 % interval of each method holds the true temperature."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.calibration import sample_entropy
+from analysis.entropy import GaussianEntropy
+from analysis.temperature import temperature_curve
+from benchmarks.families import LR, families, sampled
+from benchmarks.table import Table
+
+REPETITIONS = 200
+METHODS = ("local-quadratic", "convex", "power-law")
+#: Noise of the losses and of the entropies.
+NOISE = {"low": (1e-4, 0.03), "middle": (1e-3, 0.3), "high": (2e-3, 1.0)}
+
+
+def coverage(make, method: str, repetitions: int) -> tuple[float, float, float]:
+    """Share of the intervals that hold the truth, median |T̂/T − 1| and median half-width over T."""
+    hits, errors, widths = [], [], []
+    for _ in range(repetitions):
+        lr, exact, states = make()
+        curve = temperature_curve(lr, *states, method=method)
+        hits.append((curve.lower <= exact) & (exact <= curve.upper))
+        errors.append(np.abs(curve.temperature / exact - 1))
+        widths.append((curve.upper - curve.lower) / 2 / exact)
+    return float(np.mean(hits)), float(np.median(errors)), float(np.median(widths))
+
+
+def main(quick: bool) -> None:
+    """Write coverage.md and coverage.json."""
+    repetitions = REPETITIONS // 10 if quick else REPETITIONS
+    table = Table(
+        "coverage",
+        "Coverage of the 95 % temperature interval",
+        f"Share of the intervals that hold the true temperature, over all learning rates of {repetitions} studies. "
+        "`errors`: whether the method is told the standard errors of U and S or has to find them out. `convex` and "
+        "`power-law` are run where their assumption is true. The last systems are measured on 1000 independent "
+        "snapshots, U by their mean loss and S by the exact-bias maximum likelihood with a jackknife, so that the "
+        "noise of U and S is one noise.",
+        ("system", "noise", "errors", "method", "coverage", "median error", "median half-width"),
+    )
+    for name, states in families().items():
+        for noise, (du, ds) in NOISE.items():
+            for told in (True, False):
+                for method in METHODS:
+                    if method == "power-law" and name not in ("power law", "saturating entropy"):
+                        continue
+                    rng = np.random.default_rng(0)
+
+                    def make(states=states, du=du, ds=ds, told=told, rng=rng):
+                        u, s = states.loss + du * rng.normal(size=11), states.entropy + ds * rng.normal(size=11)
+                        return LR, states.temperature, (u, s, *((np.full(11, du), np.full(11, ds)) if told else ()))
+
+                    found = coverage(make, method, repetitions)
+                    table.add(name, noise, "told" if told else "found", method, *found)
+    for name, (system, controls) in sampled(np.random.default_rng(0)).items():
+        rng = np.random.default_rng(1)
+        estimator = GaussianEntropy("ml", dim=system.dim)
+        studies = [_measured(system, controls, estimator, rng) for _ in range(repetitions)]
+        for told in (True, False):
+            for method in METHODS:
+                queue = iter(studies)
+
+                def make(queue=queue, controls=controls, system=system, told=told):
+                    states = next(queue)
+                    return controls, system.temperature(controls), states if told else states[:2]
+
+                found = coverage(make, method, repetitions)
+                table.add(name, "1000 snapshots", "told" if told else "found", method, *found)
+    if not quick:
+        table.write()
+
+
+def _measured(system, controls, estimator, rng):
+    """U, S and their standard errors at each of the controls."""
+    rows = []
+    for control in controls:
+        sample = system.sample(float(control), 1000, rng)
+        loss = system.potential(sample)
+        entropy = sample_entropy(system, sample, estimator)
+        rows.append((loss.mean(), entropy, loss.std(ddof=1) / np.sqrt(len(loss)), estimator.entropy_stderr_))
+    return tuple(np.array(rows).T)
