@@ -56,7 +56,9 @@ def _points(frame: pd.DataFrame, name: str, title: str, heading: str) -> alt.Lay
         level = pd.DataFrame({"uniform": [float(data["uniform_loss"].astype(float).mean())]})
         rule = alt.Chart(level).mark_rule(strokeDash=[6, 4]).encode(y="uniform:Q")
         label = (
-            alt.Chart(level).mark_text(align="left", x=4, dy=-6, text="uniformly random weights").encode(y="uniform:Q")
+            alt.Chart(level)
+            .mark_text(align="left", baseline="bottom", x=4, dy=-3, text="uniformly random weights")
+            .encode(y="uniform:Q")
         )
         layers += [rule, label]
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)

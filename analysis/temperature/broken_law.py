@@ -13,8 +13,8 @@ from analysis.temperature._points import Averages
 from analysis.temperature.curve import checked_points
 from analysis.temperature.power import power_law_fit
 
-#: Different learning rates that a break needs: three on each side.
-FEWEST = 6
+#: Different learning rates that a break needs: the two laws have five numbers, and some freedom has to be left.
+FEWEST = 8
 #: Changes of the exponent at the break from which the search starts.
 _STARTS = (-1.5, 0.0, 1.5)
 
@@ -61,7 +61,7 @@ def broken_power_law(
     Raises
     ------
     ValueError
-        Lists of different length, fewer than six different learning rates, values that are not finite, or no law with
+        Lists of different length, fewer than eight different learning rates, values that are not finite, or no law with
         a positive temperature.
     """
     points = checked_points(lr, loss, entropy, loss_stderr, entropy_stderr)

@@ -56,8 +56,8 @@ def test_sees_a_clear_break_through_noise():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="6 different learning rates, got 5"):
-        broken_power_law(LR[:5], LR[:5], X[:5])
+    with pytest.raises(ValueError, match="8 different learning rates, got 7"):
+        broken_power_law(LR[:7], LR[:7], X[:7])
     with pytest.raises(ValueError, match="leave collapsed runs out"):
         broken_power_law(LR, LR, np.full(13, -np.inf))
     with pytest.raises(ValueError, match="no power law with a positive temperature"):

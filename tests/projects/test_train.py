@@ -75,6 +75,25 @@ def test_a_run_from_beginning_to_end(program, store, tmp_path):
     assert snapshots(store, run, tmp_path / "c", "consecutive")[0].steps == tuple(range(1, 301))
 
 
+def test_window_sums_are_those_of_the_second_half(program, store, tmp_path):
+    """Against the weights themselves, of which every iterate is recorded before its update."""
+    lr = 0.01
+    run = program(lr=lr, steps=200, protocol="fixed_lr", weight_decay=0.0)[3]
+    weights = snapshots(store, run, tmp_path, "consecutive")[1].astype(float)
+    assert len(weights) == 200
+    along = weights @ (weights[0] / np.linalg.norm(weights[0]))
+    metrics = run.data.metrics
+    assert (metrics["sums/steps"], metrics["sums/window_steps"]) == (200, 100)
+    assert metrics["sums/wr"] == pytest.approx(along.sum(), rel=1e-5)
+    assert metrics["sums/window_wr"] == pytest.approx(along[100:].sum(), rel=1e-5)
+    # Plain SGD moves by lr·g: all but the last gradient can be read off.
+    gradients = -np.diff(weights, axis=0)[100:] / lr
+    squares, products = (gradients**2).sum(), (gradients * weights[100:-1]).sum()
+    assert squares <= metrics["sums/window_gg"] <= squares + 10 * (gradients**2).sum(axis=1).max()
+    last = np.sqrt((gradients**2).sum(axis=1).max()) * np.linalg.norm(weights[-1])
+    assert metrics["sums/window_wg"] == pytest.approx(products, abs=3 * last)
+
+
 def test_a_seed_repeats_itself_and_another_does_not(program, store, tmp_path):
     final = []
     for i, seed in enumerate((0, 0, 1)):
