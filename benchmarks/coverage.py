@@ -38,7 +38,7 @@ def main(quick: bool) -> None:
         "`errors`: whether the method is told the standard errors of U and S or has to find them out. `convex` and "
         "`power-law` are run where their assumption is true. The last systems are measured on 1000 independent "
         "snapshots, U by their mean loss and S by the exact-bias maximum likelihood with a jackknife, so that the "
-        "noise of U and S is one noise.",
+        "noise of U and S is one noise; an interval that is told two errors and not that they go together is too wide.",
         ("system", "noise", "errors", "method", "coverage", "median error", "median half-width"),
     )
     for name, states in families().items():

@@ -16,8 +16,6 @@ from analysis.temperature.selection import GuidedFit, Scaled, choose_fits
 POINTS_FOR_CORRECTION = 5
 #: Significance, in standard errors, from which the noise of U and S is taken to be correlated.
 _SHARED = 2.0
-#: Quantile of χ² from which the scatter about a fit is more than the errors that were told.
-_EXCESS = 0.8
 
 
 def local_quadratic_temperatures(points: Points, level: float) -> TemperatureCurve:
@@ -102,12 +100,11 @@ class _Noise:
 
 
 def _scale(chi_square: float, dof: float, told: bool) -> float:
-    """Factor on the errors. Scatter well beyond what was told (seeds, basins) widens them; it never narrows them."""
+    """Factor on the errors. Scatter beyond what was told (seeds, basins) widens them; it never narrows them."""
     if dof <= 0.5:
         return 1.0 if told else float("nan")
-    if told and chi_square < stats.chi2.ppf(_EXCESS, dof):
-        return 1.0
-    return float(np.sqrt(chi_square / dof))
+    scale = float(np.sqrt(chi_square / dof))
+    return max(1.0, scale) if told else scale
 
 
 def _slope_errors(fit: GuidedFit, noise: _Noise) -> tuple[FloatArray, FloatArray]:
