@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.linalg import eigh
 
 from analysis._typing import AnyArray, FloatArray
-from analysis.entropy.distances import centred_columns, centred_gram, column_chunks
+from analysis.entropy.gram import centred_columns, centred_gram, column_chunks
 
 
 def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:

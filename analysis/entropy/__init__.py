@@ -6,7 +6,7 @@ jackknife) and ``status_``.
 
 from analysis.entropy.gaussian import GaussianEntropy
 from analysis.entropy.kernel_density import KernelDensityEntropy
-from analysis.entropy.knn_graph import KNNGraphEntropy
+from analysis.entropy.knn_graph import KNNGraphEntropy, SlidingKNNGraph, knn_graph_entropies
 from analysis.entropy.kozachenko_leonenko import KozachenkoLeonenkoEntropy
 from analysis.entropy.mixture import GaussianMixtureEntropy
 from analysis.entropy.ppca import ProbabilisticPCAEntropy
@@ -18,4 +18,6 @@ __all__ = [
     "KernelDensityEntropy",
     "KozachenkoLeonenkoEntropy",
     "ProbabilisticPCAEntropy",
+    "SlidingKNNGraph",
+    "knn_graph_entropies",
 ]

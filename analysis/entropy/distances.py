@@ -1,75 +1,61 @@
 """Pairwise distances of many-dimensional snapshots, exact although N points in 10^6 dimensions nearly coincide.
 
-N×N numbers carry all that nearest neighbours, Gaussian kernels and dual-form Gaussians need. The columns are
-processed in chunks, so that float32 snapshots are never copied whole to float64.
+From the Gram matrix where that keeps its digits, by explicit differences elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.spatial.distance import cdist
 
 from analysis._typing import AnyArray, FloatArray, IntArray
+from analysis.entropy.gram import CHUNK, centred_gram, column_chunks
 
 #: Up to this many columns differences are formed explicitly: cheap, and free of cancellation.
 EXPLICIT_COLUMNS = 64
 #: Pairs with r² below this share of |w − w̄|² lose digits in the Gram form and are recomputed by differences.
 NEAR_CANCELLING = 1e-5
-#: Float64 numbers held at once by a chunk (64 MiB).
-_CHUNK = 2**23
+#: The same where the products are float32.
+NEAR_CANCELLING_SINGLE = 1e-2
 
 
-def column_chunks(n: int, d: int, at_least: int = 1) -> Iterator[slice]:
-    """Slices that cover d columns of n rows in pieces of about 64 MiB and of `at_least` columns."""
-    width = max(at_least, _CHUNK // n, 1)
-    for start in range(0, d, width):
-        yield slice(start, min(start + width, d))
-
-
-def centred_columns(X: AnyArray, columns: slice) -> FloatArray:
-    """Columns of X (n, d) as float64 with their mean subtracted, which is what keeps a Gram matrix accurate."""
-    chunk = X[:, columns].astype(np.float64)
-    chunk -= chunk.mean(axis=0)
-    return chunk
-
-
-def centred_gram(X: AnyArray) -> FloatArray:
-    """Gram matrix (n, n) of the rows of X (n, d) about their mean, accumulated in float64."""
-    n, d = X.shape
-    gram = np.zeros((n, n))
-    for columns in column_chunks(n, d):
-        chunk = centred_columns(X, columns)
-        gram += chunk @ chunk.T
-    return gram
-
-
-def recentred(gram: FloatArray, keep: IntArray) -> FloatArray:
-    """Gram matrix (m, m) of the m rows `keep` about their own mean."""
-    part = gram[np.ix_(keep, keep)]
-    rows = part.mean(axis=0)
-    return np.asarray(part - rows[:, None] - rows[None, :] + rows.mean())
-
-
-def squared_distances(X: AnyArray, gram: FloatArray | None = None) -> FloatArray:
+def squared_distances(X: AnyArray, gram: FloatArray | None = None, precision: DTypeLike = np.float64) -> FloatArray:
     """Squared Euclidean distances (n, n) between the rows of X (n, d).
 
-    From the centred Gram matrix, `gram` if it is known; pairs where that cancels (r² < 1e-5·|w − w̄|²) by explicit
-    differences.
+    Parameters
+    ----------
+    X : float32 or float64.
+    gram : centred Gram matrix (n, n), if it is known.
+    precision : of the products, see `centred_gram`; distances have relative errors of about 1e-10 with float64 and
+        1e-5 with float32, because pairs that cancel more are recomputed by differences in float64.
     """
     if X.shape[1] <= EXPLICIT_COLUMNS:
         points = X.astype(np.float64)
         return np.asarray(cdist(points, points, "sqeuclidean"))
-    sq: FloatArray = centred_gram(X) if gram is None else gram.copy()
-    norms = np.diag(sq).copy()
-    sq *= -2.0
+    gram = centred_gram(X, precision) if gram is None else gram
+    single = np.dtype(precision) == np.float32
+    return distances_of_gram(gram, X, NEAR_CANCELLING_SINGLE if single else NEAR_CANCELLING)
+
+
+def distances_of_gram(gram: FloatArray, X: AnyArray, near: float) -> FloatArray:
+    """Squared distances (n, n) from the Gram matrix (n, n) of X (n, d) about a point amid its rows.
+
+    Pairs with r² below `near` times the product of their distances from that point are recomputed from X.
+    """
+    norms = np.diag(gram).copy()
+    sq = gram * -2.0
     sq += norms[:, None]
     sq += norms[None, :]
     np.maximum(sq, 0.0, out=sq)
+    np.fill_diagonal(sq, np.inf)
+    # One look at the nearest of each row settles it for almost every sample.
+    suspects = np.nonzero(sq.min(axis=1, initial=np.inf) < near * norms * 4)[0]
+    rows, j = np.nonzero(sq[suspects] < near * np.maximum(norms[suspects, None], norms[None, :]))
+    i = suspects[rows]
     np.fill_diagonal(sq, 0.0)
-    near = np.triu(sq < NEAR_CANCELLING * np.maximum.outer(norms, norms), k=1)
-    i, j = np.nonzero(near)
+    once = i < j
+    i, j = i[once], j[once]
     exact = _explicit_squared_distances(X, i, j)
     sq[i, j] = exact
     sq[j, i] = exact
@@ -95,10 +81,10 @@ class NeighbourFinder:
     columns the N×N matrix is computed once and shared by the estimate and its jackknife.
     """
 
-    def __init__(self, X: AnyArray) -> None:
+    def __init__(self, X: AnyArray, precision: DTypeLike = np.float64) -> None:
         few = X.shape[1] <= EXPLICIT_COLUMNS
         self._points: FloatArray | None = X.astype(np.float64) if few else None
-        self._sq: FloatArray | None = None if few else squared_distances(X)
+        self._sq: FloatArray | None = None if few else squared_distances(X, precision=precision)
 
     def _rows(self, rows: IntArray, keep: IntArray) -> FloatArray:
         if self._points is not None:
@@ -116,7 +102,7 @@ class NeighbourFinder:
         m = len(keep)
         times = keep if times is None else times
         out = np.empty((m, k))
-        step = max(1, _CHUNK // m)
+        step = max(1, CHUNK // m)
         for start in range(0, m, step):
             sq = self._rows(keep[start : start + step], keep)
             sq[np.abs(times[start : start + step, None] - times[None, :]) <= theiler] = np.inf

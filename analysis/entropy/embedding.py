@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis._typing import AnyArray, FloatArray
-from analysis.entropy.distances import column_chunks
+from analysis.entropy.gram import column_chunks
 
 
 def isometric_embedding(X: AnyArray, centre: bool = True) -> FloatArray:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from analysis._typing import AnyArray, IntArray
+import numpy as np
+from numpy.typing import DTypeLike
+
+from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
-from analysis.entropy.distances import NeighbourFinder
+from analysis.entropy.distances import NEAR_CANCELLING, NeighbourFinder, distances_of_gram
+from analysis.entropy.gram import gram_about, provisional_centre
+
+#: Numbers of neighbours for which the paper gives its curves, and their continuation.
+PAPER_KS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 500)
 
 
 class KNNGraphEntropy(EntropyEstimator):
@@ -53,12 +60,111 @@ class KNNGraphEntropy(EntropyEstimator):
         gamma, dim = float(self.gamma), self.dim_
 
         def evaluate(keep: IntArray) -> float:
-            distances = finder.nearest(keep, self.k)
-            # Edge lengths relative to the longest: a large γ must not overflow or underflow the sum.
-            longest = float(distances.max())
-            if longest == 0.0:
-                return -np.inf
-            log_length = gamma * np.log(longest) + np.log(np.sum((distances / longest) ** gamma))
-            return float(dim / gamma * (log_length - (dim - gamma) / dim * np.log(len(keep))))
+            return float(_entropies(finder.nearest(keep, self.k), (self.k,), gamma, dim)[0])
 
         return evaluate
+
+
+def knn_graph_entropies(
+    X: AnyArray,
+    ks: Sequence[int] = PAPER_KS,
+    gamma: float = 1.0,
+    *,
+    dim: int | None = None,
+    precision: DTypeLike = np.float64,
+) -> FloatArray:
+    """`KNNGraphEntropy` for many k from one pass over the distances.
+
+    Parameters
+    ----------
+    X : (n, d) snapshots.
+    ks : numbers of neighbours, each below n.
+    gamma, dim : as for `KNNGraphEntropy`.
+    precision : of the products behind the distances; float32 takes about half the time.
+
+    Returns
+    -------
+    (len(ks),) entropies in nats; -inf where all the neighbours coincide.
+
+    Raises
+    ------
+    ValueError
+        For a k or a gamma out of range.
+    """
+    check_neighbours(ks, len(X), gamma)
+    finder = NeighbourFinder(X, precision)
+    return _entropies(finder.nearest(np.arange(len(X)), max(ks)), ks, gamma, dim or X.shape[1])
+
+
+class SlidingKNNGraph:
+    """kNN-graph entropies of a window of snapshots that moves along a series.
+
+    A move costs the distances of the new snapshots only: about twice their share of the window. The order of the
+    window does not matter to the graph, so the new ones take the places of the oldest.
+
+    Parameters
+    ----------
+    window : (n, d) first window, in time order; copied to float64.
+    ks, gamma, dim : as for `knn_graph_entropies`.
+    """
+
+    def __init__(
+        self, window: AnyArray, ks: Sequence[int] = PAPER_KS, gamma: float = 1.0, *, dim: int | None = None
+    ) -> None:
+        check_neighbours(ks, len(window), gamma)
+        self._ks, self._gamma, self._dim = tuple(ks), gamma, dim or window.shape[1]
+        self._centre = provisional_centre(window)
+        self._points = window - self._centre
+        self._gram = gram_about(self._points)
+        self._oldest = 0
+
+    def advance(self, rows: AnyArray) -> None:
+        """Put the m snapshots `rows` (m, d), m up to n, in the places of the m oldest."""
+        n = len(self._points)
+        if rows.ndim != 2 or rows.shape[1] != self._points.shape[1] or not 0 < len(rows) <= n:
+            raise ValueError(f"rows has shape {rows.shape}: give 1 to {n} snapshots of {self._points.shape[1]} weights")
+        places = (self._oldest + np.arange(len(rows))) % n
+        self._points[places] = rows - self._centre
+        self._oldest = (self._oldest + len(rows)) % n
+        if len(rows) > n // 2:
+            # As dear as a new window, whose centre is the better one.
+            shift = provisional_centre(self._points)
+            self._centre = self._centre + shift
+            self._points -= shift
+            self._gram = gram_about(self._points)
+            return
+        products = self._points[places] @ self._points.T
+        self._gram[places] = products
+        self._gram[:, places] = products.T
+
+    def entropies(self) -> FloatArray:
+        """(len(ks),) entropies in nats of the present window."""
+        sq = distances_of_gram(self._gram, self._points, NEAR_CANCELLING)
+        np.fill_diagonal(sq, np.inf)
+        most = max(self._ks)
+        return _entropies(np.sqrt(np.partition(sq, most - 1, axis=1)[:, :most]), self._ks, self._gamma, self._dim)
+
+
+def check_neighbours(ks: Sequence[int], n: int, gamma: float) -> None:
+    """Raise ValueError unless every k is an integer from 1 to n - 1 and γ is positive."""
+    if not ks:
+        raise ValueError("ks is empty: give at least one number of neighbours")
+    for k in ks:
+        require_integer("k", k, 1)
+        if k >= n:
+            raise ValueError(f"k={k} needs at least {k + 1} snapshots, got {n}: record more snapshots or lower k")
+    if not (np.isfinite(gamma) and gamma > 0):
+        raise ValueError(f"gamma must be a finite positive number, got {gamma!r}")
+
+
+def _entropies(distances: FloatArray, ks: Sequence[int], gamma: float, dim: int) -> FloatArray:
+    """Entropies for each of `ks` from the distances (n, max ks) of each point to its neighbours, in any order."""
+    longest = float(distances.max())
+    if longest == 0.0:
+        return np.full(len(ks), -np.inf)
+    # Edge lengths relative to the longest: a large γ must not overflow or underflow the sum.
+    edges = (np.sort(distances, axis=1) if len(ks) > 1 else distances) / longest
+    lengths = np.cumsum(np.sum(edges**gamma, axis=0))[np.asarray(ks) - 1]
+    with np.errstate(divide="ignore"):
+        logs = gamma * np.log(longest) + np.log(lengths)
+    return np.asarray(dim / gamma * (logs - (dim - gamma) / dim * np.log(len(distances))))

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import check_rank
-from analysis.entropy.distances import centred_gram, recentred
+from analysis.entropy.gram import centred_gram, recentred
 from analysis.entropy.shrinkage import SampleSpectrum
 
 

@@ -5,8 +5,9 @@ import pytest
 from scipy.signal import lfilter
 from scipy.special import digamma
 
-from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy
-from analysis.entropy.distances import centred_gram, recentred, squared_distances
+from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy, SlidingKNNGraph, knn_graph_entropies
+from analysis.entropy.distances import squared_distances
+from analysis.entropy.gram import centred_gram, recentred
 from analysis.entropy.kozachenko_leonenko import log_unit_ball_volume
 
 
@@ -115,3 +116,74 @@ def test_theiler_zero_and_one_agree_on_independent_snapshots():
 def test_large_gamma_does_not_overflow():
     X = 1e3 * np.random.default_rng(6).normal(size=(60, 3))
     assert np.isfinite(KNNGraphEntropy(k=3, gamma=200.0).fit(X).entropy_)
+
+
+class TestManyNeighbours:
+    KS = (1, 2, 5, 50)
+
+    @pytest.mark.parametrize("d", [3, 300])
+    @pytest.mark.parametrize("gamma", [1.0, 2.5])
+    def test_each_k_is_the_estimator_s(self, d, gamma):
+        X = np.random.default_rng(d).normal(size=(80, d))
+        expected = [paper_entropy(X, k, gamma, d - 1) for k in self.KS]
+        np.testing.assert_allclose(knn_graph_entropies(X, self.KS, gamma, dim=d - 1), expected, rtol=1e-9)
+
+    @pytest.mark.parametrize("spread", [1.0, 1e-3])
+    def test_single_precision(self, spread):
+        """Far from the origin and close to each other, where float32 products cancel."""
+        rng = np.random.default_rng(0)
+        X = (1 + spread * np.cumsum(rng.normal(size=(200, 3000)), axis=0)).astype(np.float32)
+        exact = knn_graph_entropies(X, self.KS)
+        single = knn_graph_entropies(X, self.KS, precision=np.float32)
+        np.testing.assert_allclose(single, exact, rtol=1e-5)
+        assert not np.array_equal(single, exact)
+
+    def test_coinciding_neighbours(self):
+        assert knn_graph_entropies(np.ones((10, 100)), (1, 2)).tolist() == [-np.inf, -np.inf]
+        X = np.repeat(np.random.default_rng(1).normal(size=(5, 100)), 2, axis=0)
+        found = knn_graph_entropies(X, (1, 2))
+        assert found[0] == -np.inf
+        assert np.isfinite(found[1])
+
+    @pytest.mark.parametrize(
+        ("ks", "gamma", "match"),
+        [
+            ((), 1.0, "ks is empty"),
+            ((0,), 1.0, "k must be an integer of at least 1"),
+            ((5, 10), 1.0, "k=10 needs at least 11 snapshots, got 10"),
+            ((1,), -1.0, "gamma must be"),
+        ],
+    )
+    def test_bad_input(self, ks, gamma, match):
+        with pytest.raises(ValueError, match=match):
+            knn_graph_entropies(np.eye(10), ks, gamma)
+
+
+class TestSlidingWindow:
+    def test_every_window_along_a_series(self):
+        rng = np.random.default_rng(2)
+        series = 5 + np.cumsum(rng.normal(size=(400, 500)), axis=0)
+        sliding = SlidingKNNGraph(series[:100], (1, 10))
+        end = 100
+        np.testing.assert_allclose(sliding.entropies(), knn_graph_entropies(series[:100], (1, 10)), rtol=1e-10)
+        for step in (1, 7, 50, 51, 100, 30):
+            sliding.advance(series[end : end + step])
+            end += step
+            expected = knn_graph_entropies(series[end - 100 : end], (1, 10))
+            np.testing.assert_allclose(sliding.entropies(), expected, rtol=1e-9)
+
+    def test_duplicates_in_the_window(self):
+        rng = np.random.default_rng(3)
+        X = rng.normal(size=(20, 100))
+        sliding = SlidingKNNGraph(X, (1,), dim=99)
+        sliding.advance(X[-1:] + 1e-9)
+        moved = np.vstack([X[1:], X[-1:] + 1e-9])
+        assert sliding.entropies()[0] == pytest.approx(knn_graph_entropies(moved, (1,), dim=99)[0], rel=1e-9)
+
+    def test_bad_input(self):
+        sliding = SlidingKNNGraph(np.eye(10), (1,))
+        for rows in (np.zeros((11, 10)), np.zeros((1, 9)), np.zeros((0, 10)), np.zeros(10)):
+            with pytest.raises(ValueError, match="give 1 to 10 snapshots of 10 weights"):
+                sliding.advance(rows)
+        with pytest.raises(ValueError, match="k=10 needs"):
+            SlidingKNNGraph(np.eye(10), (10,))
