@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from mlflow_thermo import schema
+from mlflow_thermo.buffering import Background, SeriesBuffer
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schema import SeriesIndex, ThermoError
-from mlflow_thermo.store import SeriesWriter, rows_per_chunk
+from mlflow_thermo.store import SeriesWriter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,62 +60,6 @@ def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
 def consecutive(total_steps: int, n: int = 1000) -> Schedule:
     """The last `n` iterates, as in arXiv 2505.23489."""
     return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)))
-
-
-class _Series:
-    """Buffer and writer of one schedule."""
-
-    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter) -> None:
-        self.schedule = schedule
-        self.writer = writer
-        self.uploaded = 0
-        taken = writer.last_step or 0
-        self.cursor = int(np.searchsorted(schedule.steps, taken, side="right"))
-        itemsize = torch.empty((), dtype=packer.dtype).element_size()
-        self.rows = rows_per_chunk(len(schedule.steps), packer.d, itemsize)
-        pinned = packer.device.type == "cuda"
-        self.buffer = torch.empty((self.rows, packer.d), dtype=packer.dtype, pin_memory=pinned)
-        # Losses stay on the device until a chunk is full: reading one per step would wait for the device.
-        self.losses = torch.full((self.rows, 2), float("nan"), dtype=torch.float64, device=_loss_device(packer))
-        self.fill = 0
-        self.sum = torch.zeros((), dtype=torch.float64, device=self.losses.device)
-        self.count = 0
-        self.next_step = self._step_at_cursor()
-
-    def _step_at_cursor(self) -> int:
-        steps = self.schedule.steps
-        return steps[self.cursor] if self.cursor < len(steps) else -1
-
-    @property
-    def complete(self) -> bool:
-        return self.cursor == len(self.schedule.steps) and self.fill == 0
-
-    def take(self, packer: Packer, loss: Tensor | None) -> None:
-        packer.pack_into(self.buffer[self.fill])
-        if loss is not None:
-            self.losses[self.fill, 0] = loss
-            self.losses[self.fill, 1] = self.sum / self.count
-        self.sum.zero_()
-        self.count = 0
-        self.fill += 1
-        self.cursor += 1
-        self.next_step = self._step_at_cursor()
-
-    def flush(self, device: torch.device) -> None:
-        if not self.fill:
-            return
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        steps = self.schedule.steps[self.cursor - self.fill : self.cursor]
-        losses = self.losses[: self.fill].cpu().numpy()
-        self.writer.append(steps, self.buffer[: self.fill].numpy(), losses[:, 0], losses[:, 1])
-        self.losses.fill_(float("nan"))
-        self.fill = 0
-
-
-def _loss_device(packer: Packer) -> torch.device:
-    # MPS has no float64.
-    return torch.device("cpu") if packer.device.type == "mps" else packer.device
 
 
 class SnapshotRecorder:
@@ -173,7 +117,8 @@ class SnapshotRecorder:
         self._client, self.run_id = _client_and_run(run_id, required=directory is None)
         self._owns_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
-        self._series = []
+        self._series: list[SeriesBuffer] = []
+        self._background = Background()
         for schedule in series:
             folder = self.directory / schedule.name
             if resume and (folder / schema.INDEX_NAME).exists():
@@ -190,7 +135,7 @@ class SnapshotRecorder:
                     attributes=attributes or {},
                 )
                 writer = SeriesWriter.create(folder, index)
-            self._series.append(_Series(schedule, self._packer, writer))
+            self._series.append(SeriesBuffer(schedule, self._packer, writer))
         self.steps_taken = 0
         self._closed = False
         self._announce(lr)
@@ -203,24 +148,16 @@ class SnapshotRecorder:
         loss : minibatch loss of this step; a tensor stays on its device, nothing waits for it.
         """
         self.steps_taken += 1
-        value: Tensor | None = None
-        if loss is not None:
-            value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss))
+        value = loss.detach() if isinstance(loss, Tensor) else loss
         for series in self._series:
-            if series.next_step < 0:
-                continue
-            if value is not None and series.next_step - self.steps_taken < self._window(series):
-                series.sum += value.to(series.sum.device)
-                series.count += 1
-            if series.next_step == self.steps_taken:
-                series.take(self._packer, value)
-                if series.fill == series.rows:
-                    self._flush(series)
+            if series.step(self.steps_taken, value):
+                self._hand_over(series)
 
     def index(self, series: str) -> SeriesIndex:
         """The index of a series as far as it is on disk; ThermoError for a series that is not recorded."""
         for candidate in self._series:
             if candidate.schedule.name == series:
+                self._background.wait()
                 return candidate.writer.index
         names = ", ".join(s.schedule.name for s in self._series)
         raise ThermoError(f"series {series!r} is not recorded: choose one of {names}")
@@ -241,8 +178,13 @@ class SnapshotRecorder:
             return
         self._closed = True
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
+        try:
+            for series in self._series:
+                self._hand_over(series)
+            self._background.wait()
+        finally:
+            self._background.stop()
         for series in self._series:
-            series.flush(self._packer.device)
             series.writer.close(done and series.complete)
             self._upload(series)
         if self._client is None or self.run_id is None:
@@ -272,14 +214,6 @@ class SnapshotRecorder:
     ) -> None:
         self.close(complete=None if kind is None else False)
 
-    @staticmethod
-    def _window(series: _Series) -> int:
-        """Steps before a snapshot whose losses belong to it: its distance to the snapshot before."""
-        steps, cursor = series.schedule.steps, series.cursor
-        if cursor:
-            return steps[cursor] - steps[cursor - 1]
-        return steps[1] - steps[0] if len(steps) > 1 else 1
-
     def _announce(self, lr: float | None) -> None:
         if self._client is None or self.run_id is None:
             return
@@ -293,11 +227,13 @@ class SnapshotRecorder:
             tags=[RunTag(schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)],
         )
 
-    def _flush(self, series: _Series) -> None:
-        series.flush(self._packer.device)
-        self._upload(series)
+    def _hand_over(self, series: SeriesBuffer) -> None:
+        """Write and upload what is buffered, beside the training."""
+        write = series.hand_over()
+        if write is not None:
+            self._background.submit(write, lambda: self._upload(series))
 
-    def _upload(self, series: _Series) -> None:
+    def _upload(self, series: SeriesBuffer) -> None:
         """Send the chunks that are not on the server yet, then the index that names them."""
         if self._client is None or self.run_id is None:
             return

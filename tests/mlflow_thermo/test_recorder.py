@@ -158,6 +158,7 @@ def test_resume_after_a_kill(tmp_path):
         train(r, whole, 32)
     killed = SnapshotRecorder([("w", parts)], series=series, directory=tmp_path / "parts")
     train(killed, parts, 20)  # two closed chunks of 8; never closed, as after kill -9
+    assert killed.index("spaced").steps[-1] == 16  # waits for the thread that writes
     again = SnapshotRecorder([("w", parts)], series=series, directory=tmp_path / "parts", resume=True)
     done = again.index("spaced").steps[-1]
     assert done == 16

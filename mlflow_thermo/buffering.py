@@ -1,0 +1,224 @@
+"""Snapshots on their way from the training to the disk: two blocks a series, written by a thread of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlflow_thermo.packing import Packer
+from mlflow_thermo.store import SeriesWriter, rows_per_chunk
+
+if TYPE_CHECKING:
+    from mlflow_thermo.recorder import Schedule
+
+#: Blocks of a series: one that the training fills and one that is being written.
+_BLOCKS = 2
+
+
+class Losses(Protocol):
+    """Losses of the snapshots of one block, and the running mean since the snapshot before."""
+
+    def add(self, loss: Tensor | float) -> None:
+        """Take in the loss of a step."""
+
+    def keep(self, row: int, loss: Tensor | float | None) -> None:
+        """The loss at the snapshot in `row`, and the mean of what came in since the last; NaN for None."""
+
+    def read(self, rows: int) -> NDArray[np.float64]:
+        """(rows, 2) losses and means; the rows are NaN afterwards."""
+
+
+class HostLosses:
+    """On the processor a loss is a number at once."""
+
+    def __init__(self, rows: int) -> None:
+        self._kept = np.full((rows, 2), np.nan)
+        self._sum, self._count = 0.0, 0
+
+    def add(self, loss: Tensor | float) -> None:
+        """Take in the loss of a step."""
+        self._sum += float(loss)
+        self._count += 1
+
+    def keep(self, row: int, loss: Tensor | float | None) -> None:
+        """The loss at the snapshot in `row`, and the mean since the last."""
+        if loss is not None:
+            self._kept[row] = float(loss), self._sum / self._count
+        self._sum, self._count = 0.0, 0
+
+    def read(self, rows: int) -> NDArray[np.float64]:
+        """(rows, 2) losses and means; the rows are NaN afterwards."""
+        found = np.array(self._kept[:rows])
+        self._kept[:rows] = np.nan
+        return found
+
+
+class DeviceLosses:
+    """Losses stay on the device until a block is written: reading one per step would wait for the device."""
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        # MPS has no float64.
+        place = torch.device("cpu") if device.type == "mps" else device
+        self._kept = torch.full((rows, 2), float("nan"), dtype=torch.float64, device=place)
+        self._sum = torch.zeros((), dtype=torch.float64, device=place)
+        self._count = 0
+
+    def add(self, loss: Tensor | float) -> None:
+        """Take in the loss of a step."""
+        self._sum += loss.to(self._sum.device) if isinstance(loss, Tensor) else loss
+        self._count += 1
+
+    def keep(self, row: int, loss: Tensor | float | None) -> None:
+        """The loss at the snapshot in `row`, and the mean since the last."""
+        if loss is not None:
+            self._kept[row, 0] = loss
+            self._kept[row, 1] = self._sum / self._count
+        self._sum.zero_()
+        self._count = 0
+
+    def read(self, rows: int) -> NDArray[np.float64]:
+        """(rows, 2) losses and means; the rows are NaN afterwards."""
+        found = np.array(self._kept[:rows].cpu().numpy())
+        self._kept[:rows] = float("nan")
+        return found
+
+
+class _Block:
+    """Host memory for some snapshots."""
+
+    def __init__(self, rows: int, packer: Packer) -> None:
+        self.weights = torch.empty((rows, packer.d), dtype=packer.dtype, pin_memory=packer.device.type == "cuda")
+        self.rows = self.weights.numpy()
+        self.steps: tuple[int, ...] = ()
+        self.losses = np.empty((0, 2))
+        self.copied: torch.cuda.Event | None = None
+
+
+class SeriesBuffer:
+    """Blocks and writer of one series.
+
+    Attributes
+    ----------
+    next_step : optimiser step of the next snapshot, -1 after the last.
+    uploaded : number of chunks that are on the server.
+    """
+
+    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter) -> None:
+        self.schedule = schedule
+        self.writer = writer
+        self.uploaded = 0
+        self._packer = packer
+        taken = writer.last_step or 0
+        self.cursor = int(np.searchsorted(schedule.steps, taken, side="right"))
+        itemsize = torch.empty((), dtype=packer.dtype).element_size()
+        self._rows = rows_per_chunk(len(schedule.steps), packer.d, itemsize)
+        self.losses: Losses = (
+            HostLosses(self._rows) if packer.device.type == "cpu" else DeviceLosses(self._rows, packer.device)
+        )
+        self._block = _Block(self._rows, packer)
+        self._blocks = 1
+        self._free: SimpleQueue[_Block] = SimpleQueue()
+        self._fill = 0
+        self.next_step = self._step_at_cursor()
+        self._from = self._window_start()
+
+    def _step_at_cursor(self) -> int:
+        steps = self.schedule.steps
+        return steps[self.cursor] if self.cursor < len(steps) else -1
+
+    def _window_start(self) -> int:
+        """Last step whose loss does not belong to the next snapshot: that of the snapshot before."""
+        steps, cursor = self.schedule.steps, self.cursor
+        if cursor >= len(steps):
+            return 0
+        if cursor:
+            return steps[cursor - 1]
+        return steps[0] - (steps[1] - steps[0] if len(steps) > 1 else 1)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every snapshot of the schedule was handed to the writer."""
+        return self.cursor == len(self.schedule.steps) and self._fill == 0
+
+    def step(self, number: int, loss: Tensor | float | None) -> bool:
+        """Count the optimiser step `number`; whether a block is full now."""
+        if self.next_step < 0 or number <= self._from:
+            return False
+        if loss is not None:
+            self.losses.add(loss)
+        if number != self.next_step:
+            return False
+        self._packer.pack_into(self._block.weights[self._fill])
+        self.losses.keep(self._fill, loss)
+        self._fill += 1
+        self.cursor += 1
+        self.next_step = self._step_at_cursor()
+        self._from = self._window_start()
+        return self._fill == self._rows
+
+    def hand_over(self) -> Callable[[], None] | None:
+        """What writes the block as far as it is filled, for another thread; None when it is empty.
+
+        Waits for the writer when it is a whole block behind, so that memory stays bounded and nothing is dropped.
+        """
+        if not self._fill:
+            return None
+        block, rows = self._block, self._fill
+        block.steps = self.schedule.steps[self.cursor - rows : self.cursor]
+        block.losses = self.losses.read(rows)
+        if self._packer.device.type == "cuda":
+            block.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            block.copied.record()
+        self._fill = 0
+        if self.next_step >= 0:
+            self._block = self._next_block()
+        return lambda: self._write(block)
+
+    def _next_block(self) -> _Block:
+        if self._blocks < _BLOCKS:
+            self._blocks += 1
+            return _Block(self._rows, self._packer)
+        return self._free.get()
+
+    def _write(self, block: _Block) -> None:
+        try:
+            if block.copied is not None:
+                block.copied.synchronize()
+            losses = block.losses
+            self.writer.append(block.steps, block.rows[: len(block.steps)], losses[:, 0], losses[:, 1])
+        finally:
+            self._free.put(block)
+
+
+class Background:
+    """A thread that does one thing after the other; what goes wrong there is raised in the caller's thread."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thermo-writer")
+        self._pending: list[Future[None]] = []
+
+    def submit(self, *work: Callable[[], None]) -> None:
+        """Do `work` in its order, after all that was submitted before."""
+        self._raise_failures()
+        self._pending += [self._pool.submit(one) for one in work]
+
+    def wait(self) -> None:
+        """Until everything submitted is done; raises what the first failure raised."""
+        for future in self._pending:
+            future.exception()
+        self._raise_failures()
+
+    def stop(self) -> None:
+        """Finish, without raising."""
+        self._pool.shutdown(wait=True)
+
+    def _raise_failures(self) -> None:
+        while self._pending and self._pending[0].done():
+            self._pending.pop(0).result()
