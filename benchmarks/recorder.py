@@ -57,7 +57,7 @@ def main(quick: bool) -> None:
         ("numpy", "torch"),
     )
     for name, options in SETTINGS.items():
-        experiment = prepare(resolve(**options))
+        experiment = prepare(resolve(dict(options)), torch.device("cpu"))
         count = 300 if name == "digits-up" else 100
         steps(experiment, 20, None)
         plain, recorded = [], []
@@ -65,7 +65,7 @@ def main(quick: bool) -> None:
             plain.append(steps(experiment, count, None) / count)
             folder = Path(tempfile.mkdtemp())
             series = (Schedule("every", tuple(range(1, count + 1))),)
-            with SnapshotRecorder([("w", experiment.weights.requires_grad_())], series=series, directory=folder) as one:
+            with SnapshotRecorder(experiment.model, series=series, directory=folder) as one:
                 seconds = steps(experiment, count, one)
                 start = time.perf_counter()
             recorded.append((seconds + time.perf_counter() - start) / count)

@@ -159,8 +159,8 @@ class SeriesBuffer:
         self.losses.keep(self._fill, loss)
         self._fill += 1
         self.cursor += 1
+        self._from = number
         self.next_step = self._step_at_cursor()
-        self._from = self._window_start()
         return self._fill == self._rows
 
     def hand_over(self) -> Callable[[], None] | None:

@@ -62,6 +62,9 @@ class Packer:
         first = self._named[0][1]
         self.device = first.device
         self.dtype = first.dtype
+        self._tensors = [tensor for _, tensor in self._named]
+        self._places: list[int] = []
+        self._flat: Tensor | None = None
         for name, tensor in self._named:
             if tensor.device != self.device or tensor.dtype != self.dtype:
                 raise ThermoError(
@@ -71,9 +74,13 @@ class Packer:
 
     def pack_into(self, row: Tensor) -> None:
         """Copy the parameters as they are now into `row`, shape (d,), on any device."""
-        flat = self._flat_view()
+        places = [tensor.data_ptr() for tensor in self._tensors]
+        # A view found once serves until a parameter moves: looking at every storage would cost more than the copy.
+        if places != self._places:
+            self._flat, self._places = self._flat_view(), places
+        flat = self._flat
         if flat is None:
-            flat = torch.cat([tensor.detach().reshape(-1) for _, tensor in self._named])
+            flat = torch.cat([tensor.detach().reshape(-1) for tensor in self._tensors])
         row.copy_(flat, non_blocking=True)
 
     def unpack(self, vector: Tensor) -> None:

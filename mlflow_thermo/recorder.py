@@ -148,7 +148,12 @@ class SnapshotRecorder:
         loss : minibatch loss of this step; a tensor stays on its device, nothing waits for it.
         """
         self.steps_taken += 1
-        value = loss.detach() if isinstance(loss, Tensor) else loss
+        value: Tensor | float | None = None
+        if isinstance(loss, Tensor):
+            # On the processor a loss is a number at once; from a device nothing is read here.
+            value = float(loss.detach()) if loss.device.type == "cpu" else loss.detach()
+        elif loss is not None:
+            value = float(loss)
         for series in self._series:
             if series.step(self.steps_taken, value):
                 self._hand_over(series)
