@@ -58,7 +58,7 @@ def main(quick: bool) -> None:
     )
     for name, options in SETTINGS.items():
         experiment = prepare(resolve(dict(options)), torch.device("cpu"))
-        count = 300 if name == "digits-up" else 100
+        count = 3000 if name == "digits-up" else 100
         steps(experiment, 20, None)
         plain, recorded = [], []
         for _ in range(rounds):
