@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from analysis._typing import AnyArray
-from analysis.entropy.base import EntropyEstimator
+from analysis.entropy.base import EntropyEstimator, correlation_with_mean
 from analysis.entropy.identifiability import RunEntropies, subspace_dimension, summarise_run
 from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.entropy.select import choose_estimator, make_estimator
@@ -103,14 +103,16 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     plan = _plan(examined, config, shapes[0])
     results = [e.result for e in examined]
     summaries: dict[int, RunEntropies] = {}
+    shared: list[float] = []
     for i, (run, e) in enumerate(zip(runs, examined, strict=True)):
         if e.shape is not None:
-            results[i], summary = _measured(run, e, plan)
+            results[i], summary, correlation = _measured(run, e, plan)
             if summary is not None and results[i].regime == STATIONARY:
                 summaries[i] = summary
+                shared.append(correlation)
     results, known = identifiability(results, summaries)
     notes = [r.note for r in results if r.loss is None]
-    results, law, said, found = _with_temperatures(results, config.method)
+    results, law, said, found = _with_temperatures(results, config.method, _pooled(shared))
     notes += said
     for lr, rhat in seeds_disagree(_losses(examined)):
         notes.append(f"seeds of lr={lr:g} have different losses (split R-hat {rhat:.2f}): train longer")
@@ -182,8 +184,11 @@ def _flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> 
     return tangent.coordinates, tangent.log_volume_correction
 
 
-def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEntropies | None]:
-    """The run's entropy from the study's number of snapshots, and everything else that needs its weights."""
+def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEntropies | None, float]:
+    """The run's entropy from the study's number of snapshots, and everything else that needs its weights.
+
+    The last is the correlation of the errors of its loss and its entropy, NaN where it is not known.
+    """
     result, trajectory = replace(e.result, n_used=plan.n_used), run.load(SPACED)
     burn_in = result.burn_in or 0
     index = evenly_spaced(len(trajectory), plan.n_used, burn_in)
@@ -192,16 +197,24 @@ def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEn
         entropy, stderr, status = entropy_of(used, plan.estimator)
     except ValueError as error:
         if result.status == ZERO_TEMPERATURE:
-            return replace(result, temperature=0.0, temperature_lower=0.0, temperature_upper=0.0), None
-        return replace(result, status=TOO_FEW, note=f"run {run.run_id}: {str(error).splitlines()[0]}"), None
+            return replace(result, temperature=0.0, temperature_lower=0.0, temperature_upper=0.0), None, math.nan
+        return replace(result, status=TOO_FEW, note=f"run {run.run_id}: {str(error).splitlines()[0]}"), None, math.nan
     if result.status == OK and status != OK:
         result = replace(result, status=status, note=remedy(status))
     result = replace(
         result, entropy=number(entropy), entropy_stderr=number(stderr), paper_entropy=_paper_entropy(run)
     )  # fmt: skip
     if result.regime == CONVERGING or result.status == ZERO_TEMPERATURE:
-        return _cooling(result, trajectory.take(np.arange(burn_in, len(trajectory))), plan), None
-    return thermometers(result, trajectory, index), _summary(used, plan)
+        return _cooling(result, trajectory.take(np.arange(burn_in, len(trajectory))), plan), None, math.nan
+    values = plan.estimator.entropy_jackknife_
+    correlation = correlation_with_mean(values, trajectory.loss[burn_in:]) if len(values) else math.nan
+    return thermometers(result, trajectory, index), _summary(used, plan), correlation
+
+
+def _pooled(correlations: Sequence[float]) -> float | None:
+    """One correlation for the study (Fisher 1921); None where no run has one."""
+    known = np.array([one for one in correlations if math.isfinite(one)])
+    return float(np.tanh(np.mean(np.arctanh(np.clip(known, -0.999, 0.999))))) if len(known) else None
 
 
 def _cooling(result: RunResult, trajectory: Trajectory, plan: _Plan) -> RunResult:
@@ -254,7 +267,7 @@ def _losses(examined: Sequence[Examined]) -> dict[float, list[Any]]:
 
 
 def _with_temperatures(
-    results: list[RunResult], method: str
+    results: list[RunResult], method: str, correlation: float | None
 ) -> tuple[list[RunResult], dict[str, Any] | None, list[str], dict[str, Any]]:
     notes = []
     cold = [r for r in results if r.regime == CONVERGING]
@@ -269,7 +282,7 @@ def _with_temperatures(
         np.array([getattr(results[i], name) or 0.0 for i in chosen], dtype=float)
         for name in ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr")
     )
-    curve = temperature_curve(lr, loss, entropy, loss_err, entropy_err, method)
+    curve = temperature_curve(lr, loss, entropy, loss_err, entropy_err, method, correlation=correlation)
     paper = _paper_temperatures(results, chosen)
     out = list(results)
     for k, i in enumerate(chosen):

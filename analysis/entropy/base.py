@@ -50,11 +50,38 @@ def delete_block_jackknife(evaluate: Evaluator, n: int, blocks: int) -> float:
     Künsch 1989; blocks of at least 10 correlation times keep it honest for correlated snapshots. Bootstrapping
     with replacement would duplicate points, which nearest-neighbour estimators cannot survive.
     """
+    return jackknife_stderr(delete_block_values(evaluate, n, blocks))
+
+
+def delete_block_values(evaluate: Evaluator, n: int, blocks: int) -> FloatArray:
+    """``evaluate`` without each of `blocks` contiguous time blocks, (blocks,)."""
     everything = np.arange(n)
-    values = np.array([evaluate(np.delete(everything, block)) for block in np.array_split(everything, blocks)])
+    return np.array([evaluate(np.delete(everything, block)) for block in np.array_split(everything, blocks)])
+
+
+def jackknife_stderr(values: FloatArray) -> float:
+    """Standard error from the values (blocks,) without each block; NaN where one of them is not finite."""
     if not np.all(np.isfinite(values)):
         return float("nan")
-    return float(np.sqrt((blocks - 1) / blocks * np.sum((values - values.mean()) ** 2)))
+    return float(np.sqrt((len(values) - 1) / len(values) * np.sum((values - values.mean()) ** 2)))
+
+
+def correlation_with_mean(entropies: FloatArray, series: FloatArray) -> float:
+    """Correlation of an entropy with the mean of a series that was measured along the same snapshots.
+
+    Parameters
+    ----------
+    entropies : (blocks,) `entropy_jackknife_` of the estimator.
+    series : (n,) in time order over the same time.
+
+    Returns
+    -------
+    Correlation of the two errors; NaN where either does not change.
+    """
+    mean = delete_block_values(lambda keep: float(series[keep].mean()), len(series), len(entropies))
+    a, b = entropies - entropies.mean(), mean - mean.mean()
+    size = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
+    return float(np.sum(a * b)) / size if np.isfinite(size) and size > 0 else float("nan")
 
 
 def require_integer(name: str, value: object, at_least: int) -> int:
@@ -77,6 +104,8 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
     entropy_stderr_ : float
         Delete-block jackknife standard error in nats; NaN when the jackknife is off (``jackknife_blocks=0``) or
         impossible (the status then is not ``ok``).
+    entropy_jackknife_ : (blocks,) array
+        Entropies without each time block, from which the standard error is; empty where there is none.
     status_ : str
         One of `analysis.results`; ``ok`` when nothing is wrong.
     n_duplicates_ : int
@@ -114,12 +143,15 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
         self._validate(n, d)
         self.n_duplicates_ = count_duplicates(X)
         self.entropy_, self.entropy_stderr_, jackknifed = -np.inf, np.nan, blocks == 0
+        self.entropy_jackknife_ = np.empty(0)
         if self.n_duplicates_ < n - 1:
             evaluate = self._evaluator(X)
             self.entropy_ = evaluate(np.arange(n))
             if 0 < blocks <= n and n - -(-n // blocks) >= self._min_samples() and np.isfinite(self.entropy_):
-                self.entropy_stderr_ = delete_block_jackknife(evaluate, n, blocks)
+                values = delete_block_values(evaluate, n, blocks)
+                self.entropy_stderr_ = jackknife_stderr(values)
                 jackknifed = bool(np.isfinite(self.entropy_stderr_))
+                self.entropy_jackknife_ = values if jackknifed else np.empty(0)
         self.status_ = self._overall_status(n, jackknifed)
         return self
 

@@ -58,6 +58,7 @@ class Points:
     x : (n,) ln lr, in any order, repeats allowed.
     u, s : (n,) losses and entropies, finite.
     du, ds : (n,) their standard errors, positive; None where they are not known.
+    correlation : of the errors of U and S of one state; None where it is not known.
     """
 
     x: FloatArray
@@ -65,11 +66,12 @@ class Points:
     s: FloatArray
     du: FloatArray | None
     ds: FloatArray | None
+    correlation: float | None = None
 
     def take(self, index: IntArray) -> Points:
         """The states at `index`."""
         du, ds = (None if error is None else error[index] for error in (self.du, self.ds))
-        return Points(self.x[index], self.u[index], self.s[index], du, ds)
+        return Points(self.x[index], self.u[index], self.s[index], du, ds, self.correlation)
 
     def with_noise(self) -> tuple[FloatArray, FloatArray]:
         """Standard errors of the losses and the entropies, from their scatter where they are not given."""

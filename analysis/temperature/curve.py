@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +29,7 @@ def temperature_curve(
     entropy_stderr: ArrayLike | None = None,
     method: str = "local-quadratic",
     *,
+    correlation: float | None = None,
     epsilon: float = 0.0,
     level: float = 0.95,
     rng: np.random.Generator | None = None,
@@ -44,6 +46,8 @@ def temperature_curve(
         confidence interval. ``convex`` fits U as a convex, rising function of S by weighted least squares, which is
         what a minimised free energy implies, and takes its slope. ``power-law`` fits T = a·lr^b to U and S directly,
         by U = U_0 + ∫ T dS. Both get their intervals from a parametric bootstrap.
+    correlation : of the errors of loss and entropy of one state, as `analysis.entropy.base.correlation_with_mean` finds
+        it; used by ``local-quadratic``, which looks for it in its residuals otherwise.
     epsilon : slack of the free energies in ``interval``, in loss units.
     level : nominal coverage of the intervals.
     rng : of the bootstrap; by default one with a fixed seed, so that the same data give the same interval.
@@ -58,7 +62,9 @@ def temperature_curve(
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
-    points = checked_points(lr, loss, entropy, loss_stderr, entropy_stderr)
+    if correlation is not None and not -1 <= correlation <= 1:
+        raise ValueError(f"correlation must lie between -1 and 1, got {correlation!r}")
+    points = replace(checked_points(lr, loss, entropy, loss_stderr, entropy_stderr), correlation=correlation)
     methods: dict[str, Callable[[Points], TemperatureCurve]] = {
         "local-quadratic": lambda p: local_quadratic_temperatures(p, level),
         "interval": lambda p: interval_temperatures(p, epsilon),

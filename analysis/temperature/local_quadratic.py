@@ -78,7 +78,9 @@ class _Noise:
         correlation = float(np.sum(u * s)) / (float(np.sqrt(sums[0] * sums[1])) or 1.0)
         told = data.u_told and data.s_told
         dof = float("inf") if told else min(d for d, t in ((u_dof, data.u_told), (s_dof, data.s_told)) if not t)
-        if told and abs(np.arctanh(np.clip(correlation, -0.999, 0.999))) * np.sqrt(max(s_dof - 2, 0.5)) < _SHARED:
+        if data.correlation is not None:
+            correlation = data.correlation
+        elif told and abs(np.arctanh(np.clip(correlation, -0.999, 0.999))) * np.sqrt(max(s_dof - 2, 0.5)) < _SHARED:
             correlation = 0.0
         return cls(
             data.du * _scale(sums[0], u_dof, data.u_told), data.ds * _scale(sums[1], s_dof, data.s_told),

@@ -32,6 +32,7 @@ class Scaled:
     u, s : (n,) centred, divided by their ranges.
     du, ds : (n,) standard errors; from the scatter where they are not told.
     u_told, s_told : whether they were.
+    correlation : of the errors of U and S, None where it is not told.
     unit : of temperature.
     """
 
@@ -42,6 +43,7 @@ class Scaled:
     ds: FloatArray
     u_told: bool
     s_told: bool
+    correlation: float | None
     unit: float
 
     @classmethod
@@ -55,7 +57,7 @@ class Scaled:
         ds = scatter(x, s) if points.ds is None else points.ds / s_scale
         # Rounding is noise too: exact data would get infinite weights.
         du, ds = np.maximum(du, 1e-12), np.maximum(ds, 1e-12)
-        return cls(x, u, s, du, ds, points.du is not None, points.ds is not None, u_scale / s_scale)
+        return cls(x, u, s, du, ds, points.du is not None, points.ds is not None, points.correlation, u_scale / s_scale)
 
     def grid(self) -> FloatArray:
         """The different x, rising."""

@@ -14,7 +14,7 @@ from analysis.entropy import (
     KozachenkoLeonenkoEntropy,
     ProbabilisticPCAEntropy,
 )
-from analysis.entropy.base import count_duplicates, delete_block_jackknife
+from analysis.entropy.base import correlation_with_mean, count_duplicates, delete_block_jackknife
 from analysis.results import CONSTANT, DUPLICATES, OK, TOO_FEW, UNIDENTIFIED
 
 SMALL = [
@@ -185,3 +185,29 @@ def test_blocks_see_correlation_that_single_deletions_miss():
     blocked = GaussianEntropy(jackknife_blocks=10).fit(x).entropy_stderr_
     single = GaussianEntropy(jackknife_blocks=400).fit(x).entropy_stderr_
     assert blocked > 2 * single
+
+
+class TestCorrelationWithTheMean:
+    def test_energy_and_entropy_of_a_gaussian_go_together(self):
+        """S = ½ ln det Σ and U = tr(kΣ)/2: to first order δS = δU/T, so their errors are one."""
+        rng = np.random.default_rng(0)
+        found = []
+        for _ in range(20):
+            x = rng.normal(size=(1000, 5))
+            estimator = GaussianEntropy("ml").fit(x)
+            found.append(correlation_with_mean(estimator.entropy_jackknife_, (x**2).sum(axis=1) / 2))
+        assert np.median(found) > 0.98
+
+    def test_a_series_of_its_own_does_not(self):
+        rng = np.random.default_rng(1)
+        found = []
+        for _ in range(100):
+            estimator = GaussianEntropy("ml").fit(rng.normal(size=(200, 2)))
+            found.append(correlation_with_mean(estimator.entropy_jackknife_, rng.normal(size=150)))
+        assert abs(np.mean(found)) < 0.1
+
+    def test_a_constant_has_none(self):
+        estimator = GaussianEntropy("ml").fit(np.random.default_rng(2).normal(size=(100, 2)))
+        assert np.isnan(correlation_with_mean(estimator.entropy_jackknife_, np.ones(100)))
+        off = GaussianEntropy("ml", jackknife_blocks=0).fit(np.random.default_rng(2).normal(size=(100, 2)))
+        assert off.entropy_jackknife_.shape == (0,)

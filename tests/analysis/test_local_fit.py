@@ -78,7 +78,7 @@ class TestGuide:
 
         def fit(u, s):
             guide = power_law_guide(X, u, s, errors, errors) if guided else no_guide(11)
-            return GuidedFit.of(Scaled(X, u, s, errors, errors, False, False, 1.0), guide, local)
+            return GuidedFit.of(Scaled(X, u, s, errors, errors, False, False, None, 1.0), guide, local)
 
         here = fit(u, s)
         by_s = here.guide.u_of_s.slope - local.slope @ here.guide.u_of_s.level
@@ -125,6 +125,18 @@ class TestNoise:
             widths[shared] = np.median(width)
         assert widths[True] < 0.8 * widths[False]
         assert np.mean(hits) > 0.9
+
+    def test_a_correlation_that_is_told_counts(self):
+        u, s, _ = law(1.0)
+        errors = 0.01 * np.ptp(u) * np.exp(X) / np.exp(X[-1]), np.full(11, 0.01 * np.ptp(s))
+        widths = [
+            np.median(np.subtract(curve.upper, curve.lower))
+            for curve in (temperature_curve(LR, u, s, *errors, correlation=c) for c in (-1.0, 0.0, 0.9, 1.0))
+        ]
+        assert widths == sorted(widths, reverse=True)
+        assert widths[-1] < 0.85 * widths[1]
+        with pytest.raises(ValueError, match="correlation must lie between -1 and 1, got 2"):
+            temperature_curve(LR, u, s, correlation=2)
 
     @pytest.mark.parametrize("n", [3, 4, 5, 6, 7])
     def test_few_learning_rates_are_served(self, n):

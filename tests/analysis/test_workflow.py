@@ -249,7 +249,9 @@ class TestCorrelatedSnapshots:
         assert {run.status for run in result.runs[1:-1]} <= {OK, "unidentified", "zero-temperature"}
         assert OK in {run.status for run in result.runs}
         inside = [r.temperature_lower <= exact_temperature(r.lr) <= r.temperature_upper for r in result.runs]
-        assert sum(inside) >= 6
+        # Errors from ten time blocks are uncertain by a fifth themselves: nine in ten intervals hold the truth over
+        # many studies like this one, and fewer than five of seven do in one study of fifty.
+        assert sum(inside) >= 5
 
     def test_too_few_are_handed_over_as_tentative(self, study):
         self.write(study, tau=30)
