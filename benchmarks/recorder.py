@@ -13,7 +13,7 @@ import torch
 from benchmarks.table import Table
 from mlflow_thermo import Schedule, SnapshotRecorder
 from projects.fixed_lr.config import resolve
-from projects.fixed_lr.loop import Experiment, prepare
+from projects.fixed_lr.experiment import Experiment, prepare
 from projects.fixed_lr.protocols import make_update
 
 #: What is trained: the options of `projects.fixed_lr.train`.
@@ -28,17 +28,16 @@ ROUNDS = 15
 
 def steps(experiment: Experiment, count: int, recorder: SnapshotRecorder | None) -> float:
     """Seconds for `count` steps of the training loop, with every iterate recorded where there is a recorder."""
-    config, weights, gradient = experiment.config, experiment.weights, experiment.gradient
+    config, weights = experiment.config, experiment.weights
     update = make_update(config.protocol, config.lr, config.weight_decay)
     batches = experiment.training_batches(experiment.generator)
+    mean = torch.full((config.batch_size,), 1 / config.batch_size)
     start = time.perf_counter()
     for _ in range(count):
         x, y = next(batches)
-        gradient.zero_()
-        loss = experiment.per_sample(x, y)[0].mean()
-        torch.autograd.backward(loss)
+        gradient, metrics = experiment.weighted_gradient(x, y, mean)
         if recorder is not None:
-            recorder.step(loss)
+            recorder.step(metrics[0])
         update(weights, gradient)
     return time.perf_counter() - start
 

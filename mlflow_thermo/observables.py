@@ -3,6 +3,8 @@
 The model is given as a function of a batch. Networks with batch normalisation have a different loss for every
 batch size, so everything here is an average over batches of the *training* batch size: a full gradient taken at
 another batch size would not be the mean of the minibatch gradients, and the signal-to-noise ratio would be biased.
+
+Shapes begin with ``...``: nothing for one model, (n_models,) for models that are trained side by side.
 """
 
 from __future__ import annotations
@@ -10,35 +12,50 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
-#: (x, y) of one batch -> per-sample losses and per-sample correctness, both of shape (batch,).
-PerSample = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+#: (x, y, weight) of a batch, weight of shape (batch,) -> Σ weight·loss and Σ weight·correct, shape (..., 2).
+WeightedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: The same with the gradient of Σ weight·loss, shape (..., d), before it. The next call may overwrite both.
+WeightedGradient = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+#: Minibatch gradients that say how many are needed; also the fewest that are averaged.
+PILOT = 8
 
 
 @dataclass(frozen=True)
 class GradientNoise:
-    """Norms of the full and the minibatch gradient.
+    """Norms of the full and the minibatch gradient, float64 tensors of shape (...) on the CPU.
 
     Attributes
     ----------
     full_norm : |∇L|.
     noise_rms : sqrt(E|g_B − ∇L|²).
+    noise_rms_stderr : its standard error.
     minibatch_norm : E|g_B|.
-    n_batches : number of minibatch gradients behind the two averages.
+    minibatch_norm_stderr : its standard error.
+    n_batches : number of minibatch gradients behind the averages.
     """
 
-    full_norm: float
-    noise_rms: float
-    minibatch_norm: float
+    full_norm: Tensor
+    noise_rms: Tensor
+    noise_rms_stderr: Tensor
+    minibatch_norm: Tensor
+    minibatch_norm_stderr: Tensor
     n_batches: int
 
     @property
-    def snr(self) -> float:
+    def snr(self) -> Tensor:
         """Signal-to-noise ratio |∇L| / sqrt(E|g_B − ∇L|²); infinite without noise."""
-        return self.full_norm / self.noise_rms if self.noise_rms > 0 else math.inf
+        return torch.where(self.noise_rms > 0, self.full_norm / self.noise_rms, torch.inf)
+
+    @property
+    def snr_stderr(self) -> Tensor:
+        """Standard error of `snr`: the full gradient has none."""
+        return torch.where(self.noise_rms > 0, self.snr * self.noise_rms_stderr / self.noise_rms, 0.0)
 
 
 def full_batches(x: Tensor, y: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -50,74 +67,99 @@ def full_batches(x: Tensor, y: Tensor, batch_size: int) -> Iterator[tuple[Tensor
     n = len(x)
     for start in range(0, n, batch_size):
         index = torch.arange(start, start + batch_size, device=x.device)
-        weight = (index < n).to(torch.float32) / n
+        weight = (index < n).to(x.dtype) / n
         index = index % n
         yield x[index], y[index], weight
 
 
-@torch.no_grad()
-def evaluate(per_sample: PerSample, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
-    """Mean loss and accuracy over a whole set, as one tensor of shape (2,) on the data's device."""
-    total = torch.zeros(2, dtype=torch.float64, device=_wide(x.device))
-    for xb, yb, weight in full_batches(x, y, batch_size):
-        losses, correct = per_sample(xb, yb)
-        total += torch.stack([losses @ weight, correct.to(weight.dtype) @ weight]).to(total)
-    return total
+def evaluate(loss: WeightedLoss, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
+    """Mean loss and accuracy over a whole set, float64, shape (..., 2), on the data's device."""
+    parts = [_widened(loss(*batch)) for batch in full_batches(x, y, batch_size)]
+    return torch.stack(parts).sum(dim=0)
 
 
-def full_gradient(
-    per_sample: PerSample, gradient: Tensor, x: Tensor, y: Tensor, batch_size: int
-) -> tuple[Tensor, Tensor]:
+def full_gradient(gradient: WeightedGradient, x: Tensor, y: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
     """Gradient of the mean loss over a whole set, with that loss and the accuracy.
-
-    Parameters
-    ----------
-    gradient : (d,) buffer that ``backward()`` accumulates into; it is overwritten.
 
     Returns
     -------
-    gradient, metrics : tensors of shape (d,) and (2,): mean loss and accuracy.
+    gradient, metrics : tensors of shape (..., d) and (..., 2), the second in float64.
     """
-    gradient.zero_()
-    total = torch.zeros(2, dtype=torch.float64, device=_wide(x.device))
-    for xb, yb, weight in full_batches(x, y, batch_size):
-        losses, correct = per_sample(xb, yb)
-        loss = losses @ weight
-        torch.autograd.backward(loss)
-        total += torch.stack([loss.detach(), correct.to(weight.dtype) @ weight]).to(total)
-    result = gradient.clone()
-    gradient.zero_()
-    return result, total
+    total: Tensor | None = None
+    parts = []
+    for batch in full_batches(x, y, batch_size):
+        part, metrics = gradient(*batch)
+        total = part.clone() if total is None else total.add_(part)
+        parts.append(_widened(metrics))
+    assert total is not None
+    return total, torch.stack(parts).sum(dim=0)
 
 
 def gradient_noise(
-    per_sample: PerSample,
-    gradient: Tensor,
-    full: Tensor,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    gradient: WeightedGradient, full: Tensor, batches: Iterator[tuple[Tensor, Tensor]], *, error: float = 0.0
 ) -> GradientNoise:
     """Compare minibatch gradients with the full one.
 
     Parameters
     ----------
-    gradient : (d,) buffer that ``backward()`` accumulates into; it is overwritten.
-    full : (d,) full gradient at the same weights.
-    batches : independent minibatches.
+    full : (..., d) full gradient at the same weights.
+    batches : independent minibatches; all are taken unless fewer do.
+    error : relative standard error aimed at, in both averages and for every model; 0 takes all batches.
+        A few pilot batches say how many that takes and do not enter the averages: stopping where the spread
+        of the very batches that are averaged happens to be small would bias both the average and its error.
+
+    Raises
+    ------
+    ValueError
+        No batch.
     """
-    sums = torch.zeros(2, dtype=torch.float64, device=_wide(full.device))
+    count: int | None = None
+    if error > 0:
+        pilot = _noise_sums(gradient, full, islice(batches, PILOT))
+        if pilot is not None:
+            needed = PILOT * float((_relative_error(*pilot) / error).square().max())
+            count = max(PILOT, math.ceil(min(needed, 2**31)))
+    found = _noise_sums(gradient, full, islice(batches, count))
+    if found is None:
+        raise ValueError("batches has too few minibatches for the pilot and one average: give more, or error=0")
+    sums, n = found
+    mean = (sums[0] / n).cpu()
+    relative = _relative_error(sums, n).cpu()
+    rms, norm = mean[..., 0].sqrt(), mean[..., 1]
+    full_norm = _widened(torch.linalg.vector_norm(full, dim=-1)).cpu()
+    return GradientNoise(full_norm, rms, rms * relative[..., 0], norm, norm * relative[..., 1], n)
+
+
+def _noise_sums(
+    gradient: WeightedGradient, full: Tensor, batches: Iterator[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, int] | None:
+    """Sums of q = |g_B − ∇L|², of |g_B| and of their squares, (2, ..., 2), over the batches, and their number."""
+    sums: Tensor | None = None
     n = 0
     for x, y in batches:
-        gradient.zero_()
-        torch.autograd.backward(per_sample(x, y)[0].mean())
-        sums += torch.stack([(gradient - full).square().sum(), torch.linalg.vector_norm(gradient)]).to(sums)
+        g, _ = gradient(x, y, torch.full((len(x),), 1 / len(x), dtype=x.dtype, device=x.device))
+        square = (g - full).square().sum(dim=-1)
+        terms = _widened(torch.stack([square, torch.linalg.vector_norm(g, dim=-1)], dim=-1))
+        terms = torch.stack([terms, terms.square()])
+        sums = terms if sums is None else sums + terms
         n += 1
-    gradient.zero_()
-    square, norm = (sums / n).tolist()
-    return GradientNoise(float(torch.linalg.vector_norm(full)), math.sqrt(square), norm, n)
+    return None if sums is None else (sums, n)
+
+
+def _relative_error(sums: Tensor, n: int) -> Tensor:
+    """Relative standard errors of sqrt(E q) and E|g| from the sums of q, |g| and of their squares: (..., 2).
+
+    Zero where the mean is zero or the model has diverged: no number of batches would help there.
+    """
+    mean = sums[0] / n
+    variance = (sums[1] / n - mean.square()).clamp(min=0) / max(1, n - 1)
+    # δ sqrt(q) / sqrt(q) = δq / 2q.
+    halves = torch.tensor([0.5, 1.0], dtype=mean.dtype, device=mean.device)
+    return torch.nan_to_num(variance.sqrt() / mean * halves, nan=0.0, posinf=0.0)
 
 
 class FluctuationSums:
-    """Running sums over the steps of what fluctuation-dissipation relations need.
+    """Running sums over the steps of what fluctuation-dissipation relations need, for weights of shape (..., d).
 
     With w the weights, g the minibatch gradient and r a fixed unit direction (the initial weights'):
     ``w·g`` and ``|g|²`` for Yaida's 2⟨w·g⟩ = lr·⟨|g|²⟩ in flat space; ``g·r``, ``w·r`` and ``(w·r)|g|²`` for its
@@ -127,21 +169,29 @@ class FluctuationSums:
     NAMES = ("wg", "gg", "gr", "wr", "wrgg")
 
     def __init__(self, weights: Tensor) -> None:
-        self._direction = weights / torch.linalg.vector_norm(weights)
-        self._sums = torch.zeros(len(self.NAMES), dtype=torch.float64, device=_wide(weights.device))
+        self._direction = weights / torch.linalg.vector_norm(weights, dim=-1, keepdim=True)
+        shape = (*weights.shape[:-1], len(self.NAMES))
+        self._sums = torch.zeros(shape, dtype=torch.float64, device=_wide(weights.device))
         self.steps = 0
 
     def add(self, weights: Tensor, gradient: Tensor) -> None:
         """Add one step: the weights and the gradient at them, before the update."""
-        gg = gradient.dot(gradient)
-        wr = weights.dot(self._direction)
-        terms = torch.stack([weights.dot(gradient), gg, gradient.dot(self._direction), wr, wr * gg])
-        self._sums += terms.to(self._sums)
+        dot = torch.linalg.vecdot
+        gg = dot(gradient, gradient)
+        wr = dot(weights, self._direction)
+        terms = [dot(weights, gradient), gg, dot(gradient, self._direction), wr, wr * gg]
+        self._sums += torch.stack(terms, dim=-1).to(self._sums)
         self.steps += 1
 
+    def rows(self) -> list[dict[str, float]]:
+        """For each model the sums by name, and the number of steps behind them."""
+        rows = self._sums.reshape(-1, len(self.NAMES)).tolist()
+        return [{"steps": float(self.steps), **dict(zip(self.NAMES, row, strict=True))} for row in rows]
+
     def values(self) -> dict[str, float]:
-        """The sums by name, and the number of steps behind them."""
-        return {"steps": float(self.steps), **dict(zip(self.NAMES, self._sums.tolist(), strict=True))}
+        """`rows` of a single model."""
+        (row,) = self.rows()
+        return row
 
 
 def log_points(total_steps: int, n: int) -> list[int]:
@@ -156,3 +206,7 @@ def log_points(total_steps: int, n: int) -> list[int]:
 def _wide(device: torch.device) -> torch.device:
     """Where float64 sums live: MPS has no float64."""
     return torch.device("cpu") if device.type == "mps" else device
+
+
+def _widened(values: Tensor) -> Tensor:
+    return values.detach().to(device=_wide(values.device), dtype=torch.float64)

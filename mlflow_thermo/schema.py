@@ -42,7 +42,11 @@ METRIC_TEST_ACCURACY = "test/accuracy"
 METRIC_GRADIENT_NORM = "gradient/norm"
 METRIC_NOISE_RMS = "gradient/noise_rms"
 METRIC_MINIBATCH_NORM = "gradient/minibatch_norm"
+METRIC_MINIBATCH_NORM_STDERR = "gradient/minibatch_norm_stderr"
 METRIC_SNR = "gradient/snr"
+METRIC_SNR_STDERR = "gradient/snr_stderr"
+#: Number of minibatch gradients behind the noise, which adapts to the precision asked for.
+METRIC_NOISE_BATCHES = "gradient/noise_batches"
 METRIC_WEIGHT_NORM = "weights/norm"
 #: Prefix of the running sums of `mlflow_thermo.observables.FluctuationSums`.
 PREFIX_SUMS = "sums/"

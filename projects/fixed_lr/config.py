@@ -40,7 +40,8 @@ class TrainConfig:
     sampling: str = "iid"
     steps: int = 12_000
     log_points: int = 30
-    noise_batches: int = 50
+    noise_batches: int = 200
+    noise_error: float = 0.05
     snapshots: int = 1000
     seed: int = 0
     data_seed: int = 0
@@ -66,7 +67,7 @@ class TrainConfig:
         for name in ("width", "batch_size", "steps", "log_points", "noise_batches", "snapshots", "threads"):
             if getattr(self, name) < 1:
                 raise ThermoError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("samples_per_label", "weight_decay", "seed", "data_seed", "init_seed", "head_seed"):
+        for name in ("samples_per_label", "weight_decay", "noise_error", "seed", "data_seed", "init_seed", "head_seed"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ThermoError(f"{name} must not be negative, got {value}")

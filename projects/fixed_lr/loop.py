@@ -1,35 +1,21 @@
-"""The training loop itself: knows the physics, not MLflow's server."""
+"""The training loop itself, for one model or many side by side: knows the physics, not MLflow's server."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mlflow_thermo import schema
-from mlflow_thermo.observables import (
-    FluctuationSums,
-    PerSample,
-    evaluate,
-    full_gradient,
-    gradient_noise,
-    log_points,
-)
-from mlflow_thermo.packing import flatten_parameters
-from mlflow_thermo.recorder import SnapshotRecorder
+from mlflow_thermo.observables import PILOT, FluctuationSums, evaluate, full_gradient, gradient_noise, log_points
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.data import Dataset, load_dataset
-from projects.fixed_lr.models import build_model
-from projects.fixed_lr.objective import batches, make_per_sample
-from projects.fixed_lr.protocols import make_update, project_to_sphere
+from projects.fixed_lr.experiment import Experiment
+from projects.fixed_lr.protocols import make_update
 
-#: Random points on the sphere behind the uniform baseline.
-UNIFORM_SAMPLES = 32
 #: The loss is looked at every so many steps: often enough to stop a diverged run, rarely enough to cost nothing.
 CHECK_EVERY = 200
 
@@ -38,169 +24,97 @@ class Diverged(ThermoError):
     """The loss or the weights became non-finite."""
 
 
-@dataclass
-class Experiment:
-    """A model on its data, with the packed weights and everything random seeded."""
+class Observer(Protocol):
+    """What follows a training; everything per model comes in the order of the models."""
 
-    config: TrainConfig
-    data: Dataset
-    per_sample: PerSample
-    weights: Tensor
-    gradient: Tensor
-    model: torch.nn.Module
-    generator: torch.Generator
-    noise_generator: torch.Generator
+    def step(self, losses: Tensor) -> None:
+        """Minibatch losses, shape (...), at the weights that the next update will change. Must not wait."""
 
-    @property
-    def d(self) -> int:
-        """Number of trained weights."""
-        return self.weights.numel()
+    def log(self, rows: list[dict[str, float]], step: int) -> None:
+        """The observables at a log point."""
 
-    def training_batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Endless batches of the config's size and sampling."""
-        return batches(self.data, self.config.batch_size, self.config.sampling, generator)
-
-    def full_loss(self) -> float:
-        """Training loss at the present weights, NaN or inf where they diverged."""
-        data, size = self.data, self.config.batch_size
-        return float(evaluate(self.per_sample, data.x_train, data.y_train, size)[0])
+    def check(self, losses: Tensor, step: int) -> None:
+        """Called every few steps with the losses; may raise to stop the training."""
 
 
-def prepare(config: TrainConfig, device: torch.device) -> Experiment:
-    """Load the data and build the model of `config` on `device`."""
-    data = load_dataset(
-        config.dataset,
-        config.data_folder,
-        download=config.download,
-        samples_per_label=config.samples_per_label,
-        label_noise=config.label_noise,
-        seed=config.data_seed,
-    ).to(device)
-    model = build_model(
-        config.model,
-        config.width,
-        channels=data.channels,
-        image_size=data.image_size,
-        n_classes=data.n_classes,
-        init_seed=config.init_seed,
-        head_seed=config.head_seed,
-        head_norm=config.head_norm,
-    ).to(device)
-    weights, gradient = flatten_parameters(model)
-    if config.protocol == schema.SPHERE:
-        project_to_sphere(weights)
-    return Experiment(
-        config,
-        data,
-        make_per_sample(model, config.loss, data.n_classes),
-        weights,
-        gradient,
-        model,
-        torch.Generator(device).manual_seed(config.seed),
-        # Measuring must not change the run: its batches come from their own stream.
-        torch.Generator(device).manual_seed(config.seed + 2**32),
-    )
-
-
-def uniform_baseline(experiment: Experiment, generator: torch.Generator) -> tuple[float, float]:
-    """Mean and standard deviation of the training loss over uniformly random points of the sphere."""
-    kept = experiment.weights.clone()
-    losses = []
-    for _ in range(UNIFORM_SAMPLES):
-        point = torch.randn(experiment.d, generator=generator, device=kept.device)
-        experiment.weights.copy_(point / torch.linalg.vector_norm(point))
-        losses.append(experiment.full_loss())
-    experiment.weights.copy_(kept)
-    values = torch.tensor(losses, dtype=torch.float64)
-    return float(values.mean()), float(values.std())
-
-
-def measure(experiment: Experiment, sums: FluctuationSums) -> dict[str, float]:
-    """All observables at the present weights, by metric name."""
+def measure(experiment: Experiment, sums: FluctuationSums) -> list[dict[str, float]]:
+    """All observables at the present weights, by metric name, for each model."""
     config, data = experiment.config, experiment.data
-    full, (loss, accuracy) = _full(experiment)
+    size = config.batch_size
+    full, train = full_gradient(experiment.weighted_gradient, data.x_train, data.y_train, size)
     noise = gradient_noise(
-        experiment.per_sample,
-        experiment.gradient,
+        experiment.weighted_gradient,
         full,
         islice(experiment.training_batches(experiment.noise_generator), config.noise_batches),
+        # Too few to divide between a pilot and the averages are all averaged.
+        error=config.noise_error if config.noise_batches >= 2 * PILOT else 0.0,
     )
-    test_loss, test_accuracy = evaluate(experiment.per_sample, data.x_test, data.y_test, config.batch_size).tolist()
-    return {
-        schema.METRIC_TRAIN_LOSS: loss,
-        schema.METRIC_TRAIN_ACCURACY: accuracy,
-        schema.METRIC_TEST_LOSS: test_loss,
-        schema.METRIC_TEST_ACCURACY: test_accuracy,
+    test = evaluate(experiment.weighted_loss, data.x_test, data.y_test, size)
+    columns = {
+        schema.METRIC_TRAIN_LOSS: train[..., 0],
+        schema.METRIC_TRAIN_ACCURACY: train[..., 1],
+        schema.METRIC_TEST_LOSS: test[..., 0],
+        schema.METRIC_TEST_ACCURACY: test[..., 1],
         schema.METRIC_GRADIENT_NORM: noise.full_norm,
         schema.METRIC_NOISE_RMS: noise.noise_rms,
         schema.METRIC_MINIBATCH_NORM: noise.minibatch_norm,
+        schema.METRIC_MINIBATCH_NORM_STDERR: noise.minibatch_norm_stderr,
         schema.METRIC_SNR: noise.snr,
-        schema.METRIC_WEIGHT_NORM: float(torch.linalg.vector_norm(experiment.weights)),
-        **{schema.PREFIX_SUMS + name: value for name, value in sums.values().items()},
+        schema.METRIC_SNR_STDERR: noise.snr_stderr,
+        schema.METRIC_WEIGHT_NORM: torch.linalg.vector_norm(experiment.weights, dim=-1),
     }
+    table = torch.stack([column.to("cpu", torch.float64).reshape(-1) for column in columns.values()], dim=1).tolist()
+    shared = {schema.METRIC_NOISE_BATCHES: float(noise.n_batches)}
+    return [
+        {**dict(zip(columns, row, strict=True)), **shared, **_prefixed(schema.PREFIX_SUMS, total)}
+        for row, total in zip(table, sums.rows(), strict=True)
+    ]
 
 
-def _full(experiment: Experiment) -> tuple[Tensor, list[float]]:
-    data = experiment.data
-    full, metrics = full_gradient(
-        experiment.per_sample, experiment.gradient, data.x_train, data.y_train, experiment.config.batch_size
-    )
-    return full, metrics.tolist()
-
-
-def run_loop(
-    experiment: Experiment,
-    recorder: SnapshotRecorder,
-    log: Callable[[dict[str, float], int], None],
-    check: Callable[[int], None],
-) -> None:
+def run_loop(experiment: Experiment, lr: float | Tensor, observer: Observer) -> None:
     """Train for the config's number of steps.
 
     Parameters
     ----------
-    log : receives the observables at each log point.
-    check : called every few steps with the number done; may raise to stop the training.
-
-    Raises
-    ------
-    Diverged
-        When the loss becomes non-finite; everything recorded until then stays.
+    lr : as in `projects.fixed_lr.protocols.make_update`.
     """
-    config, weights, gradient = experiment.config, experiment.weights, experiment.gradient
-    update = make_update(config.protocol, config.lr, config.weight_decay)
+    config, weights = experiment.config, experiment.weights
+    update = make_update(config.protocol, lr, config.weight_decay)
     sums = FluctuationSums(weights)
     points = set(log_points(config.steps, config.log_points))
     source = experiment.training_batches(experiment.generator)
-    halfway: dict[str, float] = {}
+    mean = torch.full_like(experiment.data.x_train[: config.batch_size, 0, 0, 0], 1 / config.batch_size)
+    halfway = sums.rows()
     for done in range(config.steps + 1):
         if done == config.steps // 2:
-            halfway = sums.values()
+            halfway = sums.rows()
         if done in points:
-            values = measure(experiment, sums)
+            rows = measure(experiment, sums)
             if done == config.steps:
                 # The second half is what the analysis looks at: the descent must not count.
-                window = {name: value - halfway[name] for name, value in sums.values().items()}
-                values |= {schema.PREFIX_WINDOW + name: value for name, value in window.items()}
-            log(values, done)
-            _require_finite(values[schema.METRIC_TRAIN_LOSS], config, done)
+                for row, now, half in zip(rows, sums.rows(), halfway, strict=True):
+                    row |= _prefixed(schema.PREFIX_WINDOW, {name: now[name] - half[name] for name in now})
+            observer.log(rows, done)
         if done == config.steps:
             break
         x, y = next(source)
-        gradient.zero_()
-        loss = experiment.per_sample(x, y)[0].mean()
-        torch.autograd.backward(loss)
+        gradient, metrics = experiment.weighted_gradient(x, y, mean)
         sums.add(weights, gradient)
-        recorder.step(loss)
+        observer.step(metrics[..., 0])
         update(weights, gradient)
         if done % CHECK_EVERY == 0:
-            check(done)
-            _require_finite(float(loss.detach()), config, done)
+            observer.check(metrics[..., 0], done)
 
 
-def _require_finite(loss: float, config: TrainConfig, step: int) -> None:
+def require_finite(loss: float, config: TrainConfig, step: int) -> None:
+    """Raise `Diverged`, with the remedy, when the loss is not a number any more."""
     if not math.isfinite(loss):
         low, high = config.lr_range
         raise Diverged(
             f"lr={config.lr:g} diverged: the loss is {loss} at step {step}; lower lr "
             f"({low:g} to {high:g} is the range worth trying with preset {config.preset!r})"
         )
+
+
+def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:
+    return {prefix + name: value for name, value in values.items()}

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from mlflow_thermo.observables import PerSample
 from projects.fixed_lr.data import Dataset
 
 
-def make_per_sample(model: nn.Module, loss: str, n_classes: int) -> PerSample:
+def sample_losses(logits: Tensor, y: Tensor, loss: str) -> tuple[Tensor, Tensor]:
     """Losses and correctness of each sample of a batch, both of shape (batch,).
 
     ``mse`` is the mean over the classes of the squared difference to the one-hot label.
     """
+    if loss == "cross-entropy":
+        losses = functional.cross_entropy(logits, y, reduction="none")
+    else:
+        losses = (logits - functional.one_hot(y, logits.shape[1])).square().mean(dim=1)
+    return losses, logits.detach().argmax(dim=1) == y
 
-    def per_sample(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        logits = model(x)
-        if loss == "cross-entropy":
-            losses = functional.cross_entropy(logits, y, reduction="none")
-        else:
-            losses = (logits - functional.one_hot(y, n_classes)).square().mean(dim=1)
-        return losses, logits.detach().argmax(dim=1) == y
 
-    return per_sample
+def weighted(losses: Tensor, correct: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ weight·loss and Σ weight·correct."""
+    return losses @ weight, correct.to(weight.dtype) @ weight
 
 
 def batches(

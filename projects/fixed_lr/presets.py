@@ -29,7 +29,6 @@ _DIGITS: dict[str, Any] = {
     "head_norm": 10.0,
     "batch_size": 128,
     "log_points": 30,
-    "noise_batches": 50,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -46,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "width": 16,
         "steps": 3_000,
         # A step costs twenty times that of digits-up: measuring the noise must not outweigh the training.
-        "noise_batches": 20,
+        "noise_batches": 24,
         "lrs": "1e-4:1e-1:7",
         "lr_range": (1e-4, 1e-2),
     },

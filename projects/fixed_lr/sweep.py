@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
 import click
@@ -23,79 +20,51 @@ from mlflow_thermo import schema
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import config_options, parse_options, preset_named, resolve
+from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
 from projects.fixed_lr.grid import parse_lrs, parse_seeds
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.tracking import log_new_params, open_run
 from projects.fixed_lr.train import entry
+from projects.fixed_lr.workers import Outcome, Workers
 
-#: How many of a child's last lines are kept to explain its failure.
-TAIL = 20
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one run of the sweep ended."""
-
-    lr: float
-    seed: int
-    run_id: str
-    ok: bool
-    regime: str
-    message: str
-    seconds: float
+#: Seconds between two words about stacks that are still training.
+PROGRESS_EVERY = 10.0
 
 
-class Workers:
-    """Starts training processes and can end all of them at once."""
+class Told:
+    """Tells on stderr what is done and how long the rest will take."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
-        self._running: set[subprocess.Popen[str]] = set()
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._part: dict[int, float] = {}
+        self._begin = self._last = time.monotonic()
         self._lock = threading.Lock()
-        self._stopped = False
 
-    def run(self, lr: float, seed: int, options: dict[str, Any]) -> Outcome:
-        """Train one run in a process of its own: what kills it cannot kill the others."""
-        begin = time.monotonic()
-        given = {"lr": lr, "seed": seed, "threads": 1, **options}
-        arguments = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+    def progress(self, stack: int, models: int, fraction: float) -> None:
+        """A stack of so many models has done this fraction of its steps."""
         with self._lock:
-            if self._stopped:
-                return Outcome(lr, seed, "", False, "", "not started: the sweep was ended", 0.0)
-            child = subprocess.Popen(
-                [sys.executable, "-m", "projects.fixed_lr.train", *arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            self._running.add(child)
-        assert child.stdout is not None
-        tail = deque(child.stdout, maxlen=TAIL)
-        code = child.wait()
+            self._part[stack] = models * fraction
+            if time.monotonic() - self._last > PROGRESS_EVERY:
+                click.echo(f"{sum(self._part.values()) / self._total:.0%} of the steps, {self._left()}", err=True)
+
+    def ended(self, outcomes: list[Outcome], stack: int) -> None:
+        """A process has ended with these outcomes."""
         with self._lock:
-            self._running.discard(child)
-        lines = [line.rstrip() for line in tail if line.strip()]
-        run_id = next((line.split()[1] for line in lines if line.startswith("run ")), "")
-        regime = next((line.split()[1].rstrip(":") for line in lines if line.startswith("regime ")), "")
-        message = "" if code == 0 else _explain(code, lines)
-        return Outcome(lr, seed, run_id, code == 0, regime, message, time.monotonic() - begin)
+            self._part[stack] = len(outcomes)
+            for outcome in outcomes:
+                self._done += 1
+                word = outcome.regime if outcome.ok else "FAILED"
+                click.echo(
+                    f"[{self._done}/{self._total}] lr={outcome.lr:g} seed={outcome.seed} {word} "
+                    f"in {outcome.seconds:.0f} s, {self._left()}",
+                    err=True,
+                )
 
-    def stop(self) -> None:
-        """Ask every running training to end; each closes its own run."""
-        with self._lock:
-            self._stopped = True
-            for child in self._running:
-                child.send_signal(signal.SIGTERM)
-
-
-def _explain(code: int, lines: list[str]) -> str:
-    errors = [line for line in lines if line.startswith("error:")]
-    if errors:
-        return errors[-1].removeprefix("error: ")
-    reason = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-    return f"{reason}: {lines[-1]}" if lines else reason
+    def _left(self) -> str:
+        self._last = time.monotonic()
+        done = sum(self._part.values())
+        return f"about {(self._last - self._begin) / done * (self._total - done):.0f} s left" if done else "starting"
 
 
 def run_sweep(
@@ -104,9 +73,10 @@ def run_sweep(
     options: dict[str, Any],
     sweep: str,
     jobs: int,
+    engine: str,
     watch: ParentWatch,
 ) -> list[Outcome]:
-    """Train every (lr, seed), `jobs` at a time, telling progress and the time left on stderr."""
+    """Train every (lr, seed), in `jobs` processes at a time, telling progress and the time left on stderr."""
     # The children open runs of their own in the same experiment: they must not write into the sweep's run.
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
     environment |= {SWEEP_VARIABLE: sweep, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
@@ -114,41 +84,38 @@ def run_sweep(
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     workers = Workers(environment)
     # Large learning rates first: a diverging grid shows itself in the first minute.
-    pairs = [(lr, seed) for seed in seeds for lr in sorted(lrs, reverse=True)]
+    ordered, seed_list = sorted(lrs, reverse=True), list(seeds)
+    told = Told(len(ordered) * len(seed_list))
     outcomes: list[Outcome] = []
-    begin = time.monotonic()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        pending: set[Future[Outcome]] = {pool.submit(workers.run, lr, seed, options) for lr, seed in pairs}
+        pending: dict[Future[list[Outcome]], int] = {}
+        if engine == BATCHED:
+            stacks = deal(ordered, seed_list, jobs)
+            shared = {**options, "shares": min(jobs, len(stacks))}
+            for i, (part, seed) in enumerate(stacks):
+                report = partial(told.progress, i, len(part))
+                pending[pool.submit(workers.train_stack, part, seed, shared, report)] = i
+        else:
+            for i, (seed, lr) in enumerate(product(seed_list, ordered)):
+                pending[pool.submit(workers.train_one, lr, seed, options)] = i
         try:
             while pending:
-                done = _wait(pending, watch)
-                pending -= done
-                for future in done:
-                    outcomes.append(future.result())
-                    _tell(outcomes, len(pairs), time.monotonic() - begin)
+                for future in _wait(set(pending), watch):
+                    found = future.result()
+                    outcomes += found
+                    told.ended(found, pending.pop(future))
         except BaseException:
             workers.stop()
             raise
     return sorted(outcomes, key=lambda o: (o.lr, o.seed))
 
 
-def _wait(pending: set[Future[Outcome]], watch: ParentWatch) -> set[Future[Outcome]]:
+def _wait(pending: set[Future[list[Outcome]]], watch: ParentWatch) -> set[Future[list[Outcome]]]:
     while True:
         watch.check()
         done, _ = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
         if done:
             return done
-
-
-def _tell(outcomes: list[Outcome], total: int, elapsed: float) -> None:
-    last = outcomes[-1]
-    left = elapsed / len(outcomes) * (total - len(outcomes))
-    word = last.regime if last.ok else "FAILED"
-    click.echo(
-        f"[{len(outcomes)}/{total}] lr={last.lr:g} seed={last.seed} {word} in {last.seconds:.0f} s, "
-        f"about {left:.0f} s left",
-        err=True,
-    )
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -165,27 +132,30 @@ def table(outcomes: list[Outcome]) -> str:
 @click.option("--lrs", default="", help="lo:hi:n (log-spaced) or a comma list; empty takes the preset's grid.")
 @click.option("--seeds", default="0", help="Comma list of run seeds.")
 @click.option("--jobs", default="", help="Trainings side by side; default one for each core.")
+@click.option("--engine", default=AUTO, help="auto, batched (learning rates side by side) or process (one each).")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @config_options(leave_out=("lr", "seed", "threads"))
-def main(lrs: str, seeds: str, jobs: str, experiment: str | None, **options: str) -> None:
+def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, **options: str) -> None:
     """Train every learning rate with every seed, each as its own MLflow run."""
     given = parse_options(options)
     preset = given.setdefault("preset", "digits-up")
     grid = parse_lrs(lrs or preset_named(preset)["lrs"])
     seed_list = parse_seeds(seeds)
     # A parameter that is wrong for one run is wrong for all: say so before any process starts.
-    resolve({**given, "lr": grid[0]})
+    config = resolve({**given, "lr": grid[0]})
     if jobs and not (jobs.isdigit() and int(jobs) > 0):
         raise ThermoError(f"jobs must be a whole number of at least 1, got {jobs!r}")
+    n_jobs = int(jobs or os.cpu_count() or 1)
+    engine = choose_engine(engine or AUTO, config, len(grid) * len(seed_list), n_jobs)
     watch = ParentWatch()
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     run_id = open_run(experiment, f"sweep {preset}", schema.KIND_SWEEP, {schema.TAG_SWEEP: sweep})
     client = MlflowClient()
     os.environ["MLFLOW_EXPERIMENT_ID"] = client.get_run(run_id).info.experiment_id
-    log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, **given})
+    log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, "engine": engine, **given})
     status = "FAILED"
     try:
-        outcomes = run_sweep(grid, seed_list, given, sweep, int(jobs or os.cpu_count() or 1), watch)
+        outcomes = run_sweep(grid, seed_list, given, sweep, n_jobs, engine, watch)
         client.log_text(run_id, table(outcomes) + "\n", "sweep.txt")
         failed = [o for o in outcomes if not o.ok]
         click.echo(table(outcomes))

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-from dataclasses import asdict
 from typing import Any
 
 import click
 import mlflow
-import numpy as np
 import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from torch import Tensor
 
-from analysis.regime import Regime, classify
+from analysis.regime import Regime
 from mlflow_thermo import schema
-from mlflow_thermo.recorder import SnapshotRecorder, consecutive, spaced
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve
+from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
-from projects.fixed_lr.loop import Diverged, prepare, run_loop, uniform_baseline
-from projects.fixed_lr.tracking import MetricLog, log_new_params, open_run
+from projects.fixed_lr.loop import Diverged, require_finite, run_loop
+from projects.fixed_lr.recording import Baseline, RecordedRun
+from projects.fixed_lr.tracking import open_run
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,11 +34,28 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.processor() or platform.machine()})"
+def baseline_of(experiment: Experiment) -> Baseline:
+    """The uniform baseline, where the weights are on a sphere."""
+    if experiment.config.protocol != schema.SPHERE:
+        return None, None
+    return uniform_baseline(experiment, experiment.noise_generator)
+
+
+class _OneRun:
+    """Hands what a single training yields to its run."""
+
+    def __init__(self, run: RecordedRun, watch: ParentWatch) -> None:
+        self._run = run
+        self._watch = watch
+        self.step = run.recorder.step
+
+    def log(self, rows: list[dict[str, float]], step: int) -> None:
+        self._run.log(rows[0], step)
+        require_finite(rows[0][schema.METRIC_TRAIN_LOSS], self._run.config, step)
+
+    def check(self, losses: Tensor, step: int) -> None:
+        self._watch.check()
+        require_finite(float(losses), self._run.config, step)
 
 
 def train(config: TrainConfig, run_id: str, watch: ParentWatch) -> Regime:
@@ -51,45 +67,16 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch) -> Regime:
         Bad data or a diverged run; what was recorded until then is uploaded.
     """
     torch.set_num_threads(config.threads)
-    client = MlflowClient()
-    device = choose_device(config.device)
-    client.set_tag(run_id, schema.TAG_DEVICE, device_name(device))
-    experiment = prepare(config, device)
-    log_new_params(run_id, {**asdict(config), "d": experiment.d, "n_train": len(experiment.data.y_train)})
-    metrics = MetricLog(run_id)
-    baseline: tuple[float, float] | tuple[None, None] = (None, None)
-    if config.protocol == schema.SPHERE:
-        mean, std = baseline = uniform_baseline(experiment, experiment.noise_generator)
-        metrics.add({schema.METRIC_UNIFORM_LOSS: mean, schema.METRIC_UNIFORM_LOSS_STD: std}, 0)
-    metrics.flush()
-    recorder = SnapshotRecorder(
-        experiment.model,
-        series=(spaced(config.steps, config.snapshots), consecutive(config.steps, config.snapshots)),
-        lr=config.lr,
-        seed=config.seed,
-        protocol=config.protocol,
-        run_id=run_id,
-        attributes={
-            "uniform_loss": baseline[0],
-            "uniform_loss_std": baseline[1],
-            "weight_decay": 0.0 if config.protocol == schema.SPHERE else config.weight_decay,
-        },
-    )
+    experiment = prepare(config, choose_device(config.device))
+    run = RecordedRun(config, run_id, experiment, experiment.model, baseline_of(experiment))
     try:
-        with recorder:
-            run_loop(experiment, recorder, metrics.add, lambda step: watch.check())
+        run_loop(experiment, config.lr, _OneRun(run, watch))
+        return run.finish()
     except Diverged:
-        client.set_tag(run_id, schema.TAG_REGIME, schema.DIVERGED)
-        client.set_tag(run_id, schema.TAG_STATUS, schema.DIVERGED)
+        run.tag_diverged()
         raise
     finally:
-        metrics.flush()
-    index = recorder.index(schema.SPACED)
-    regime = classify(np.array(index.steps), np.array(index.loss_mean, dtype=float), *baseline)
-    metrics.add({schema.METRIC_LOSS: regime.loss}, config.steps)
-    metrics.flush()
-    client.set_tag(run_id, schema.TAG_REGIME, regime.name)
-    return regime
+        run.close()
 
 
 _WORDS = {

@@ -4,17 +4,16 @@ from itertools import islice
 
 import pytest
 import torch
-from torch import nn
 
 from projects.fixed_lr.data import load_dataset
-from projects.fixed_lr.objective import batches, make_per_sample
+from projects.fixed_lr.objective import batches, sample_losses, weighted
 
 
 @pytest.mark.parametrize("n_classes", [2, 10, 100])
 def test_mse_is_the_mean_over_classes_of_the_squared_error(n_classes):
     logits = torch.randn(5, n_classes)
     y = torch.tensor([0, 1, 0, n_classes - 1, 1])
-    losses, correct = make_per_sample(nn.Identity(), "mse", n_classes)(logits, y)
+    losses, correct = sample_losses(logits, y, "mse")
     for i in range(5):
         expected = sum((float(logits[i, c]) - float(c == y[i])) ** 2 for c in range(n_classes)) / n_classes
         assert float(losses[i]) == pytest.approx(expected, rel=1e-5)
@@ -23,9 +22,11 @@ def test_mse_is_the_mean_over_classes_of_the_squared_error(n_classes):
 
 def test_cross_entropy():
     logits = torch.tensor([[0.0, 0.0], [100.0, 0.0]])
-    losses, correct = make_per_sample(nn.Identity(), "cross-entropy", 2)(logits, torch.tensor([1, 0]))
+    losses, correct = sample_losses(logits, torch.tensor([1, 0]), "cross-entropy")
     torch.testing.assert_close(losses, torch.tensor([2.0, 1.0]).log())
     assert correct.tolist() == [False, True]
+    loss, accuracy = weighted(losses, correct, torch.tensor([0.25, 0.5]))
+    assert (float(loss), float(accuracy)) == pytest.approx((0.25 * losses[0].item() + 0.5 * losses[1].item(), 0.5))
 
 
 def sample(sampling, n_batches, seed=0):

@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_thermo import schema
+from mlflow_thermo.store import read_index, read_weights
 
 ROOT = Path(__file__).parents[2]
 STALE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP")
@@ -38,8 +39,9 @@ def by_kind(client, kind):
     return client.search_runs(["0"], f"tags.`{schema.TAG_KIND}` = '{kind}'")
 
 
-def test_one_failed_run_does_not_stop_the_others(sweep):
-    process = sweep(lrs="0.001,0.01,1e30", seeds="0", jobs=2)
+@pytest.mark.parametrize("engine", ["process", "batched"])
+def test_one_failed_run_does_not_stop_the_others(sweep, engine):
+    process = sweep(lrs="0.001,0.01,1e30", seeds="0", jobs=1 if engine == "batched" else 2, engine=engine)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "error: sweep" in err.splitlines()[-1]
@@ -63,13 +65,15 @@ def test_one_failed_run_does_not_stop_the_others(sweep):
             assert run.info.run_id in text
 
 
-def test_an_ended_sweep_ends_its_runs(sweep):
-    process = sweep(lrs="0.001,0.01,0.1", jobs=2, steps=1_000_000)
+@pytest.mark.parametrize("engine", ["process", "batched"])
+def test_an_ended_sweep_ends_its_runs(sweep, engine):
+    process = sweep(lrs="0.001,0.01,0.1", jobs=2, steps=1_000_000, engine=engine)
+    started = 2 if engine == "process" else 3
     client = sweep.client()
     try:
         for _ in range(240):
             time.sleep(0.5)
-            if len(by_kind(client, schema.KIND_TRAIN)) == 2:
+            if len(by_kind(client, schema.KIND_TRAIN)) == started:
                 break
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=120)
@@ -78,8 +82,55 @@ def test_an_ended_sweep_ends_its_runs(sweep):
     assert process.returncode == 1
     assert "was ended: stopped by signal 15; finished runs are kept" in err
     runs = by_kind(client, schema.KIND_TRAIN)
-    assert [r.info.status for r in runs] == ["KILLED"] * 2
+    assert [r.info.status for r in runs] == ["KILLED"] * started
     assert by_kind(client, schema.KIND_SWEEP)[0].info.status == "KILLED"
+
+
+def test_a_killed_process_fails_its_runs_and_not_the_others(sweep):
+    """Out of memory, say: nobody is left to close the runs of that stack, so the sweep does."""
+    process = sweep(lrs="0.001,0.01,0.02", jobs=2, steps=4000, engine="batched")
+    client = sweep.client()
+    victims = []
+    try:
+        for _ in range(240):
+            time.sleep(0.5)
+            tree = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+            rows = [line.split(None, 2) for line in tree.splitlines()[1:]]
+            victims = [int(pid) for pid, parent, args in rows if int(parent) == process.pid and "--lrs 0.01 " in args]
+            if victims and len(by_kind(client, schema.KIND_TRAIN)) == 3:
+                break
+        os.kill(victims[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "1 of 3 runs failed" in err
+    runs = by_kind(client, schema.KIND_TRAIN)
+    assert sorted((float(r.data.params["lr"]), r.info.status) for r in runs) == [
+        (0.001, "FINISHED"), (0.01, "FAILED"), (0.02, "FINISHED"),
+    ]  # fmt: skip
+    text = Path(client.download_artifacts(by_kind(client, schema.KIND_SWEEP)[0].info.run_id, "sweep.txt")).read_text()
+    assert "killed by signal 9" in text
+
+
+def test_batched_runs_are_complete_and_readable(sweep):
+    process = sweep(lrs="0.001,0.01", jobs=1, seeds="0,1", engine="batched")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    client = sweep.client()
+    runs = by_kind(client, schema.KIND_TRAIN)
+    assert len(runs) == 4
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_COMPLETE
+        assert run.data.tags[schema.TAG_REGIME] in schema.REGIMES
+        assert run.data.metrics[schema.METRIC_LR] == float(run.data.params["lr"])
+        assert run.data.metrics[schema.METRIC_NOISE_BATCHES] == 2
+        assert {"sums/wg", "sums/window_steps", schema.METRIC_SNR_STDERR, schema.METRIC_LOSS} <= set(run.data.metrics)
+        folder = client.download_artifacts(run.info.run_id, f"{schema.ARTIFACT_ROOT}/spaced")
+        index = read_index(folder)
+        assert (index.lr, index.seed) == (float(run.data.params["lr"]), int(run.data.params["seed"]))
+        assert read_weights(folder).shape == (30, index.d)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +141,7 @@ def test_an_ended_sweep_ends_its_runs(sweep):
         ({"lrs": "0.1", "model": "vgg"}, "model 'vgg' is unknown"),
         ({"lrs": "0.1", "jobs": "0"}, "jobs must be a whole number of at least 1, got '0'"),
         ({"preset": "nope"}, "preset 'nope' is unknown"),
+        ({"lrs": "0.1", "engine": "gpu"}, "engine 'gpu' is unknown: choose one of auto, batched, process"),
     ],
 )
 def test_bad_parameters_start_nothing(options, message, monkeypatch, capsys, store):

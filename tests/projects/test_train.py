@@ -2,17 +2,20 @@
 
 import math
 import os
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
 from mlflow_thermo import schema
+from mlflow_thermo.observables import FluctuationSums, full_gradient
 from mlflow_thermo.store import read_index, read_weights
 from projects.fixed_lr import train
 from projects.fixed_lr.config import resolve
+from projects.fixed_lr.experiment import prepare, uniform_baseline
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
-from projects.fixed_lr.loop import measure, prepare, uniform_baseline
+from projects.fixed_lr.loop import measure
 
 QUICK = {"log_points": 3, "noise_batches": 2}
 
@@ -215,25 +218,17 @@ class TestLoop:
 
     def test_full_gradient_and_noise_agree_with_the_batches_of_training(self):
         """E g_B over many training batches is the full gradient, batch normalisation and all."""
-        from itertools import islice
-
-        from mlflow_thermo.observables import full_gradient
-
         e = self.experiment(batch_size=500)
-        full, _ = full_gradient(e.per_sample, e.gradient, e.data.x_train, e.data.y_train, 500)
+        full, _ = full_gradient(e.weighted_gradient, e.data.x_train, e.data.y_train, 500)
         mean = torch.zeros_like(full)
         n = 200
         for x, y in islice(e.training_batches(e.generator), n):
-            e.gradient.zero_()
-            torch.autograd.backward(e.per_sample(x, y)[0].mean())
-            mean += e.gradient / n
+            mean += e.weighted_gradient(x, y, torch.full((500,), 1 / 500))[0] / n
         assert float((mean - full).norm() / full.norm()) < 0.1
 
     def test_measuring_changes_neither_weights_nor_batches(self):
-        from mlflow_thermo.observables import FluctuationSums
-
         a, b = self.experiment(), self.experiment()
-        values = measure(a, FluctuationSums(a.weights))
+        (values,) = measure(a, FluctuationSums(a.weights))
         uniform_baseline(a, a.noise_generator)
         assert torch.equal(a.weights, b.weights)
         first = [next(e.training_batches(e.generator))[1] for e in (a, b)]

@@ -1,0 +1,112 @@
+"""A model on its data: packed weights, losses and gradients of a batch, everything random seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mlflow_thermo import schema
+from mlflow_thermo.observables import evaluate
+from mlflow_thermo.packing import flatten_parameters
+from projects.fixed_lr.config import TrainConfig
+from projects.fixed_lr.data import Dataset, load_dataset
+from projects.fixed_lr.models import build_model
+from projects.fixed_lr.objective import batches, sample_losses, weighted
+from projects.fixed_lr.protocols import project_to_sphere
+
+#: Random points on the sphere behind the uniform baseline.
+UNIFORM_SAMPLES = 32
+
+
+class Experiment:
+    """One model, with its weights in one vector.
+
+    Attributes
+    ----------
+    weights : (d,) packed trained weights, which the model's parameters are views of.
+    generator : draws the training batches.
+    noise_generator : draws everything that is measured: measuring must not change the run.
+    """
+
+    def __init__(self, config: TrainConfig, data: Dataset, model: nn.Module) -> None:
+        device = data.y_train.device
+        self.config = config
+        self.data = data
+        self.model = model
+        self.weights, self.gradient = flatten_parameters(model)
+        if config.protocol == schema.SPHERE:
+            project_to_sphere(self.weights)
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.noise_generator = torch.Generator(device).manual_seed(config.seed + 2**32)
+
+    @property
+    def d(self) -> int:
+        """Number of trained weights of a model."""
+        return self.weights.shape[-1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights and the data are."""
+        return self.weights.device
+
+    def training_batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Endless batches of the config's size and sampling."""
+        return batches(self.data, self.config.batch_size, self.config.sampling, generator)
+
+    def weighted_gradient(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """`mlflow_thermo.observables.WeightedGradient` at the present weights."""
+        self.gradient.zero_()
+        loss, correct = weighted(*sample_losses(self.model(x), y, self.config.loss), weight)
+        torch.autograd.backward(loss)
+        return self.gradient, torch.stack([loss.detach(), correct])
+
+    @torch.no_grad()
+    def weighted_loss(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """`mlflow_thermo.observables.WeightedLoss` at the present weights."""
+        return torch.stack(weighted(*sample_losses(self.model(x), y, self.config.loss), weight))
+
+    def full_loss(self) -> Tensor:
+        """Training loss at the present weights, shape (...), NaN or inf where they diverged."""
+        data, size = self.data, self.config.batch_size
+        return evaluate(self.weighted_loss, data.x_train, data.y_train, size)[..., 0]
+
+
+def prepare(config: TrainConfig, device: torch.device) -> Experiment:
+    """Load the data and build the model of `config` on `device`."""
+    data = load_dataset(
+        config.dataset,
+        config.data_folder,
+        download=config.download,
+        samples_per_label=config.samples_per_label,
+        label_noise=config.label_noise,
+        seed=config.data_seed,
+    ).to(device)
+    model = build_model(
+        config.model,
+        config.width,
+        channels=data.channels,
+        image_size=data.image_size,
+        n_classes=data.n_classes,
+        init_seed=config.init_seed,
+        head_seed=config.head_seed,
+        head_norm=config.head_norm,
+    ).to(device)
+    return Experiment(config, data, model)
+
+
+def uniform_baseline(experiment: Experiment, generator: torch.Generator) -> tuple[float, float]:
+    """Mean and standard deviation of the training loss over uniformly random points of the sphere."""
+    kept = experiment.weights.clone()
+    rows = experiment.weights.view(-1, experiment.d)
+    losses: list[Tensor] = []
+    for start in range(0, UNIFORM_SAMPLES, len(rows)):
+        taken = rows[: UNIFORM_SAMPLES - start]
+        for row in taken:
+            point = torch.randn(experiment.d, generator=generator, device=kept.device)
+            row.copy_(point / torch.linalg.vector_norm(point))
+        losses.append(experiment.full_loss().reshape(-1)[: len(taken)])
+    experiment.weights.copy_(kept)
+    values = torch.cat(losses)
+    return float(values.mean()), float(values.std())

@@ -1,0 +1,92 @@
+"""One training's MLflow run: its params, metrics and snapshots, and the word that it ends with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from mlflow import MlflowClient
+from torch import Tensor, nn
+
+from analysis.regime import Regime, classify
+from mlflow_thermo import schema
+from mlflow_thermo.recorder import SnapshotRecorder, consecutive, spaced
+from projects.fixed_lr.config import TrainConfig
+from projects.fixed_lr.experiment import Experiment
+from projects.fixed_lr.tracking import MetricLog, log_new_params
+
+#: Mean and standard deviation of the loss of uniformly random weights; None where weights are not on a sphere.
+Baseline = tuple[float, float] | tuple[None, None]
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.processor() or platform.machine()})"
+
+
+class RecordedRun:
+    """Writes what a training yields into the MLflow run `run_id`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_id: str,
+        experiment: Experiment,
+        parameters: nn.Module | Iterable[tuple[str, Tensor]],
+        baseline: Baseline,
+    ) -> None:
+        self.config = config
+        self.run_id = run_id
+        self._baseline = baseline
+        self._client = MlflowClient()
+        self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(experiment.device))
+        log_new_params(run_id, {**asdict(config), "d": experiment.d, "n_train": len(experiment.data.y_train)})
+        self._metrics = MetricLog(run_id)
+        mean, std = baseline
+        if mean is not None and std is not None:
+            self.log({schema.METRIC_UNIFORM_LOSS: mean, schema.METRIC_UNIFORM_LOSS_STD: std}, 0)
+        self._metrics.flush()
+        self.recorder = SnapshotRecorder(
+            parameters,
+            series=(spaced(config.steps, config.snapshots), consecutive(config.steps, config.snapshots)),
+            lr=config.lr,
+            seed=config.seed,
+            protocol=config.protocol,
+            run_id=run_id,
+            attributes={
+                "uniform_loss": mean,
+                "uniform_loss_std": std,
+                "weight_decay": 0.0 if config.protocol == schema.SPHERE else config.weight_decay,
+            },
+        )
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Queue observables."""
+        self._metrics.add(values, step)
+
+    def finish(self) -> Regime:
+        """Everything to the server, and the regime that the run ended in."""
+        self.close(complete=None)
+        index = self.recorder.index(schema.SPACED)
+        regime = classify(np.array(index.steps), np.array(index.loss_mean, dtype=float), *self._baseline)
+        self.log({schema.METRIC_LOSS: regime.loss}, self.config.steps)
+        self._metrics.flush()
+        self._client.set_tag(self.run_id, schema.TAG_REGIME, regime.name)
+        return regime
+
+    def tag_diverged(self) -> None:
+        """Say that the run diverged."""
+        self._client.set_tag(self.run_id, schema.TAG_REGIME, schema.DIVERGED)
+        self._client.set_tag(self.run_id, schema.TAG_STATUS, schema.DIVERGED)
+
+    def close(self, complete: bool | None = False) -> None:
+        """Upload what was recorded, as `SnapshotRecorder.close`; metrics go too whatever happens."""
+        try:
+            self.recorder.close(complete)
+        finally:
+            self._metrics.flush()

@@ -1,0 +1,141 @@
+"""Models that are trained side by side: one weight vector each, one batch for all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+
+from mlflow_thermo.packing import layout_of, trainable
+from projects.fixed_lr.experiment import Experiment
+from projects.fixed_lr.objective import sample_losses, weighted
+
+logger = logging.getLogger(__name__)
+
+#: Compiling takes about half a minute and halves the time of what is left: below this many seconds it does not pay.
+WORTH_COMPILING = 90.0
+#: Share of the free memory that one stack may take.
+MEMORY_SHARE = 0.5
+
+#: weights (n_models, d), x, y, weight -> gradient (n_models, d), loss (n_models,), correct (n_models,).
+StackedGradient = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, Tensor]]]
+
+
+class ModelStack(Experiment):
+    """`n_models` copies of an experiment's model, which all start at its weights and see its batches.
+
+    Attributes
+    ----------
+    weights : (n_models, d).
+    """
+
+    def __init__(self, one: Experiment, n_models: int) -> None:
+        # The model's own parameters stay as they are: its layers only lend their forward pass.
+        self.config, self.data, self.model = one.config, one.data, one.model
+        self.generator, self.noise_generator = one.generator, one.noise_generator
+        self.weights = one.weights.detach().repeat(n_models, 1)
+        self.layout = layout_of(trainable(one.model))
+        fixed = {name: p.detach() for name, p in one.model.named_parameters() if not p.requires_grad}
+        self._fixed = fixed | dict(one.model.named_buffers())
+        self._gradient: StackedGradient = vmap(grad(self._one, has_aux=True), in_dims=(0, None, None, None))
+        self._loss = vmap(self._one, in_dims=(0, None, None, None))
+
+    def _one(self, weights: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        parts = {p.name: weights[p.offset : p.offset + p.size].view(p.shape) for p in self.layout}
+        logits = functional_call(self.model, parts | self._fixed, (x,))
+        loss, correct = weighted(*sample_losses(logits, y, self.config.loss), weight)
+        return loss, (loss.detach(), correct)
+
+    def weighted_gradient(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients (n_models, d) with losses and accuracies (n_models, 2)."""
+        gradient, (loss, correct) = self._gradient(self.weights, x, y, weight)
+        return gradient, torch.stack([loss, correct], dim=-1)
+
+    @torch.no_grad()
+    def weighted_loss(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Losses and accuracies, (n_models, 2)."""
+        loss, (_, correct) = self._loss(self.weights, x, y, weight)
+        return torch.stack([loss, correct], dim=-1)
+
+    def named_views(self, row: int) -> list[tuple[str, Tensor]]:
+        """One model's parameters by name, as views of its weight vector, for a recorder."""
+        vector = self.weights[row].detach()
+        return [(p.name, vector[p.offset : p.offset + p.size].view(p.shape).requires_grad_(True)) for p in self.layout]
+
+    def compile_if_worth_it(self, mode: str) -> bool:
+        """Compile the gradient where there is a compiler and, by a timed trial, enough left to do.
+
+        Parameters
+        ----------
+        mode : ``auto``, ``always`` or ``never``.
+        """
+        if mode == "never" or (mode == "auto" and not (self._can_compile() and self._seconds() > WORTH_COMPILING)):
+            return False
+        eager = self._gradient
+        # On a GPU the launches of many small kernels cost more than the kernels: replay them as one graph.
+        options = "reduce-overhead" if self.device.type == "cuda" else "default"
+        compiled = torch.compile(eager, dynamic=False, mode=options)
+        try:
+            compiled(self.weights, *self._trial())
+        except Exception as error:
+            # A compiler that is there and does not work must not cost the training.
+            logger.warning("compiling failed, going on without: %s", str(error).splitlines()[0])
+            return False
+        self._gradient = compiled
+        return True
+
+    def _can_compile(self) -> bool:
+        return self.device.type == "cuda" or any(
+            shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")
+        )
+
+    def _trial(self) -> tuple[Tensor, Tensor, Tensor]:
+        # The first images, not a drawn batch: a trial must not change what the training sees.
+        size = self.config.batch_size
+        index = torch.arange(size, device=self.device) % len(self.data.y_train)
+        weight = torch.full((size,), 1 / size, dtype=self.weights.dtype, device=self.device)
+        return self.data.x_train[index], self.data.y_train[index], weight
+
+    def _seconds(self) -> float:
+        """About how long the training's steps will take without compiling."""
+        trial = self._trial()
+        self._gradient(self.weights, *trial)
+        start = time.perf_counter()
+        self._gradient(self.weights, *trial)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) * self.config.steps
+
+
+def models_that_fit(one: Experiment, wanted: int, shares: int = 1) -> int:
+    """How many of `wanted` models may be stacked in the memory that is free, when `shares` processes share it.
+
+    A model needs its weights and gradient a few times over, and what its forward pass keeps for the backward
+    pass, twice: once more for the gradients of it.
+    """
+    saved = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal saved
+        saved += tensor.numel() * tensor.element_size()
+        return tensor
+
+    size = one.config.batch_size
+    index = torch.arange(size, device=one.device) % len(one.data.y_train)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        sample_losses(one.model(one.data.x_train[index]), one.data.y_train[index], one.config.loss)
+    need = 2 * saved + 6 * one.weights.numel() * one.weights.element_size()
+    return max(1, min(wanted, int(MEMORY_SHARE * _free_bytes(one.device) / shares / max(1, need))))
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,152 @@
+"""Training processes of a sweep: what kills one cannot kill the others, and all can be ended at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from signal import SIGTERM
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+#: How many of a child's last lines are kept to explain its failure.
+TAIL = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run of the sweep ended."""
+
+    lr: float
+    seed: int
+    run_id: str
+    ok: bool
+    regime: str
+    message: str
+    seconds: float
+
+
+#: Receives the fraction of its steps that a process has done.
+Progress = Callable[[float], None]
+
+
+class Workers:
+    """Starts training processes and can end all of them at once."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def train_one(self, lr: float, seed: int, options: dict[str, Any]) -> list[Outcome]:
+        """Train one run in a process of its own."""
+        begin = time.monotonic()
+        child = self._start("projects.fixed_lr.train", {"lr": lr, "seed": seed, "threads": 1, **options})
+        if child is None:
+            return [Outcome(lr, seed, "", False, "", NOT_STARTED, 0.0)]
+        assert child.stdout is not None
+        tail = deque(child.stdout, maxlen=TAIL)
+        code = self._wait(child)
+        lines = [line.rstrip() for line in tail if line.strip()]
+        run_id = next((line.split()[1] for line in lines if line.startswith("run ")), "")
+        regime = next((line.split()[1].rstrip(":") for line in lines if line.startswith("regime ")), "")
+        message = "" if code == 0 else _explain(code, lines)
+        return [Outcome(lr, seed, run_id, code == 0, regime, message, time.monotonic() - begin)]
+
+    def train_stack(
+        self, lrs: Sequence[float], seed: int, options: dict[str, Any], progress: Progress
+    ) -> list[Outcome]:
+        """Train several learning rates of one seed side by side in one process."""
+        begin = time.monotonic()
+        listed = ",".join(f"{lr:.6g}" for lr in lrs)
+        child = self._start("projects.fixed_lr.batched", {"lrs": listed, "seed": seed, "threads": 1, **options})
+        if child is None:
+            return [Outcome(lr, seed, "", False, "", NOT_STARTED, 0.0) for lr in lrs]
+        assert child.stdout is not None
+        opened: dict[float, str] = {}
+        ended: dict[float, Outcome] = {}
+        tail: deque[str] = deque(maxlen=TAIL)
+        for line in child.stdout:
+            event = _event(line)
+            kind = event.get("event")
+            if kind == "opened":
+                opened[event["lr"]] = event["run_id"]
+            elif kind == "progress":
+                progress(event["step"] / event["steps"])
+            elif kind == "ended":
+                lr, ok = event["lr"], event["ok"]
+                seconds = time.monotonic() - begin
+                ended[lr] = Outcome(lr, seed, event["run_id"], ok, event["regime"], event["message"], seconds)
+            elif kind is None and line.strip():
+                tail.append(line.rstrip())
+        code = self._wait(child)
+        for lr in lrs:
+            if lr not in ended:
+                run_id = opened.get(lr, "")
+                _close(run_id)
+                ended[lr] = Outcome(lr, seed, run_id, False, "", _explain(code, [*tail]), time.monotonic() - begin)
+        return [ended[lr] for lr in lrs]
+
+    def stop(self) -> None:
+        """Ask every running training to end; each closes its own run."""
+        with self._lock:
+            self._stopped = True
+            for child in self._running:
+                child.send_signal(SIGTERM)
+
+    def _start(self, module: str, options: dict[str, Any]) -> subprocess.Popen[str] | None:
+        arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        with self._lock:
+            if self._stopped:
+                return None
+            child = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            self._running.add(child)
+        return child
+
+    def _wait(self, child: subprocess.Popen[str]) -> int:
+        code = child.wait()
+        with self._lock:
+            self._running.discard(child)
+        return code
+
+
+NOT_STARTED = "not started: the sweep was ended"
+
+
+def _event(line: str) -> dict[str, Any]:
+    with suppress(json.JSONDecodeError):
+        content = json.loads(line)
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def _close(run_id: str) -> None:
+    """A process that was killed leaves its runs open for ever."""
+    if run_id:
+        with suppress(MlflowException):
+            MlflowClient().set_terminated(run_id, "FAILED")
+
+
+def _explain(code: int, lines: list[str]) -> str:
+    errors = [line for line in lines if line.startswith("error:")]
+    if errors:
+        return errors[-1].removeprefix("error: ")
+    reason = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+    return f"{reason}: {lines[-1]}" if lines else reason

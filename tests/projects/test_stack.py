@@ -1,0 +1,193 @@
+"""Models side by side against the same models alone."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mlflow_thermo.recorder import Schedule, SnapshotRecorder
+from mlflow_thermo.store import read_weights
+from projects.fixed_lr import stack as stack_module
+from projects.fixed_lr.config import resolve
+from projects.fixed_lr.engine import choose_engine, deal
+from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
+from projects.fixed_lr.loop import run_loop
+from projects.fixed_lr.stack import ModelStack, models_that_fit
+
+CPU = torch.device("cpu")
+LRS = (1e-3, 5e-3, 1e-2)
+
+
+class Rows:
+    """Keeps what a training yields."""
+
+    def __init__(self, weights):
+        self._weights = weights
+        self.weights, self.losses, self.rows = [], [], []
+
+    def step(self, losses):
+        self.weights.append(self._weights.clone())
+        self.losses.append(losses.clone())
+
+    def log(self, rows, step):
+        self.rows.append(rows)
+
+    def check(self, losses, step):
+        pass
+
+
+def config(**options):
+    given = {"lr": 0.01, "steps": 100, "log_points": 2, "noise_batches": 4, "seed": 3, "width": 1, **options}
+    return resolve(given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": 2},
+        {"protocol": "fixed_lr", "weight_decay": 0.1, "sampling": "epochs"},
+        {"protocol": "fixed_elr", "weight_decay": 0.1, "model": "mlp", "width": 8},
+        {"loss": "mse", "model": "resnet18"},
+        {"dataset": "random", "label_noise": 0.0, "batch_size": 32, "steps": 30},
+    ],
+    ids=["sphere", "fixed_lr", "mlp", "resnet18", "convolutions"],
+)
+def test_the_same_trajectory_as_a_run_that_is_trained_alone(options):
+    """In float64, where a difference is a difference of the method.
+
+    In float32 too, but there, and in float64 at lr = 0.05, rounding errors grow to the size of the weights within 100
+    steps, batched or not: a unit of the network that is switched on or off for one sample is enough.
+    """
+    stack = ModelStack(wide(prepare(config(**options), CPU)), len(LRS))
+    together = Rows(stack.weights)
+    lrs = torch.tensor(LRS, dtype=torch.float64).unsqueeze(1)
+    run_loop(stack, lrs, together)
+    for i, lr in enumerate(LRS):
+        one = wide(prepare(config(**options, lr=lr), CPU))
+        alone = Rows(one.weights)
+        run_loop(one, lr, alone)
+        assert not torch.equal(alone.weights[-1], alone.weights[0])
+        for a, b in zip(alone.weights, together.weights, strict=True):
+            torch.testing.assert_close(b[i], a, rtol=0, atol=1e-9)
+        torch.testing.assert_close(torch.stack(together.losses)[:, i], torch.stack(alone.losses), rtol=1e-7, atol=1e-9)
+        for a, b in zip(alone.rows, together.rows, strict=True):
+            assert b[i] == pytest.approx(a[0], rel=1e-6, abs=1e-8)
+
+
+def test_the_same_trajectory_in_float32_where_it_is_stable():
+    stack = ModelStack(prepare(config(width=2), CPU), 2)
+    together = Rows(stack.weights)
+    run_loop(stack, torch.tensor([[1e-3], [1e-2]]), together)
+    for i, lr in enumerate((1e-3, 1e-2)):
+        one = prepare(config(width=2, lr=lr), CPU)
+        alone = Rows(one.weights)
+        run_loop(one, lr, alone)
+        for a, b in zip(alone.weights[:51], together.weights, strict=False):
+            torch.testing.assert_close(b[i], a, rtol=1e-4, atol=1e-5)
+
+
+def wide(experiment):
+    """The same experiment in float64."""
+    data = experiment.data
+    data = replace(data, x_train=data.x_train.double(), x_test=data.x_test.double())
+    return Experiment(experiment.config, data, experiment.model.double())
+
+
+def test_uniform_baseline_is_the_one_of_a_run_that_is_trained_alone():
+    one = prepare(config(), CPU)
+    alone = uniform_baseline(one, one.noise_generator)
+    for n in (1, 5, 32, 40):
+        stack = ModelStack(prepare(config(), CPU), n)
+        before = stack.weights.clone()
+        assert uniform_baseline(stack, stack.noise_generator) == pytest.approx(alone, rel=1e-4)
+        assert torch.equal(stack.weights, before)
+        assert stack.noise_generator.get_state().equal(one.noise_generator.get_state())
+
+
+def test_a_recorder_sees_its_row(tmp_path):
+    stack = ModelStack(prepare(config(), CPU), 3)
+    recorder = SnapshotRecorder(stack.named_views(1), series=[Schedule("every", (1, 2))], directory=tmp_path, lr=0.1)
+    alone = SnapshotRecorder(stack.model, series=[Schedule("every", (1,))], directory=tmp_path / "alone", lr=0.1)
+    with recorder:
+        for k in (1, 2):
+            stack.weights.copy_(torch.arange(3.0).unsqueeze(1).expand(3, stack.d) + 10 * k)
+            recorder.step(torch.tensor(1.0))
+    assert recorder.index("every").layout == alone.index("every").layout
+    weights = read_weights(tmp_path / "every")
+    assert (weights == [[11.0], [21.0]]).all()
+    alone.close()
+
+
+class TestCompiling:
+    def stack(self, **options):
+        return ModelStack(prepare(config(model="mlp", width=4, batch_size=16, **options), CPU), 2)
+
+    def test_short_trainings_are_not_worth_it(self):
+        assert self.stack().compile_if_worth_it("auto") is False
+
+    def test_no_compiler_no_compiling(self, monkeypatch):
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.delenv("CXX", raising=False)
+        assert self.stack(steps=10**9).compile_if_worth_it("auto") is False
+
+    def test_never(self):
+        assert self.stack(steps=10**9).compile_if_worth_it("never") is False
+
+    def test_compiled_and_eager_gradients_agree(self):
+        stack = self.stack(steps=10**9)
+        trial = stack._trial()
+        eager, metrics = stack.weighted_gradient(*trial)
+        if not stack.compile_if_worth_it("auto"):
+            pytest.skip("no compiler here")
+        compiled, again = stack.weighted_gradient(*trial)
+        torch.testing.assert_close(compiled, eager, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(again, metrics)
+
+    def test_a_broken_compiler_does_not_cost_the_training(self, monkeypatch, caplog):
+        def broken(*args, **kwargs):
+            def call(*inputs):
+                raise RuntimeError("cc1plus: out of memory")
+
+            return call
+
+        monkeypatch.setattr(torch, "compile", broken)
+        stack = self.stack()
+        with caplog.at_level(logging.WARNING):
+            assert stack.compile_if_worth_it("always") is False
+        assert "compiling failed, going on without: cc1plus" in caplog.text
+        assert torch.isfinite(stack.weighted_gradient(*stack._trial())[0]).all()
+
+
+def test_stacks_are_sized_to_memory(monkeypatch):
+    one = prepare(config(), CPU)
+    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 10**12)
+    assert models_that_fit(one, 13) == 13
+    small = prepare(config(batch_size=16), CPU)
+    for free in (10**8, 10**7):
+        monkeypatch.setattr(stack_module, "_free_bytes", lambda device, free=free: free)
+        assert models_that_fit(one, 10**6) < models_that_fit(small, 10**6)
+        assert models_that_fit(one, 10**6) == pytest.approx(2 * models_that_fit(one, 10**6, shares=2), abs=2)
+    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 1)
+    assert models_that_fit(one, 13) == 1
+
+
+@pytest.mark.parametrize(("n", "seeds", "jobs"), [(13, [0], 2), (13, [0, 1, 2], 2), (2, [0], 8), (5, [0, 1], 2)])
+def test_every_run_is_dealt_once_and_evenly(n, seeds, jobs):
+    lrs = [float(i) for i in range(n)]
+    stacks = deal(lrs, seeds, jobs)
+    assert sorted((lr, seed) for part, seed in stacks for lr in part) == sorted(
+        (lr, seed) for lr in lrs for seed in seeds
+    )
+    sizes = [len(part) for part, _ in stacks]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(stacks) % jobs == 0 or len(stacks) == n
+
+
+def test_auto_takes_the_engine_that_fits():
+    assert choose_engine("auto", config(width=2), 13, 2) == "batched"
+    # One run for each core: nothing is left to stack.
+    assert choose_engine("auto", config(width=2), 2, 2) == "process"
+    large = config(dataset="random", label_noise=0.0, width=8)
+    assert choose_engine("auto", large, 13, 2) == "process"
+    assert choose_engine("batched", large, 13, 2) == "batched"
