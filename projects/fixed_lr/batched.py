@@ -177,8 +177,9 @@ def main(lrs: str, experiment: str | None, compiling: str, shares: int, **option
     try:
         for config in configs:
             name = f"{config.preset} lr={config.lr:g} seed={config.seed}"
-            run_id = open_run(experiment, name, schema.KIND_TRAIN, {})
-            members.append(_Member(config, run_id, len(members)))
+            with watch.holding():
+                run_id = open_run(experiment, name, schema.KIND_TRAIN, {})
+                members.append(_Member(config, run_id, len(members)))
             say("opened", lr=config.lr, run_id=run_id)
         train_stack(members, watch, compiling, shares)
     except (Terminated, KeyboardInterrupt) as end:

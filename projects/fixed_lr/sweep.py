@@ -149,12 +149,14 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, *
     engine = choose_engine(engine or AUTO, config, len(grid) * len(seed_list), n_jobs)
     watch = ParentWatch()
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    run_id = open_run(experiment, f"sweep {preset}", schema.KIND_SWEEP, {schema.TAG_SWEEP: sweep})
     client = MlflowClient()
-    os.environ["MLFLOW_EXPERIMENT_ID"] = client.get_run(run_id).info.experiment_id
-    log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, "engine": engine, **given})
+    run_id = ""
     status = "FAILED"
     try:
+        with watch.holding():
+            run_id = open_run(experiment, f"sweep {preset}", schema.KIND_SWEEP, {schema.TAG_SWEEP: sweep})
+        os.environ["MLFLOW_EXPERIMENT_ID"] = client.get_run(run_id).info.experiment_id
+        log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, "engine": engine, **given})
         outcomes = run_sweep(grid, seed_list, given, sweep, n_jobs, engine, watch)
         client.log_text(run_id, table(outcomes) + "\n", "sweep.txt")
         failed = [o for o in outcomes if not o.ok]
@@ -167,7 +169,8 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, *
         status = "KILLED"
         raise ThermoError(f"sweep {sweep} was ended: {end}; finished runs are kept") from end
     finally:
-        client.set_terminated(run_id, status)
+        if run_id:
+            client.set_terminated(run_id, status)
 
 
 if __name__ == "__main__":

@@ -107,11 +107,13 @@ def run_once(given: dict[str, Any], experiment: str | None) -> None:
     """Resolve the config, open the run, train; the MLflow run ends as the training does."""
     watch = ParentWatch()
     config = resolve(given)
-    run_id = open_run(experiment, f"{config.preset} lr={config.lr:g} seed={config.seed}", schema.KIND_TRAIN, {})
-    client = MlflowClient()
+    run_id = ""
     # The run's word is final only when its data is there: set it in every way out, as no one else may.
     status = "FAILED"
     try:
+        with watch.holding():
+            name = f"{config.preset} lr={config.lr:g} seed={config.seed}"
+            run_id = open_run(experiment, name, schema.KIND_TRAIN, {})
         regime = train(config, run_id, watch)
         status = "FINISHED"
     except ThermoError:
@@ -124,7 +126,8 @@ def run_once(given: dict[str, Any], experiment: str | None) -> None:
         status = "KILLED"
         raise
     finally:
-        client.set_terminated(run_id, status)
+        if run_id:
+            MlflowClient().set_terminated(run_id, status)
     click.echo(closing_words(config, regime, run_id))
 
 

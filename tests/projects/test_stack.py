@@ -141,7 +141,7 @@ class TestCompiling:
         if not stack.compile_if_worth_it("auto"):
             pytest.skip("no compiler here")
         compiled, again = stack.weighted_gradient(*trial)
-        torch.testing.assert_close(compiled, eager, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(again, metrics)
 
     def test_a_broken_compiler_does_not_cost_the_training(self, monkeypatch, caplog):

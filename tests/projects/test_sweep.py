@@ -97,7 +97,8 @@ def test_a_killed_process_fails_its_runs_and_not_the_others(sweep):
             tree = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
             rows = [line.split(None, 2) for line in tree.splitlines()[1:]]
             victims = [int(pid) for pid, parent, args in rows if int(parent) == process.pid and "--lrs 0.01 " in args]
-            if victims and len(by_kind(client, schema.KIND_TRAIN)) == 3:
+            # With its params there, a run is about to train.
+            if victims and sum("lr" in r.data.params for r in by_kind(client, schema.KIND_TRAIN)) == 3:
                 break
         os.kill(victims[0], signal.SIGKILL)
         _, err = process.communicate(timeout=300)

@@ -1,0 +1,168 @@
+"""Time to a sweep: plain loop, processes, models side by side."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.plain import PlainTraining
+from benchmarks.table import Table
+from mlflow_thermo.observables import log_points
+from projects.fixed_lr.config import resolve
+from projects.fixed_lr.engine import choose_engine, deal
+from projects.fixed_lr.experiment import Experiment, prepare
+from projects.fixed_lr.grid import parse_lrs
+from projects.fixed_lr.protocols import make_update
+from projects.fixed_lr.stack import ModelStack
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+CORES = os.cpu_count() or 1
+LRS = parse_lrs("5.6e-4:5.6e-2:13")
+STEPS, POINTS = 12_000, 100
+SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
+    "digits-up, 13 learning rates": ({"preset": "digits-up"}, 13),
+    "ConvNet(8) at 3x32x32, 8 learning rates": (
+        {"dataset": "random", "model": "convnet", "width": 8, "label_noise": 0.0}, 8,
+    ),
+}  # fmt: skip
+
+
+def plain_rate(options: dict[str, Any], seconds: float, ready: Any, rates: Any) -> None:
+    """Model-steps a second of the plain loop, with the threads that torch takes by itself."""
+    data = prepare(resolve({"lr": 0.01, **options}), CPU).data
+    training = PlainTraining(data, options.get("width", 2), 0.01)
+    _timed(training.step, 1, seconds, ready, rates)
+
+
+def stack_rate(options: dict[str, Any], models: int, seconds: float, ready: Any, rates: Any) -> None:
+    """Model-steps a second of this project's step in one thread; `models` of 0 is a single model's own loop."""
+    torch.set_num_threads(1)
+    config = resolve({"lr": 0.01, "steps": 10**9, **options})
+    experiment: Experiment = prepare(config, CPU)
+    lr: float | torch.Tensor = 0.01
+    if models:
+        experiment = ModelStack(experiment, models)
+        experiment.compile_if_worth_it("auto")
+        lr = torch.logspace(-3, -1.5, models).unsqueeze(1)
+    update = make_update(config.protocol, lr, 0.0)
+    source = experiment.training_batches(experiment.generator)
+    weight = torch.full((config.batch_size,), 1 / config.batch_size)
+
+    def step() -> None:
+        gradient, _ = experiment.weighted_gradient(*next(source), weight)
+        update(experiment.weights, gradient)
+
+    _timed(step, max(1, models), seconds, ready, rates)
+
+
+def _timed(step: Any, models: int, seconds: float, ready: Any, rates: Any) -> None:
+    for _ in range(3):
+        step()
+    ready.wait()
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        step()
+        count += 1
+    rates.put(models * count / (time.perf_counter() - start))
+
+
+def together(jobs: list[tuple[Any, tuple[Any, ...]]]) -> float:
+    """Sum of the rates of processes that run at the same time."""
+    context = mp.get_context("spawn")
+    ready, rates = context.Barrier(len(jobs)), context.Queue()
+    processes = [context.Process(target=target, args=(*arguments, ready, rates)) for target, arguments in jobs]
+    for process in processes:
+        process.start()
+    total = sum(rates.get() for _ in processes)
+    for process in processes:
+        process.join()
+    return float(total)
+
+
+def plain_sweep_seconds(steps: int, points: int) -> float:
+    """The plain sweep's time from a sample: its steps and its log points all cost the same."""
+    training = PlainTraining(prepare(resolve({"lr": 0.01, "preset": "digits-up"}), CPU).data, 2, 0.01)
+    for _ in range(20):
+        training.step()
+    start = time.perf_counter()
+    for _ in range(steps):
+        training.step()
+    middle = time.perf_counter()
+    for _ in range(points):
+        training.log()
+    end = time.perf_counter()
+    n_points = len(log_points(STEPS, POINTS))
+    return len(LRS) * ((middle - start) / steps * STEPS + (end - middle) / points * n_points)
+
+
+def sweep_seconds(folder: Path, steps: int, engine: str) -> float:
+    """The command that a user gives, from start to finish, with everything that it records."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment |= {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    arguments = [f"--lrs={','.join(map(str, LRS))}", f"--steps={steps}", f"--log_points={POINTS}", f"--engine={engine}"]
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "projects.fixed_lr.sweep", *arguments]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def main(quick: bool) -> None:
+    """Write sweep.md and sweep.json."""
+    seconds, rounds = (3.0, 1) if quick else (10.0, 3)
+    table = Table(
+        "sweep",
+        "Time to a sweep",
+        f"Model-steps a second, logging left out, medians of {rounds} rounds in which all rows take turns; then the "
+        f"whole sweep of {len(LRS)} learning rates x {STEPS} steps with {POINTS} log points. `plain`: ordinary layers "
+        "and optimiser, one run after the other, torch's own number of threads, 1000 minibatch gradients at each log "
+        "point (benchmarks/plain.py).",
+        ("what", "how", "model-steps a second", "seconds", "times plain"),
+        ("torch", "mlflow"),
+    )
+    for name, (options, models) in SETTINGS.items():
+        sizes = [len(part) for part, _ in deal([float(i) for i in range(models)], [0], CORES)]
+        ways: dict[str, list[tuple[Any, tuple[Any, ...]]]] = {
+            "plain": [(plain_rate, (options, seconds))],
+            "one by one, one thread": [(stack_rate, (options, 0, seconds))],
+            f"process engine, {CORES} processes": [(stack_rate, (options, 0, seconds))] * CORES,
+            f"batched engine, {CORES} processes": [(stack_rate, (options, size, seconds)) for size in sizes],
+        }
+        found: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way, jobs in ways.items():
+                found[way].append(together(jobs))
+        plain = np.array(found["plain"])
+        for way, rates in found.items():
+            table.add(name, way, float(np.median(rates)), "-", float(np.median(np.array(rates) / plain)))
+        chosen = choose_engine("auto", resolve({"lr": 0.01, **options}), models, CORES)
+        table.notes.append(f"engine=auto takes {chosen} for {name}.")
+    whole(table, quick)
+    if not quick:
+        table.write()
+
+
+def whole(table: Table, quick: bool) -> None:
+    """The whole sweep against the plain one, of which samples before and after it are taken."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(CORES)
+    plain = [plain_sweep_seconds(200 if quick else 1500, 1 if quick else 3)]
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        ours = sweep_seconds(Path(folder), STEPS // 10 if quick else STEPS, "auto")
+    torch.set_num_threads(CORES)
+    plain.append(plain_sweep_seconds(200 if quick else 1500, 1 if quick else 3))
+    torch.set_num_threads(threads)
+    name = "digits-up, the whole sweep"
+    mean = float(np.mean(plain))
+    table.add(name, "plain, from a sample", "-", mean, 1.0)
+    table.add(name, "mlflow-thermo, everything recorded", "-", ours, mean / ours)
