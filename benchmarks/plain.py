@@ -6,6 +6,8 @@ torch takes by itself, and 1000 minibatch gradients at each log point.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -44,7 +46,7 @@ class PlainTraining:
 
     def __init__(self, data: Dataset, width: int, lr: float, batch_size: int = 128) -> None:
         torch.manual_seed(0)
-        self.data = data
+        self.data = replace(data, x_train=data.x_train.contiguous())
         self.batch_size = batch_size
         self.model = PlainConvNet(width, data.channels, data.image_size, data.n_classes)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]

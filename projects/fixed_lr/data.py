@@ -170,4 +170,6 @@ def _normalised(
     mean = train.mean(dim=(0, 2, 3), keepdim=True)
     std = train.std(dim=(0, 2, 3), keepdim=True)
     labels = [torch.tensor(np.asarray(y), dtype=torch.int64) for y in (y_train, y_test)]
-    return Dataset(name, (train - mean) / std, labels[0], (test - mean) / std, labels[1], n_classes)
+    # Channels last: convolutions and pools with few channels take little more than half the time on a CPU.
+    train, test = (((x - mean) / std).contiguous(memory_format=torch.channels_last) for x in (train, test))
+    return Dataset(name, train, labels[0], test, labels[1], n_classes)
