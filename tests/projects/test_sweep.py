@@ -23,16 +23,32 @@ def sweep(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key not in STALE}
     environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'fresh.db'}", "PYTHONPATH": str(ROOT)}
 
+    started = []
+
     def start(**options):
         quick = {"steps": 60, "log_points": 2, "noise_batches": 2, "width": 1, **options}
         arguments = [f"--{name}={value}" for name, value in quick.items()]
         command = [sys.executable, "-m", "projects.fixed_lr.sweep", *arguments]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        started.append(process)
+        return process
 
     start.client = lambda: MlflowClient(f"sqlite:///{tmp_path / 'fresh.db'}")
-    return start
+    yield start
+    # A test that fails must not leave pipes open: their warning would fail the next one.
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def child_that_trains(parent, lrs):
+    """Process id of the sweep's child with these learning rates; None while there is none."""
+    tree = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in tree.splitlines()[1:]]
+    found = [int(pid) for pid, above, args in rows if int(above) == parent and f"--lrs {lrs} " in args]
+    return found[0] if found else None
 
 
 def by_kind(client, kind):
@@ -70,15 +86,12 @@ def test_an_ended_sweep_ends_its_runs(sweep, engine):
     process = sweep(lrs="0.001,0.01,0.1", jobs=2, steps=1_000_000, engine=engine)
     started = 2 if engine == "process" else 3
     client = sweep.client()
-    try:
-        for _ in range(240):
-            time.sleep(0.5)
-            if len(by_kind(client, schema.KIND_TRAIN)) == started:
-                break
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=120)
-    finally:
-        process.kill()
+    for _ in range(240):
+        time.sleep(0.5)
+        if len(by_kind(client, schema.KIND_TRAIN)) == started:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "was ended: stopped by signal 15; finished runs are kept" in err
     runs = by_kind(client, schema.KIND_TRAIN)
@@ -90,20 +103,17 @@ def test_a_killed_process_fails_its_runs_and_not_the_others(sweep):
     """Out of memory, say: nobody is left to close the runs of that stack, so the sweep does."""
     process = sweep(lrs="0.001,0.01,0.02", jobs=2, steps=4000, engine="batched")
     client = sweep.client()
-    victims = []
-    try:
-        for _ in range(240):
-            time.sleep(0.5)
-            tree = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-            rows = [line.split(None, 2) for line in tree.splitlines()[1:]]
-            victims = [int(pid) for pid, parent, args in rows if int(parent) == process.pid and "--lrs 0.01 " in args]
-            # With its params there, a run is about to train.
-            if victims and sum("lr" in r.data.params for r in by_kind(client, schema.KIND_TRAIN)) == 3:
-                break
-        os.kill(victims[0], signal.SIGKILL)
-        _, err = process.communicate(timeout=300)
-    finally:
-        process.kill()
+    # With its params there, a run is about to train; the others' runs may come later.
+    opened, victim = False, None
+    for _ in range(600):
+        time.sleep(0.2)
+        victim = victim or child_that_trains(process.pid, "0.01")
+        opened = any(run.data.params.get("lr") == "0.01" for run in by_kind(client, schema.KIND_TRAIN))
+        if victim and opened:
+            break
+    assert victim, "no process trains lr=0.01"
+    os.kill(victim, signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "1 of 3 runs failed" in err
     runs = by_kind(client, schema.KIND_TRAIN)
