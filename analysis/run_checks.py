@@ -95,12 +95,12 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
         n_eff=number(found.n_eff), burn_in=found.burn_in, evidence=_finite(found.evidence),
         fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found),
     )  # fmt: skip
-    size = trajectory.weights.shape[1]
+    size = trajectory.common.shape[1]
     rows = min(kept, _BASIS_ROWS, max(8, _BASIS_SIZE // (size * max(1, n_runs))))
     return Examined(
         result, independent, kept,
-        replace(trajectory, weights=trajectory.weights[:, :1], n_weights=trajectory.n_weights),
-        np.array(trajectory.weights[evenly_spaced(n, rows, found.burn_in)]),
+        replace(trajectory, weights=trajectory.weights[:, :1], n_weights=trajectory.n_weights, shared=None),
+        np.array(trajectory.common[evenly_spaced(n, rows, found.burn_in)]),
     )  # fmt: skip
 
 

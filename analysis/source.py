@@ -22,7 +22,7 @@ from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.schema import SeriesIndex, ThermoError
-from mlflow_thermo.store import read_index, read_weights
+from mlflow_thermo.store import Snapshots, read_index, read_snapshots
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,19 +84,20 @@ class RunRecord:
                         "for it to finish or train it again",
                         INCOMPLETE,
                     )
-                weights = read_weights(path, index)
+                snapshots = read_snapshots(path, index)
             except RunError:
                 raise
             except ThermoError as error:
                 raise RunError(f"run {self.run_id}: {error}", CORRUPT) from error
-        return _trajectory(self, series, index, weights)
+        return _trajectory(self, series, index, snapshots)
 
 
-def _trajectory(record: RunRecord, series: str, index: SeriesIndex, weights: np.ndarray[Any, Any]) -> Trajectory:
+def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: Snapshots) -> Trajectory:
     losses = index.loss_mean if any(value is not None for value in index.loss_mean) else index.loss
     return Trajectory(
         steps=np.asarray(index.steps, dtype=np.int64),
-        weights=weights,
+        weights=snapshots.weights,
+        shared=snapshots.shared,
         loss=np.asarray(losses, dtype=float),
         snapshot_loss=np.asarray(index.loss, dtype=float),
         lr=record.lr,
@@ -105,7 +106,7 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, weights: np.
         run_id=record.run_id,
         series=series,
         n_weights=index.d,
-        meta={**index.attributes, **record.meta},
+        meta={**index.attributes, "storage": index.storage, "sketch_error": index.sketch_error, **record.meta},
     )
 
 

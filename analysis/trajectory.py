@@ -30,6 +30,8 @@ class Trajectory:
     n_weights : d of the trained model; larger than ``weights.shape[1]`` when the weights were stored as an
         isometric embedding. The formulas need this d.
     meta : whatever else came with the run (parameters, tags).
+    shared : (n, m) the same snapshots in columns that all runs of one model share, where those of `weights` are the
+        run's own, as in an isometric embedding; None where they are the model's.
     """
 
     steps: IntArray
@@ -43,6 +45,7 @@ class Trajectory:
     n_weights: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
     snapshot_loss: FloatArray | None = None
+    shared: AnyArray | None = None
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2:
@@ -66,6 +69,11 @@ class Trajectory:
         """Whether the weights live on a sphere, so that one dimension of the d is not free."""
         return self.protocol == "sphere"
 
+    @property
+    def common(self) -> AnyArray:
+        """Snapshots (n, m) in columns that mean the same in all runs of one model."""
+        return self.weights if self.shared is None else self.shared
+
     def take(self, index: slice | IntArray) -> Trajectory:
         """The same run with only the snapshots at `index`."""
         at_snapshot = None if self.snapshot_loss is None else self.snapshot_loss[index]
@@ -75,6 +83,7 @@ class Trajectory:
             weights=self.weights[index],
             loss=self.loss[index],
             snapshot_loss=at_snapshot,
+            shared=None if self.shared is None else self.shared[index],
         )
 
 

@@ -112,6 +112,8 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
                 shared.append(correlation)
     results, known = identifiability(results, summaries)
     notes = [r.note for r in results if r.loss is None]
+    if "sketch_error" in plan.described:
+        notes.append(f"the snapshots are sketches, whose distances are off by {plan.described['sketch_error']:.1%}")
     results, law, said, found = _with_temperatures(results, config.method, _pooled(shared))
     notes += said
     for lr, rhat in seeds_disagree(_losses(examined)):
@@ -163,7 +165,10 @@ def _choose(config: StudyConfig, n_eff: float, shape: Trajectory) -> tuple[Entro
         except ValueError as error:
             raise ThermoError(f"entropy: {error}") from error
     estimator.set_params(jackknife_blocks=config.jackknife_blocks)
-    return estimator, {"name": name, "dim": dim, "reason": reason, "snapshots": SPACED}
+    described = {"name": name, "dim": dim, "reason": reason, "snapshots": SPACED}
+    if shape.meta.get("sketch_error"):
+        described["sketch_error"] = shape.meta["sketch_error"]
+    return estimator, described
 
 
 def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[float, float, str]:
@@ -241,7 +246,7 @@ def _summary(used: Trajectory, plan: _Plan) -> RunEntropies | None:
     dim = used.n_weights - int(used.on_sphere)
     try:
         return summarise_run(
-            points, plan.basis.project(used.weights), dim=dim, n_eff=plan.n_used, log_volume_correction=correction
+            points, plan.basis.project(used.common), dim=dim, n_eff=plan.n_used, log_volume_correction=correction
         )
     except ValueError:
         return None

@@ -9,16 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlflow_thermo.recorder import Schedule, SnapshotRecorder, consecutive, spaced
+    from mlflow_thermo.recorder import SnapshotRecorder
+    from mlflow_thermo.schedule import Schedule, consecutive, spaced
     from mlflow_thermo.schema import ThermoError
 
 __all__ = ["Schedule", "SnapshotRecorder", "ThermoError", "consecutive", "spaced"]
 
 _HOME = {
-    "Schedule": "recorder",
+    "Schedule": "schedule",
     "SnapshotRecorder": "recorder",
-    "consecutive": "recorder",
-    "spaced": "recorder",
+    "consecutive": "schedule",
+    "spaced": "schedule",
     "ThermoError": "schema",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlflow_thermo.packing import Packer
-from mlflow_thermo.store import SeriesWriter, rows_per_chunk
-
-if TYPE_CHECKING:
-    from mlflow_thermo.recorder import Schedule
+from mlflow_thermo.schedule import Schedule
+from mlflow_thermo.schema import SKETCH, SPHERE
+from mlflow_thermo.store import MAX_CHUNK_BYTES, CountSketch, SeriesWriter, measured_error, rows_per_chunk, sketch_rows
 
 #: Blocks of a series: one that the training fills and one that is being written.
 _BLOCKS = 2
+#: Bytes of a block whose chunks stay on this machine: small ones cost nothing there, and memory everywhere.
+_LOCAL_BYTES = 64 * 2**20
+#: Whole snapshots of the first block of a sketched series that its error is measured on.
+_ERROR_ROWS = 8
 
 
 class Losses(Protocol):
@@ -108,17 +111,22 @@ class SeriesBuffer:
     ----------
     next_step : optimiser step of the next snapshot, -1 after the last.
     uploaded : number of chunks that are on the server.
+    reduced_at_end : whether its chunks are only the raw material of what goes to the server.
     """
 
-    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter) -> None:
+    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter, reduced_at_end: bool = False) -> None:
         self.schedule = schedule
         self.writer = writer
         self.uploaded = 0
+        self.reduced_at_end = reduced_at_end
+        sketched = writer.index.storage == SKETCH
+        self._sketch = CountSketch(packer.d, writer.index.sketch_dim) if sketched else None
+        self._error = writer.index.sketch_error
         self._packer = packer
         taken = writer.last_step or 0
         self.cursor = int(np.searchsorted(schedule.steps, taken, side="right"))
-        itemsize = torch.empty((), dtype=packer.dtype).element_size()
-        self._rows = rows_per_chunk(len(schedule.steps), packer.d, itemsize)
+        most = _LOCAL_BYTES if reduced_at_end or sketched else MAX_CHUNK_BYTES
+        self._rows = rows_per_chunk(len(schedule.steps), packer.d, packer.itemsize, most)
         self.losses: Losses = (
             HostLosses(self._rows) if packer.device.type == "cpu" else DeviceLosses(self._rows, packer.device)
         )
@@ -192,9 +200,23 @@ class SeriesBuffer:
             if block.copied is not None:
                 block.copied.synchronize()
             losses = block.losses
-            self.writer.append(block.steps, block.rows[: len(block.steps)], losses[:, 0], losses[:, 1])
+            rows = self._sketched(block.rows[: len(block.steps)])
+            self.writer.append(block.steps, rows, losses[:, 0], losses[:, 1])
         finally:
             self._free.put(block)
+
+    def _sketched(self, rows: NDArray[Any]) -> NDArray[Any]:
+        if self._sketch is None:
+            return rows
+        found = sketch_rows(self._sketch, rows, keep_norms=self.writer.index.protocol == SPHERE)
+        if self._error is None:
+            some = np.linspace(0, len(rows) - 1, min(len(rows), _ERROR_ROWS)).astype(int)
+            self._error = measured_error(rows[some], found[some])
+        return found
+
+    def close(self, done: bool) -> None:
+        """The final index; `done` says that the training came to its end."""
+        self.writer.close(done and self.complete, sketch_error=self._error)
 
 
 class Background:

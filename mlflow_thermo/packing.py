@@ -72,6 +72,11 @@ class Packer:
                     f"{self.dtype} on {self.device}: record them with one recorder each"
                 )
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a weight."""
+        return torch.empty((), dtype=self.dtype).element_size()
+
     def pack_into(self, row: Tensor) -> None:
         """Copy the parameters as they are now into `row`, shape (d,), on any device."""
         places = [tensor.data_ptr() for tensor in self._tensors]

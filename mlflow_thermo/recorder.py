@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,47 +19,14 @@ from torch import Tensor, nn
 from mlflow_thermo import schema
 from mlflow_thermo.buffering import Background, SeriesBuffer
 from mlflow_thermo.packing import Packer
+from mlflow_thermo.schedule import Schedule, consecutive, spaced
 from mlflow_thermo.schema import SeriesIndex, ThermoError
-from mlflow_thermo.store import SeriesWriter
+from mlflow_thermo.store import SKETCH_COLUMNS, SeriesWriter, choose_storage, reduce_series
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """When one named series takes its snapshots.
-
-    Attributes
-    ----------
-    name : the series' name, also its folder's.
-    steps : increasing optimiser steps, counted from 1.
-    """
-
-    name: str
-    steps: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if not self.steps or self.steps[0] < 1 or list(self.steps) != sorted(set(self.steps)):
-            raise ThermoError(f"series {self.name!r}: steps must be at least 1, increasing and not empty")
-
-
-def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
-    """`n` snapshots evenly over the part of training after the fraction `start`; fewer when it is short."""
-    first = round(total_steps * start)
-    if total_steps <= first:
-        raise ThermoError(f"series 'spaced': no step lies after the fraction {start} of {total_steps} steps")
-    # One common stride, counted back from the end: uneven strides would blur every correlation time.
-    stride = max(1, (total_steps - first) // n)
-    steps = range(total_steps, first, -stride)[:n]
-    return Schedule(schema.SPACED, tuple(reversed(steps)))
-
-
-def consecutive(total_steps: int, n: int = 1000) -> Schedule:
-    """The last `n` iterates, as in arXiv 2505.23489."""
-    return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)))
 
 
 class SnapshotRecorder:
@@ -85,12 +52,17 @@ class SnapshotRecorder:
     run_id : MLflow run to record into; by default the active run. Not needed with `directory`.
     directory : keep the series in this folder too (one folder per series). Without a run, only there.
     resume : continue the series found in `directory` after their last closed chunk.
+    storage : ``full`` keeps every weight; ``isometric`` keeps the inner products of a series' snapshots, all that an
+        entropy needs, in N×N numbers whatever d is (the whole snapshots lie in a local folder until the series is
+        closed); ``sketch`` keeps `sketch_columns` columns and distances up to a known error, and never stores a whole
+        snapshot. ``auto`` chooses by size.
     attributes : anything else that JSON can hold, for the reader of the index.
 
     Raises
     ------
     ThermoError
-        No run and no directory; no parameter that needs a gradient; neither `total_steps` nor `series`.
+        No run and no directory; no parameter that needs a gradient; neither `total_steps` nor `series`; an unknown
+        storage.
     """
 
     def __init__(
@@ -105,6 +77,8 @@ class SnapshotRecorder:
         run_id: str | None = None,
         directory: str | Path | None = None,
         resume: bool = False,
+        storage: str = schema.AUTO,
+        sketch_columns: int = SKETCH_COLUMNS,
         attributes: dict[str, Any] | None = None,
     ) -> None:
         if series is None:
@@ -113,14 +87,18 @@ class SnapshotRecorder:
             series = (spaced(total_steps), consecutive(total_steps))
         if len({schedule.name for schedule in series}) != len(series):
             raise ThermoError("series: two schedules share one name, give each its own")
+        if sketch_columns < 1:
+            raise ThermoError(f"sketch_columns must be at least 1, got {sketch_columns}")
         self._packer = Packer(parameters)
         self._client, self.run_id = _client_and_run(run_id, required=directory is None)
         self._owns_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._series: list[SeriesBuffer] = []
         self._background = Background()
         for schedule in series:
             folder = self.directory / schedule.name
+            mode = choose_storage(storage, len(schedule.steps), self._packer.d, self._packer.itemsize, self.directory)
             if resume and (folder / schema.INDEX_NAME).exists():
                 writer = SeriesWriter.resume(folder)
             else:
@@ -134,8 +112,10 @@ class SnapshotRecorder:
                     layout=self._packer.layout,
                     attributes=attributes or {},
                 )
+                if mode == schema.SKETCH:
+                    index = replace(index, storage=mode, sketch_dim=sketch_columns, dtype="float32")
                 writer = SeriesWriter.create(folder, index)
-            self._series.append(SeriesBuffer(schedule, self._packer, writer))
+            self._series.append(SeriesBuffer(schedule, self._packer, writer, mode == schema.ISOMETRIC))
         self.steps_taken = 0
         self._closed = False
         self._announce(lr)
@@ -190,7 +170,8 @@ class SnapshotRecorder:
         finally:
             self._background.stop()
         for series in self._series:
-            series.writer.close(done and series.complete)
+            series.close(done)
+            self._reduce(series)
             self._upload(series)
         if self._client is None or self.run_id is None:
             return
@@ -236,7 +217,26 @@ class SnapshotRecorder:
         """Write and upload what is buffered, beside the training."""
         write = series.hand_over()
         if write is not None:
-            self._background.submit(write, lambda: self._upload(series))
+            self._background.submit(write)
+            if not series.reduced_at_end:
+                self._background.submit(lambda: self._upload(series))
+
+    def _reduce(self, series: SeriesBuffer) -> None:
+        """Bring a series of whole snapshots into its isometric form."""
+        writer = series.writer
+        if not series.reduced_at_end or writer.index.storage != schema.FULL or writer.index.n_snapshots < 2:
+            return
+        folder = writer.folder
+        # In a folder that somebody may resume from, an unfinished series stays whole.
+        keep = not self._owns_directory and not writer.index.complete
+        out = Path(tempfile.mkdtemp(prefix="thermo-")) / folder.name if keep else folder
+        try:
+            series.writer = SeriesWriter(out, reduce_series(folder, out))
+        except (OSError, MemoryError) as error:
+            raise ThermoError(
+                f"series {series.schedule.name!r} could not be reduced ({error}): its whole snapshots are safe in "
+                f"{folder}"
+            ) from error
 
     def _upload(self, series: SeriesBuffer) -> None:
         """Send the chunks that are not on the server yet, then the index that names them."""

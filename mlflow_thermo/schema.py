@@ -11,13 +11,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 #: Version of the snapshot index. A reader refuses a larger one and reads every smaller one.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Folder of a run's artifacts that holds one folder per snapshot series.
 ARTIFACT_ROOT = "thermo"
 INDEX_NAME = "index.json"
-#: Name of the one tensor inside a chunk, shape (n_snapshots, d).
+#: Name of the one tensor inside a chunk, shape (n_snapshots, d); of a sketch (n_snapshots, m).
 WEIGHTS_KEY = "weights"
+#: The two tensors inside a chunk of an isometric series (docs/format.md).
+TRIANGLE_KEY = "triangle"
+SHARED_KEY = "shared"
+
+FULL, ISOMETRIC, SKETCH = "full", "isometric", "sketch"
+AUTO = "auto"
+STORAGES = (AUTO, FULL, ISOMETRIC, SKETCH)
 
 SPACED = "spaced"
 CONSECUTIVE = "consecutive"
@@ -121,7 +128,8 @@ class SeriesIndex:
 
     ``steps``, ``loss`` and ``loss_mean`` have one entry per snapshot, over all chunks in order. ``loss`` is the
     minibatch loss at the snapshot's weights, ``loss_mean`` the mean of the minibatch losses of the steps since
-    the snapshot before (this one included); null where none was recorded.
+    the snapshot before (this one included); null where none was recorded. ``storage`` says what the chunks hold,
+    ``sketch_dim`` how many columns a sketch among it has, ``sketch_error`` the relative error of its distances.
     """
 
     series: str
@@ -138,11 +146,19 @@ class SeriesIndex:
     loss_mean: tuple[float | None, ...] = ()
     chunks: tuple[Chunk, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
+    storage: str = FULL
+    sketch_dim: int = 0
+    sketch_error: float | None = None
 
     @property
     def n_snapshots(self) -> int:
         """Number of snapshots in closed chunks."""
         return sum(chunk.n_snapshots for chunk in self.chunks)
+
+    @property
+    def columns(self) -> int:
+        """Columns of the snapshots that a writer takes."""
+        return self.sketch_dim if self.storage == SKETCH else self.d
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -165,6 +181,9 @@ class SeriesIndex:
             known["chunks"] = tuple(Chunk(**chunk) for chunk in raw["chunks"])
             for name in ("steps", "loss", "loss_mean"):
                 known[name] = tuple(raw[name])
-            return cls(**known)
+            index = cls(**known)
         except (KeyError, TypeError) as error:
             raise ThermoError(f"snapshot index is not readable ({error}): train the run again") from error
+        if index.storage not in STORAGES[1:]:
+            raise ThermoError(f"snapshot index has unknown storage {index.storage!r}: upgrade mlflow-thermo")
+        return index

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis._typing import AnyArray, FloatArray
-from analysis.entropy.gram import column_chunks
+from analysis.entropy.gram import centred_columns, column_chunks
+from mlflow_thermo.store import orthogonalised
 
 
 def isometric_embedding(X: AnyArray, centre: bool = True) -> FloatArray:
@@ -31,11 +32,7 @@ def isometric_embedding(X: AnyArray, centre: bool = True) -> FloatArray:
     if d <= rank:
         points = X.astype(np.float64)
         return points - points.mean(axis=0) if centre else points
-    triangle = np.empty((0, n))
-    for columns in column_chunks(n, d, at_least=4 * n):
-        chunk = X[:, columns].astype(np.float64)
-        if centre:
-            chunk -= chunk.mean(axis=0)
-        triangle = np.asarray(np.linalg.qr(np.vstack([triangle, chunk.T]), mode="r"))
+    chunks = column_chunks(n, d, at_least=4 * n)
+    triangle = orthogonalised(centred_columns(X, columns) if centre else X[:, columns] for columns in chunks)
     left, singular, _ = np.linalg.svd(triangle.T, full_matrices=False)
     return np.asarray((left * singular)[:, :rank])

@@ -1,23 +1,39 @@
 """Snapshot series on disk, whole or compressed: what the recorder writes and the analysis reads."""
 
+from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
+from mlflow_thermo.store.modes import SKETCH_COLUMNS, choose_storage
+from mlflow_thermo.store.reduce import reduce_series
 from mlflow_thermo.store.series import (
     MAX_CHUNK_BYTES,
     SeriesWriter,
+    Snapshots,
     StoreError,
     read_index,
+    read_snapshots,
     read_weights,
     rows_per_chunk,
     sha256_of,
     write_json,
 )
+from mlflow_thermo.store.sketch import CountSketch, measured_error, sketch_rows
 
 __all__ = [
     "MAX_CHUNK_BYTES",
+    "SKETCH_COLUMNS",
+    "CountSketch",
     "SeriesWriter",
+    "Snapshots",
     "StoreError",
+    "choose_storage",
+    "isometric_factor",
+    "measured_error",
+    "orthogonalised",
     "read_index",
+    "read_snapshots",
     "read_weights",
+    "reduce_series",
     "rows_per_chunk",
     "sha256_of",
+    "sketch_rows",
     "write_json",
 ]

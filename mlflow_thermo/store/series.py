@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,15 @@ from safetensors.numpy import load_file, save_file
 
 from mlflow_thermo.schema import (
     INDEX_NAME,
+    ISOMETRIC,
+    SHARED_KEY,
+    TRIANGLE_KEY,
     WEIGHTS_KEY,
     Chunk,
     SeriesIndex,
     ThermoError,
 )
+from mlflow_thermo.store.isometric import packed_size, unpacked_into
 
 #: A chunk grows to at most this many bytes; few large files upload forty times faster than many small ones.
 MAX_CHUNK_BYTES = 256 * 2**20
@@ -40,9 +44,9 @@ class StoreError(ThermoError):
     """A series on disk is missing, half-written or damaged."""
 
 
-def rows_per_chunk(n_snapshots: int, d: int, itemsize: int = 4) -> int:
+def rows_per_chunk(n_snapshots: int, d: int, itemsize: int = 4, max_bytes: int = MAX_CHUNK_BYTES) -> int:
     """How many snapshots of `d` weights go into one chunk of a series of `n_snapshots`."""
-    by_size = MAX_CHUNK_BYTES // max(1, d * itemsize)
+    by_size = max_bytes // max(1, d * itemsize)
     return max(1, min(math.ceil(n_snapshots / CHUNKS_PER_SERIES), by_size))
 
 
@@ -85,9 +89,12 @@ class SeriesWriter:
 
     @classmethod
     def resume(cls, folder: str | Path) -> SeriesWriter:
-        """Continue a series after its last closed chunk."""
+        """Continue a series after its last closed chunk; StoreError for one that was reduced before it was whole."""
         folder = Path(folder)
-        return cls(folder, replace(read_index(folder), complete=False))
+        index = read_index(folder)
+        if index.storage == ISOMETRIC and not index.complete:
+            raise StoreError(f"{folder} is reduced to its inner products and cannot go on: choose another folder")
+        return cls(folder, replace(index, complete=False))
 
     @property
     def last_step(self) -> int | None:
@@ -101,7 +108,7 @@ class SeriesWriter:
         loss: Sequence[float] | NDArray[Any],
         loss_mean: Sequence[float] | NDArray[Any],
     ) -> Path:
-        """Write one chunk of shape (n, d) and list it in the index; returns the chunk's path.
+        """Write one chunk of shape (n, d), or (n, m) of a sketch, and list it in the index; returns the chunk's path.
 
         Raises
         ------
@@ -109,21 +116,15 @@ class SeriesWriter:
             When the shapes disagree or the steps do not increase beyond those on disk.
         """
         steps = [int(step) for step in steps]
-        if weights.shape != (len(steps), self.index.d) or not steps:
+        if weights.shape != (len(steps), self.index.columns) or not steps:
             raise StoreError(
                 f"series {self.index.series!r}: a chunk of {len(steps)} steps needs weights of shape "
-                f"({len(steps)}, {self.index.d}), got {weights.shape}"
+                f"({len(steps)}, {self.index.columns}), got {weights.shape}"
             )
         ordered = [*self.index.steps[-1:], *steps]
         if any(after <= before for before, after in pairwise(ordered)):
             raise StoreError(f"series {self.index.series!r}: steps must increase, got {ordered}")
-        path = self.folder / f"weights-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
-        temporary = path.with_name(path.name + ".part")
-        save_file({WEIGHTS_KEY: np.ascontiguousarray(weights)}, temporary)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-        chunk = Chunk(path.name, steps[0], steps[-1], len(steps), path.stat().st_size, sha256_of(path))
+        chunk = write_chunk(self.folder, WEIGHTS_KEY, steps, {WEIGHTS_KEY: weights})
         self.index = replace(
             self.index,
             steps=(*self.index.steps, *steps),
@@ -132,11 +133,11 @@ class SeriesWriter:
             chunks=(*self.index.chunks, chunk),
         )
         self._write_index()
-        return path
+        return self.folder / chunk.file
 
-    def close(self, complete: bool) -> None:
-        """Write the final index; `complete` says that every scheduled snapshot is there."""
-        self.index = replace(self.index, complete=complete)
+    def close(self, complete: bool, **facts: Any) -> None:
+        """Write the final index; `complete` says that every scheduled snapshot is there, `facts` are further fields."""
+        self.index = replace(self.index, complete=complete, **facts)
         self._write_index()
 
     @property
@@ -159,8 +160,35 @@ def read_index(folder: str | Path) -> SeriesIndex:
         raise StoreError(f"{path} is not valid JSON ({error}): the upload was cut off, repeat it") from error
 
 
-def read_weights(folder: str | Path, index: SeriesIndex | None = None) -> NDArray[Any]:
-    """All snapshots of a series, shape (n_snapshots, d), each chunk checked against its size and sha256.
+def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str, NDArray[Any]]) -> Chunk:
+    """One safetensors file in one atomic rename, and what an index says of it."""
+    path = folder / f"{stem}-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
+    temporary = path.with_name(path.name + ".part")
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+    return Chunk(path.name, steps[0], steps[-1], len(steps), path.stat().st_size, sha256_of(path))
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """A series as it was read.
+
+    Attributes
+    ----------
+    weights : (n, d) snapshots; of an isometric series (n, n) coordinates with the same norms and distances, of a
+        sketch (n, m) coordinates with about the same.
+    shared : (n, m) sketch of an isometric series, in columns that all runs of one model share; None where the columns
+        of `weights` are shared by them.
+    """
+
+    weights: NDArray[Any]
+    shared: NDArray[Any] | None
+
+
+def read_snapshots(folder: str | Path, index: SeriesIndex | None = None) -> Snapshots:
+    """All snapshots of a series, each chunk checked against its size and sha256.
 
     Raises
     ------
@@ -169,17 +197,32 @@ def read_weights(folder: str | Path, index: SeriesIndex | None = None) -> NDArra
     """
     folder = Path(folder)
     index = read_index(folder) if index is None else index
-    weights = np.empty((index.n_snapshots, index.d), dtype=index.dtype)
+    n = index.n_snapshots
+    isometric = index.storage == ISOMETRIC
+    weights = np.zeros((n, n)) if isometric else np.empty((n, index.columns), dtype=index.dtype)
+    shared = np.empty((n, index.sketch_dim), dtype=np.float32) if isometric else None
     start = 0
     for chunk in index.chunks:
-        path = folder / chunk.file
         stop = start + chunk.n_snapshots
-        weights[start:stop] = _checked_chunk(path, chunk, index.d)
+        if shared is not None:
+            shapes = {TRIANGLE_KEY: (packed_size(start, stop),), SHARED_KEY: (stop - start, index.sketch_dim)}
+            tensors = _checked_chunk(folder / chunk.file, chunk, shapes)
+            unpacked_into(weights, tensors[TRIANGLE_KEY], start, stop)
+            shared[start:stop] = tensors[SHARED_KEY]
+        else:
+            shapes = {WEIGHTS_KEY: (stop - start, index.columns)}
+            weights[start:stop] = _checked_chunk(folder / chunk.file, chunk, shapes)[WEIGHTS_KEY]
         start = stop
-    return weights
+    return Snapshots(weights, shared)
 
 
-def _checked_chunk(path: Path, chunk: Chunk, d: int) -> NDArray[Any]:
+def read_weights(folder: str | Path, index: SeriesIndex | None = None) -> NDArray[Any]:
+    """`read_snapshots(folder).weights`."""
+    return read_snapshots(folder, index).weights
+
+
+def check_file(path: Path, chunk: Chunk) -> None:
+    """Raise StoreError unless the file at `path` is the one that its index lists as `chunk`."""
     if not path.is_file():
         raise StoreError(f"chunk {chunk.file} is missing: upload it again or train the run again")
     size = path.stat().st_size
@@ -190,16 +233,21 @@ def _checked_chunk(path: Path, chunk: Chunk, d: int) -> NDArray[Any]:
         )
     if sha256_of(path) != chunk.sha256:
         raise StoreError(f"chunk {chunk.file} is damaged (sha256 differs): upload it again or train the run again")
+
+
+def _checked_chunk(path: Path, chunk: Chunk, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    check_file(path, chunk)
     try:
-        tensor: NDArray[Any] = load_file(path)[WEIGHTS_KEY]
+        tensors: dict[str, NDArray[Any]] = load_file(path)
+        found = {name: tensors[name] for name in shapes}
     except (SafetensorError, KeyError) as error:
         raise StoreError(f"chunk {chunk.file} is not a snapshot chunk ({error}): train the run again") from error
-    if tensor.shape != (chunk.n_snapshots, d):
-        raise StoreError(
-            f"chunk {chunk.file} has shape {tensor.shape}, its index says ({chunk.n_snapshots}, {d}): "
-            "train the run again"
-        )
-    return tensor
+    for name, shape in shapes.items():
+        if found[name].shape != shape:
+            raise StoreError(
+                f"chunk {chunk.file} has shape {found[name].shape}, its index says {shape}: train the run again"
+            )
+    return found
 
 
 def _nullable(values: Sequence[float] | NDArray[Any]) -> list[float | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mlflow_thermo.schema import PROTOCOLS, ThermoError
+from mlflow_thermo.schema import PROTOCOLS, STORAGES, ThermoError
 from projects.fixed_lr.data import LOADERS
 from projects.fixed_lr.models import MODELS
 from projects.fixed_lr.presets import PRESETS
@@ -43,6 +43,7 @@ class TrainConfig:
     noise_batches: int = 200
     noise_error: float = 0.05
     snapshots: int = 1000
+    storage: str = "auto"
     seed: int = 0
     data_seed: int = 0
     init_seed: int = 0
@@ -87,6 +88,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "loss": LOSSES,
     "sampling": SAMPLINGS,
     "device": DEVICES,
+    "storage": STORAGES,
 }
 
 

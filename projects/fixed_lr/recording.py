@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from analysis.regime import Regime, classify
 from mlflow_thermo import schema
-from mlflow_thermo.recorder import SnapshotRecorder, consecutive, spaced
+from mlflow_thermo.recorder import SnapshotRecorder
+from mlflow_thermo.schedule import consecutive, spaced
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.experiment import Experiment
 from projects.fixed_lr.tracking import MetricLog, log_new_params
@@ -58,6 +59,7 @@ class RecordedRun:
             seed=config.seed,
             protocol=config.protocol,
             run_id=run_id,
+            storage=config.storage,
             attributes={
                 "uniform_loss": mean,
                 "uniform_loss_std": std,

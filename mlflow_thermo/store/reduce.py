@@ -1,0 +1,104 @@
+"""A series of whole snapshots on disk to its isometric form, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlflow_thermo.schema import INDEX_NAME, ISOMETRIC, SHARED_KEY, TRIANGLE_KEY, WEIGHTS_KEY, Chunk, SeriesIndex
+from mlflow_thermo.store.isometric import isometric_factor, packed
+from mlflow_thermo.store.modes import SHARED_COLUMNS
+from mlflow_thermo.store.series import MAX_CHUNK_BYTES, check_file, read_index, write_chunk, write_json
+from mlflow_thermo.store.sketch import CountSketch
+
+#: Numbers of a block of columns: 64 MiB of float64. With its copies, and the n×n matrices, the peak is below 400 MiB
+#: for a thousand snapshots.
+_BLOCK = 2**23
+
+
+def reduce_series(folder: Path, out: Path) -> SeriesIndex:
+    """Write the isometric form of the full series in `folder` into `out`, which may be the same folder.
+
+    The index is replaced in one rename after the chunks that it names, and the whole snapshots are removed from `out`
+    after that: a process that dies in between leaves a series that reads.
+
+    Raises
+    ------
+    StoreError
+        A chunk that is missing or damaged.
+    """
+    index = read_index(folder)
+    for chunk in index.chunks:
+        check_file(folder / chunk.file, chunk)
+    n, d = index.n_snapshots, index.d
+    sketch = CountSketch(d, min(d, SHARED_COLUMNS))
+    shared = np.zeros((n, sketch.m))
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        shared[:] = 0.0
+        for first, block in _column_blocks(folder, index):
+            shared[:] += sketch.apply(block, first)
+            yield block
+
+    # Identical snapshots have identical sketches. They must coincide to the last bit, or nobody could count them.
+    lower = isometric_factor(blocks, lambda: _alike(shared)[1])
+    first_alike, alike = _alike(shared)
+    lower = lower[first_alike[alike]]
+    out.mkdir(parents=True, exist_ok=True)
+    chunks: list[Chunk] = []
+    rows = max(1, MAX_CHUNK_BYTES // (8 * n + 4 * sketch.m))
+    for first in range(0, n, rows):
+        last = min(n, first + rows)
+        tensors: dict[str, NDArray[Any]] = {
+            TRIANGLE_KEY: packed(lower, first, last),
+            SHARED_KEY: shared[first:last].astype(np.float32),
+        }
+        chunks.append(write_chunk(out, ISOMETRIC, index.steps[first:last], tensors))
+    reduced = replace(index, storage=ISOMETRIC, sketch_dim=sketch.m, chunks=tuple(chunks))
+    write_json(out / INDEX_NAME, reduced.to_dict())
+    for chunk in index.chunks:
+        (out / chunk.file).unlink(missing_ok=True)
+    return reduced
+
+
+def _alike(rows: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First row of each group of identical rows, and the group (n,) of every row."""
+    _, first, groups = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, groups.ravel()
+
+
+def _column_blocks(folder: Path, index: SeriesIndex) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(first column, block (n, width)) over all columns, read by plain reads.
+
+    A memory map would do the same, but its pages count as this process's memory.
+    """
+    n, d, dtype = index.n_snapshots, index.d, np.dtype(index.dtype)
+    width = max(4 * n, _BLOCK // n)
+    with ExitStack() as stack:
+        files = [stack.enter_context((folder / chunk.file).open("rb")) for chunk in index.chunks]
+        starts = [_data_offset(folder / chunk.file) for chunk in index.chunks]
+        for first in range(0, d, width):
+            count = min(width, d - first)
+            block = np.empty((n, count), dtype=dtype)
+            row = 0
+            for handle, start, chunk in zip(files, starts, index.chunks, strict=True):
+                for i in range(chunk.n_snapshots):
+                    handle.seek(start + (i * d + first) * dtype.itemsize)
+                    block[row] = np.fromfile(handle, dtype=dtype, count=count)
+                    row += 1
+            yield first, block
+
+
+def _data_offset(path: Path) -> int:
+    """Where the snapshots begin in a safetensors file: 8 bytes of header length, the header, the data."""
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        header = json.loads(handle.read(length))
+    return 8 + length + int(header[WEIGHTS_KEY]["data_offsets"][0])
