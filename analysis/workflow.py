@@ -25,6 +25,8 @@ from analysis.temperature import METHODS, OPTIMUM, TemperatureCurve, temperature
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import CONSECUTIVE, SPACED, STATIONARY, ThermoError
 
+#: A run with a smaller share of the median number of snapshots is left out instead of thinning all others to it.
+SHORT = 0.5
 #: Neighbours of the paper's graph.
 PAPER_K = 50
 
@@ -133,7 +135,10 @@ class _Plan:
 
 
 def _plan(examined: Sequence[Examined], config: StudyConfig, shape: Trajectory) -> _Plan:
-    usable = [e for e in examined if e.shape is not None]
+    readable = [e for e in examined if e.shape is not None]
+    # Equal numbers for all: one run cut short must not cost the others their snapshots.
+    fewest = SHORT * float(np.median([e.kept for e in readable]))
+    usable = [e for e in readable if e.kept >= fewest]
     stationary = [e for e in usable if e.result.regime == STATIONARY] or usable
     independent = [e.independent for e in stationary if e.independent > 0]
     # No run to trust: all snapshots then, since thinning could not make them independent either.
@@ -196,6 +201,9 @@ def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEn
     """
     result, trajectory = replace(e.result, n_used=plan.n_used), run.load(SPACED)
     burn_in = result.burn_in or 0
+    if e.kept < plan.n_used:
+        note = f"run {run.run_id} has {e.kept} snapshots where the study's entropies take {plan.n_used}: train it again"
+        return replace(result, status=TOO_FEW, note=note, n_used=None), None, math.nan
     index = evenly_spaced(len(trajectory), plan.n_used, burn_in)
     used = trajectory.take(index)
     try:

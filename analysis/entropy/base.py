@@ -25,6 +25,8 @@ Evaluator: TypeAlias = Callable[[IntArray], float]
 SNAPSHOTS_PER_DIMENSION = 5
 #: Fewer snapshots than this are called too few whatever the estimator.
 FEWEST_SNAPSHOTS = 10
+#: Operations that a look at the rank may cost.
+_RANK_COST = 10**8
 #: Squares of larger weights would overflow float64.
 _LARGEST_WEIGHT = 1e150
 
@@ -82,6 +84,21 @@ def correlation_with_mean(entropies: FloatArray, series: FloatArray) -> float:
     a, b = entropies - entropies.mean(), mean - mean.mean()
     size = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
     return float(np.sum(a * b)) / size if np.isfinite(size) and size > 0 else float("nan")
+
+
+def _has_frozen_direction(X: AnyArray) -> bool:
+    """Whether more snapshots than columns leave a direction in which nothing moves, so that the entropy is -inf.
+
+    Estimators that see distances only, or that regularise, would hand over a finite number. Looked for where it costs
+    less than they do.
+    """
+    n, d = X.shape
+    if n <= d or n * d * d > _RANK_COST:
+        return False
+    points = X.astype(np.float64)
+    points -= points.mean(axis=0)
+    spread = points.std(axis=0)
+    return bool((spread == 0).any()) or int(np.linalg.matrix_rank(points / spread)) < d
 
 
 def require_integer(name: str, value: object, at_least: int) -> int:
@@ -142,6 +159,7 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError("jackknife_blocks must be 0 (off) or at least 2, got 1")
         self._validate(n, d)
         self.n_duplicates_ = count_duplicates(X)
+        frozen = _has_frozen_direction(X)
         self.entropy_, self.entropy_stderr_, jackknifed = -np.inf, np.nan, blocks == 0
         self.entropy_jackknife_ = np.empty(0)
         if self.n_duplicates_ < n - 1:
@@ -152,15 +170,15 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
                 self.entropy_stderr_ = jackknife_stderr(values)
                 jackknifed = bool(np.isfinite(self.entropy_stderr_))
                 self.entropy_jackknife_ = values if jackknifed else np.empty(0)
-        self.status_ = self._overall_status(n, jackknifed)
+        self.status_ = self._overall_status(n, jackknifed, frozen)
         return self
 
-    def _overall_status(self, n: int, jackknifed: bool) -> str:
+    def _overall_status(self, n: int, jackknifed: bool, frozen: bool) -> str:
         if self.n_duplicates_ == n - 1:
             return CONSTANT
         if self.n_duplicates_:
             return DUPLICATES
-        if not np.isfinite(self.entropy_):
+        if frozen or not np.isfinite(self.entropy_):
             return UNIDENTIFIED
         if n < FEWEST_SNAPSHOTS:
             return TOO_FEW

@@ -26,7 +26,7 @@ from analysis.results import (
 from analysis.stationarity.burn_in import mser_truncation
 from analysis.stationarity.chains import KPSS_RARE, kpss_statistic, split_rhat
 from analysis.stationarity.correlation import SLOW_COMPONENTS, correlation_time, integrated_time, leading_scores
-from analysis.stationarity.drift import drift_test, msd_slope, spread_p_value, trend_p_value
+from analysis.stationarity.drift import drift_test, goes_on, msd_slope, spread_p_value, tail_weight, trend_p_value
 from analysis.stationarity.neighbours import edge_lag
 from analysis.stationarity.thinning import evenly_spaced
 from analysis.trajectory import Trajectory
@@ -37,6 +37,8 @@ LARGEST_MATRIX = 2000
 PROJECTED = 256
 #: Slope of the mean-squared displacement above which the weights drift.
 MSD_SLOPE = 0.1
+#: However few independent snapshots there are, a slope above that of diffusion is none of theirs.
+DIFFUSIVE = 1.0
 #: Level of each of the three F-tests of stationarity.
 TEST_LEVEL = 0.001
 #: Independent snapshots that must be left for a burn-in to be told from a slow fluctuation.
@@ -45,6 +47,8 @@ RESOLVED = 20.0
 TAU_LIMIT = 2.0
 #: A frozen floor shows as a jump of this factor in the spectrum under directions that hold most of the variance.
 FLOOR_GAP = 10.0
+#: Smallest eigenvalues among which a jump means nothing: those of as many snapshots as directions end in jumps.
+FLOOR_EDGE = 4
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     if burn_in:
         rest = cloud.after(burn_in)
         # A slow stationary process looks like a transient too: only what leaves a resolved rest is one.
-        if len(rest.x) >= FEWEST_SNAPSHOTS and len(rest.x) / rest.tau() >= RESOLVED:
+        resolved = len(rest.x) >= FEWEST_SNAPSHOTS and len(rest.x) / rest.tau() >= RESOLVED
+        if resolved and not cloud.goes_on(burn_in):
             return _judge(rest, dim, burn_in, duplicates)
     return _judge(cloud, dim, 0, duplicates)
 
@@ -152,6 +157,12 @@ class _Cloud:
         kept = np.arange(burn_in, len(self.x))
         gram = None if self.gram is None else recentred(self.gram, kept)
         return _Cloud(self.x[burn_in:], self.losses[burn_in:], gram)
+
+    def goes_on(self, burn_in: int) -> bool:
+        """Whether what is dropped as a transient is the beginning of a drift of the weights or of the loss."""
+        level = self.losses - self.losses.mean()
+        grams = [self.series().T @ self.series() if self.gram is None else self.gram]
+        return any(goes_on(gram, burn_in) for gram in grams + ([np.outer(level, level)] if self.has_losses() else []))
 
     def has_losses(self) -> bool:
         return bool(np.isfinite(self.losses).all())
@@ -190,6 +201,7 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
     active, share, rank = _floor(_spectrum(gram, d), edges.flagged)
     evidence = {
         "n": float(n), "dim": float(dim), "tau": tau, "n_eff": n_eff, "burn_in": float(burn_in),
+        "tail_weight": tail_weight(distances),
         "edge_lag_fraction": edges.fraction, "edge_lag_independent": edges.expected, "msd_slope": msd_slope(distances),
         "drift_p_value": drift.p_value, "drift_dims": drift.dims,
         "trend_p_value": min(trends), "spread_p_value": spread_p_value(gram, n_eff, drift.dims),
@@ -215,7 +227,7 @@ def _floor(spectrum: FloatArray, correlated: bool) -> tuple[int, float, int]:
     The spectrum of a diffusing path falls steeply by itself, so that correlated snapshots need a larger jump.
     """
     rank = int(np.count_nonzero(spectrum > 100 * np.finfo(float).eps * len(spectrum) * spectrum[0]))
-    most = len(spectrum) // 2
+    most = max(1, len(spectrum) - FLOOR_EDGE)
     gap = FLOOR_GAP**2 if correlated else FLOOR_GAP
     jumps = np.nonzero(spectrum[:most] > gap * np.maximum(spectrum[1 : most + 1], 0.0))[0]
     if not len(jumps):
@@ -227,9 +239,12 @@ def _floor(spectrum: FloatArray, correlated: bool) -> tuple[int, float, int]:
 def _status(e: dict[str, float], edges_flagged: bool) -> tuple[str, str]:
     n, dim, n_eff, tau = int(e["n"]), int(e["dim"]), e["n_eff"], e["tau"]
     identified = n_eff >= SNAPSHOTS_PER_DIMENSION * dim
-    # The slope's own noise: two averages over about n_eff/2 independent pairs in each of the directions that move.
-    noise = np.sqrt(8 / (n_eff * e["drift_dims"])) / np.log(2)
-    if e["msd_slope"] > MSD_SLOPE + 2 * noise:
+    if e["duplicates"]:
+        return DUPLICATES, f"{int(e['duplicates'])} of the snapshots repeat an earlier one"
+    # The slope's own noise: two averages over about n_eff/2 independent pairs, each of which varies by the shape of
+    # the distribution, a Gaussian's in the directions that move at least.
+    noise = np.sqrt(4 * max(2 / e["drift_dims"], e["tail_weight"]) / n_eff) / np.log(2)
+    if e["msd_slope"] > min(MSD_SLOPE + 2 * noise, DIFFUSIVE):
         return NOT_STATIONARY, f"mean-squared displacement grows with lag to the power {e['msd_slope']:.2f} at lag n/2"
     drift = min(e["drift_p_value"], e["trend_p_value"])
     if drift < TEST_LEVEL:
@@ -238,8 +253,6 @@ def _status(e: dict[str, float], edges_flagged: bool) -> tuple[str, str]:
         return NOT_STATIONARY, f"the two halves of the window have another spread (p = {e['spread_p_value']:.1e})"
     if e["kpss"] > KPSS_RARE:
         return NOT_STATIONARY, f"the loss or |w − mean|² has no constant level (KPSS statistic {e['kpss']:.2f})"
-    if e["duplicates"]:
-        return DUPLICATES, f"{int(e['duplicates'])} of the snapshots repeat an earlier one"
     if e["rank"] < min(n - 1, e["columns"], dim):
         return UNIDENTIFIED, f"the snapshots vary in {int(e['rank'])} of {dim} directions: the others are frozen"
     if not identified and e["active_share"] > 0.5:

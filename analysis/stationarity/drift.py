@@ -120,7 +120,11 @@ def trend_p_value(gram: FloatArray, dims: float) -> float:
 
 
 def spread_p_value(gram: FloatArray, n_eff: float, dims: float) -> float:
-    """p-value of an equal spread of the weights in the two halves of the window, by a two-sided F-test.
+    """p-value of an equal spread of the weights in the two halves of the window, the larger of two tests'.
+
+    A two-sided F-test knows the degrees of freedom of a Gaussian; a rank test of |w − mean|² (Mann & Whitney 1947)
+    knows no shape, but counts snapshots. Gradient noise has heavy tails, which the F-test alone takes for
+    another spread.
 
     Parameters
     ----------
@@ -129,8 +133,52 @@ def spread_p_value(gram: FloatArray, n_eff: float, dims: float) -> float:
     dims : number of independent directions that move.
     """
     n = len(gram)
-    first, second = (float(np.trace(recentred(gram, part))) for part in (np.arange(n // 2), np.arange(n // 2, n)))
+    squares = [np.diag(recentred(gram, part)) for part in (np.arange(n // 2), np.arange(n // 2, n))]
+    first, second = (float(part.sum()) for part in squares)
     if min(first, second) <= 0:
         return 0.0 if max(first, second) > 0 else 1.0
     free = dims * max(1.0, n_eff / 2)
-    return float(2 * stats.f.sf(max(first / second, second / first), free, free))
+    gaussian = float(2 * stats.f.sf(max(first / second, second / first), free, free))
+    a, b = (len(part) for part in squares)
+    ranks = float(stats.mannwhitneyu(*squares).statistic)
+    # Correlated snapshots count as n_eff of them.
+    deviate = (ranks - a * b / 2) / np.sqrt(a * b * (n + 1) / 12 * max(1.0, n / n_eff))
+    return max(gaussian, float(2 * stats.norm.sf(abs(deviate))))
+
+
+def tail_weight(sq_distances: FloatArray) -> float:
+    """Relative variance of the squared steps: 2/dims for a Gaussian in that many directions, more with heavy tails.
+
+    Steps, since the distances from the mean of a path that diffuses vary as well.
+
+    Parameters
+    ----------
+    sq_distances : (n, n) squared distances between the snapshots in time order.
+    """
+    squares = np.diagonal(sq_distances, 1)
+    mean = float(squares.mean())
+    return float(squares.var()) / mean**2 if mean > 0 else 0.0
+
+
+def goes_on(gram: FloatArray, cut: int) -> bool:
+    """Whether what moved before `cut` moves on after it, at more than a third of the speed.
+
+    A transient is over when it is cut off; a drift is not, and each half of it looks more stationary than the whole.
+    The slope after the cut is compared with the distance between the two parts' means, of which it is independent.
+
+    Parameters
+    ----------
+    gram : (n, n) inner products of the snapshots in time order about any point.
+    cut : snapshots in the first part.
+    """
+    n = len(gram)
+    left = n - cut
+    apart = np.concatenate([np.full(cut, -1 / cut), np.full(left, 1 / left)])
+    line = np.arange(left) - (left - 1) / 2
+    slope = np.concatenate([np.zeros(cut), line / float(line @ line)])
+    after = recentred(gram, np.arange(cut, n))
+    # What the means' own noise adds to their distance, as if snapshots were independent: no more than a correction.
+    noise = float(np.trace(after)) / left * (1 / cut + 1 / left)
+    distance = float(apart @ gram @ apart) - noise
+    # The centres of the two parts are n/2 snapshots apart.
+    return distance > 0 and float(slope @ gram @ apart) * n / 2 > distance / 3

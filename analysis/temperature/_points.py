@@ -107,7 +107,7 @@ class Averages:
         count = np.bincount(where)
         u, s = (np.bincount(where, values) / count for values in (points.u, points.s))
         du, ds = (np.sqrt(np.bincount(where, error**2)) / count for error in (du, ds))
-        return cls(x, u, s, np.maximum(du, 1e-12 * max(float(np.ptp(u)), 1e-300)), ds, where)
+        return cls(x, u, s, np.maximum(du, rounding(u)), ds, where)
 
     def entropy_is_flat(self) -> bool:
         """Whether the entropies scatter no more than their errors, so that nothing can be divided by their change."""
@@ -123,6 +123,11 @@ class Averages:
         """Of the losses about their weighted mean."""
         mean = float(np.average(self.u, weights=self.du**-2))
         return float(np.sum(((self.u - mean) / self.du) ** 2))
+
+
+def rounding(values: FloatArray) -> float:
+    """A spread that values of this size cannot resolve, positive: what stands for no noise at all."""
+    return 1e-12 * (float(np.ptp(values)) or float(np.abs(values).max()) or 1.0)
 
 
 def _flat(values: FloatArray, errors: FloatArray) -> bool:

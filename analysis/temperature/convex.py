@@ -60,6 +60,8 @@ def convex_fit(s: FloatArray, u: FloatArray, du: FloatArray, ds: FloatArray) -> 
         pieces = coefficients[2] + np.concatenate([[0.0], np.cumsum(coefficients[3:])])
         padded = np.concatenate([pieces[:1], pieces, pieces[-1:]])
         slope = (padded[:-1] + padded[1:])[: len(z)] / 2
+        if not ds.any():
+            break
         variance = (du / scale) ** 2 + (slope[where] * ds / reach) ** 2
     fitted = (design @ coefficients)[where]
     chi_square = float(np.sum((y - fitted) ** 2 / variance))

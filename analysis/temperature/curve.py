@@ -64,6 +64,10 @@ def temperature_curve(
         raise ValueError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
     if correlation is not None and not -1 <= correlation <= 1:
         raise ValueError(f"correlation must lie between -1 and 1, got {correlation!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level!r}: try 0.95")
+    if not np.isfinite(epsilon):
+        raise ValueError(f"epsilon must be a finite loss, got {epsilon!r}")
     points = replace(checked_points(lr, loss, entropy, loss_stderr, entropy_stderr), correlation=correlation)
     methods: dict[str, Callable[[Points], TemperatureCurve]] = {
         "local-quadratic": lambda p: local_quadratic_temperatures(p, level),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis._typing import FloatArray
-from analysis.results import EMPTY, OK, UNIDENTIFIED
+from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE
 from analysis.temperature._points import Points, TemperatureCurve
 
 #: Half-width of the paper's triangular smoothing kernel, in ln lr.
@@ -32,9 +32,11 @@ def interval_temperatures(points: Points, epsilon: float) -> TemperatureCurve:
             low[i] = high[i]
         if not len(above):
             high[i] = low[i]
+    # Where the loss falls as the entropy rises both bounds are negative, and their product is not a temperature's.
     product = low * high
-    temperature = np.sqrt(np.where(product >= 0, product, np.nan))
+    temperature = np.sqrt(np.where((product >= 0) & (high >= 0), product, np.nan))
     status = np.full(n, OK, dtype="<U32")
+    status[temperature == 0] = ZERO_TEMPERATURE
     status[low > high] = EMPTY
     status[~np.isfinite(temperature)] = UNIDENTIFIED
     nothing = np.full(len(x), np.nan)

@@ -40,6 +40,26 @@ class TestIndependentData:
         product = ts.VonMisesProduct(np.geomspace(0.1, 10, 20))
         assert statuses(lambda rng: product.sample(1.0, 500, rng), 20)[OK] >= 19
 
+    @pytest.mark.parametrize("d", [2, 10, 100])
+    @pytest.mark.parametrize(
+        "draw",
+        [
+            lambda rng, n, d: rng.exponential(size=(n, d)),
+            lambda rng, n, d: rng.standard_t(3, size=(n, d)),
+            # One scale for all weights of a snapshot: what noise that is multiplied by a random factor gives.
+            lambda rng, n, d: rng.normal(size=(n, d)) / np.sqrt(rng.chisquare(3, size=(n, 1)) / 3),
+            lambda rng, n, d: rng.normal(size=(n, d)) * np.where(rng.random((n, 1)) < 0.05, 3, 1),
+        ],
+    )
+    def test_heavy_tails(self, draw, d):
+        """Gradient noise has them; the F-test alone called up to 90 % of such samples drifting."""
+        found = statuses(lambda rng: draw(rng, 200, d), 40)
+        assert found[NOT_STATIONARY] + found[AUTOCORRELATED] <= 4
+
+    def test_minibatch_regression(self):
+        found = statuses(lambda rng: ts.RegressionSGD(np.ones(5), 1.0, 2).sample(0.4, 300, rng), 40)
+        assert found[NOT_STATIONARY] + found[AUTOCORRELATED] <= 4
+
     def test_what_it_reports(self):
         rng = np.random.default_rng(0)
         x = rng.normal(size=(1000, 10))
@@ -95,6 +115,43 @@ class TestNegativeControls:
     @pytest.mark.parametrize("d", [1, 10, 200])
     def test_drift(self, d):
         assert statuses(lambda rng: ts.DriftingWalk(d, 3.0).simulate(600, rng), 4) == {NOT_STATIONARY: 4}
+
+    @pytest.mark.parametrize(
+        ("d", "reach", "n"), [(1, 3, 400), (2, 1.5, 400), (5, 2, 200), (30, 1, 400), (300, 0.3, 400)]
+    )
+    def test_half_of_a_drift_is_no_burn_in(self, d, reach, n):
+        """Each half of a line looks more stationary than the whole, and may be too short to show its own slope."""
+        found = statuses(lambda rng: rng.normal(size=(n, d)) + reach * np.linspace(0, 1, n)[:, None], 20)
+        assert found[NOT_STATIONARY] >= 19
+
+    def test_one_drifting_direction_among_many(self):
+        def make(rng):
+            x = rng.normal(size=(400, 100))
+            x[:, 7] += np.linspace(0, 3, 400)
+            return x
+
+        assert statuses(make, 10) == {NOT_STATIONARY: 10}
+
+    def test_a_run_that_still_relaxes(self):
+        """Steep drift leaves few independent snapshots, which must not excuse it."""
+        h = np.geomspace(0.01, 1, 50)
+        rng = np.random.default_rng(0)
+        x, path = np.full(50, 5.0), []
+        for _ in range(3000):
+            x = x - 0.02 * (h * x + rng.normal(size=50))
+            path.append(x)
+        x = np.array(path[::10])
+        assert diagnose(x).status == NOT_STATIONARY
+        assert diagnose(x, 0.5 * (h * x**2).sum(axis=1)).status == NOT_STATIONARY
+
+    @pytest.mark.parametrize(("d", "active", "n"), [(1000, 10, 15), (1000, 150, 200), (400, 60, 100), (100, 60, 110)])
+    def test_a_floor_under_most_of_the_spectrum(self, d, active, n):
+        system = ts.FrozenFloor(d, active=active)
+        assert statuses(lambda rng: system.simulate(1.0, n, rng), 5) == {UNIDENTIFIED: 5}
+
+    @pytest.mark.parametrize("n", [90, 100, 101, 110])
+    def test_as_many_snapshots_as_weights_have_no_floor(self, n):
+        assert statuses(lambda rng: rng.normal(size=(n, 100)), 20)[UNIDENTIFIED] == 0
 
     def test_diffusion_and_decay(self):
         rng = np.random.default_rng(3)

@@ -39,6 +39,13 @@ def test_scikit_learn_estimator_checks(estimator, check):
 
 @pytest.mark.parametrize("estimator", SMALL, ids=IDS)
 class TestEveryEstimator:
+    @pytest.mark.parametrize("frozen", [lambda X: np.full(len(X), 0.3), lambda X: X[:, 0] + X[:, 1]])
+    def test_a_direction_in_which_nothing_moves(self, estimator, frozen):
+        """Its entropy is minus infinity, whatever number distances or a regulariser give."""
+        X = np.random.default_rng(0).normal(size=(60, 3))
+        X[:, 2] = frozen(X)
+        assert clone(estimator).fit(X).status_ == UNIDENTIFIED
+
     def test_fitted_attributes(self, estimator):
         X = np.random.default_rng(0).normal(size=(200, 3))
         fitted = clone(estimator)

@@ -50,12 +50,15 @@ class TestConvexity:
         assert np.sum(self.p_values(line, told) <= 0.05) <= 6
         assert np.sum(self.p_values(LOSS, told) <= 0.05) <= 6
 
-    # Without errors the bump itself counts as scatter, and has to stand out of the points beside it.
-    @pytest.mark.parametrize(("told", "height"), [(True, 0.02), (False, 0.08)])
+    # Twenty and ten standard errors of a loss: without them the bump must not count as noise itself.
+    @pytest.mark.parametrize(("told", "height"), [(True, 0.02), (False, 0.02), (True, 0.01)])
     def test_power_on_a_bump_of_two_steps(self, told, height):
         bump = LOSS.copy()
         bump[5:7] += height
         assert np.mean(self.p_values(bump, told) <= 0.05) > 0.9
+
+    def test_constant_losses_are_convex(self):
+        assert convexity_test(LR, np.ones(11), ENTROPY).p_value == 1.0
 
     def test_a_falling_loss_is_rejected(self):
         assert convexity_test(LR, 2 - LOSS, ENTROPY, DU, DS).p_value < 0.01
@@ -103,3 +106,8 @@ class TestLeaveOneOut:
             leave_one_out(LR[:4], LOSS[:4], ENTROPY[:4])
         with pytest.raises(ValueError, match="leave collapsed runs out"):
             leave_one_out(LR, LOSS, np.full(11, -np.inf))
+        with pytest.raises(ValueError, match="entropy does not change"):
+            leave_one_out(LR, LOSS, np.ones(11))
+
+    def test_states_that_no_rounding_tells_apart(self):
+        assert (leave_one_out(LR, np.ones(11), ENTROPY).steps == 0).all()

@@ -259,6 +259,33 @@ class TestConvexAndPowerLaw:
         assert OK not in curve.status
 
 
+@pytest.mark.parametrize("method", ["local-quadratic", "interval", "convex", "power-law"])
+class TestDegenerate:
+    """Each has an answer with a status, and no warning (they are errors here)."""
+
+    def test_a_loss_that_falls_as_the_entropy_rises(self, method):
+        curve = temperature_curve([0.01, 0.02, 0.04, 0.08, 0.16], [5, 4, 3, 2, 1], [1, 2, 3, 4, 5], method=method)
+        assert OK not in curve.status
+        assert not (curve.temperature > 0).any()
+
+    def test_a_constant_loss(self, method):
+        curve = temperature_curve(LR, np.ones(11), 40 * np.log(LR), method=method)
+        assert set(curve.status) <= {ZERO_TEMPERATURE, UNIDENTIFIED}
+        assert ZERO_TEMPERATURE in curve.status
+
+    def test_nothing_changes(self, method):
+        assert set(temperature_curve(LR, np.ones(11), np.ones(11), method=method).status) == {UNIDENTIFIED}
+
+    @pytest.mark.parametrize("level", [0.0, 1.0, 1.5, np.nan])
+    def test_level(self, method, level):
+        with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+            temperature_curve(LR, LR, LR, method=method, level=level)
+
+    def test_epsilon(self, method):
+        with pytest.raises(ValueError, match="epsilon must be a finite loss"):
+            temperature_curve(LR, LR, LR, method=method, epsilon=np.nan)
+
+
 def test_a_flat_entropy_has_no_convex_slope():
     rng = np.random.default_rng(4)
     curve = temperature_curve(LR, LR, rng.normal(size=11), np.full(11, 1e-4), np.full(11, 1.0), "convex")

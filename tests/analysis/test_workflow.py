@@ -119,6 +119,22 @@ def test_a_run_without_a_learning_rate_is_named(study):
     assert result.runs[0].note == "run run0 has no learning rate: log the metric thermo/lr"
 
 
+def test_one_short_run_does_not_cost_the_others_their_snapshots(study):
+    folders = study.write_all()
+    import shutil
+
+    shutil.rmtree(folders[4])
+    lr = study.lrs[4]
+    study.write_series(study.root / "run4", lr, *study.samples(lr, n=12))
+    result = analyze(from_folder(study.root), StudyConfig())
+    short = next(r for r in result.runs if r.run_id == "run4")
+    assert (short.status, short.entropy) == (TOO_FEW, None)
+    assert "12 snapshots" in short.note or "too few" in short.note
+    rest = [r for r in result.runs if r is not short]
+    assert min(r.n_used for r in rest) > 300
+    assert all(r.temperature is not None for r in rest)
+
+
 def test_unknown_estimator(study):
     study.write_all()
     with pytest.raises(ThermoError, match="entropy: unknown entropy estimator 'magic': choose one of"):

@@ -211,7 +211,9 @@ class TestChoice:
             choose_storage("zip", 1, 1, 4, tmp_path)
 
     def free(self, monkeypatch, size):
-        monkeypatch.setattr("mlflow_thermo.store.modes.shutil.disk_usage", lambda folder: type("Use", (), {"free": size}))
+        monkeypatch.setattr(
+            "mlflow_thermo.store.modes.shutil.disk_usage", lambda folder: type("Use", (), {"free": size})
+        )
 
 
 class TestRecorder:
@@ -284,7 +286,9 @@ class TestRecorder:
             self.record(tmp_path, "isometric")
         assert read_snapshots(tmp_path / "every").weights.shape == (N, D)
 
-    @pytest.mark.parametrize(("options", "message"), [({"storage": "zip"}, "unknown"), ({"sketch_columns": 0}, "sketch_columns")])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("options", "message"), [({"storage": "zip"}, "unknown"), ({"sketch_columns": 0}, "sketch_columns")]
+    )
     def test_refuses(self, tmp_path, options, message):
         with pytest.raises(ThermoError, match=message):
             SnapshotRecorder([("w", torch.nn.Parameter(torch.zeros(3)))], 10, directory=tmp_path, **options)
