@@ -28,6 +28,8 @@ def cli() -> None:
 )
 @click.option("--out", default="thermo-report", show_default=True, help="Folder for the report.")
 @click.option("--publish/--no-publish", "publishes", default=True, help="Write the results back to MLflow.")
+@click.option("--cache/--no-cache", "caches", default=True, help="Reuse the report of the same runs, if there is one.")
+@click.option("--jobs", default=0, help="Runs that are measured at the same time; default one for each core.")
 def analyze(
     experiment: str,
     folder: str,
@@ -38,12 +40,14 @@ def analyze(
     method: str,
     out: str,
     publishes: bool,
+    caches: bool,
+    jobs: int,
 ) -> None:
     """Entropy, temperature and free energy of the runs of an experiment."""
-    from analysis import report, source
+    from analysis import source
+    from analysis.cache import ReportCache, study_key
     from analysis.results import CORRUPT, NO_SNAPSHOTS
-    from analysis.workflow import StudyConfig
-    from analysis.workflow import analyze as run_analysis
+    from analysis.text import summary, text_table
 
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
     selection = None
@@ -58,10 +62,23 @@ def analyze(
             tracking_uri=tracking_uri or None,
         )
         records, title = selection.records, f"{selection.experiment}: {selection.scope}"
-    result = run_analysis(records, StudyConfig(entropy=entropy, method=method))
-    report.write_report(result, out, title)
-    click.echo(report.text_table(result))
-    click.echo(report.summary(result))
+    settings = {"entropy": entropy, "method": method, "title": title}
+    key = study_key([record.identity for record in records], settings) if caches else None
+    cache = ReportCache(source.cache_folder(None) / "reports")
+    result = cache.get(key, Path(out))
+    if result is None:
+        # Imported here: a report that is there already needs none of it.
+        from analysis.report import write_report
+        from analysis.workflow import StudyConfig
+        from analysis.workflow import analyze as run_analysis
+
+        config = StudyConfig(entropy=entropy, method=method, jobs=jobs or os.cpu_count() or 1)
+        result = run_analysis(records, config)
+        cache.put(key, write_report(result, out, title), Path(out))
+    else:
+        click.echo("nothing has changed: the report is the one made before (--no-cache makes it anew)", err=True)
+    click.echo(text_table(result))
+    click.echo(summary(result))
     if selection is not None and publishes:
         from analysis.publish import publish
 
@@ -72,6 +89,8 @@ def analyze(
             scope=selection.scope,
             run_id=inside,
             tracking_uri=tracking_uri or None,
+            known={record.run_id: (record.meta["metrics"], record.meta["tags"]) for record in records},
+            digest=key,
         )
         click.echo(f"analysis run {run_id}")
     click.echo(f"report {Path(out).resolve() / 'report.html'}")

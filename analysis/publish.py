@@ -6,19 +6,26 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
-from analysis.calibration import CalibrationRow
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo import schema
+
+if TYPE_CHECKING:
+    from analysis.calibration import CalibrationRow
 
 #: Further fields of a run that become metrics under their own names.
 _MORE = (
     "loss_stderr", "entropy_stderr", "temperature_lower", "temperature_upper", "tau", "paper_temperature",
     "paper_ratio", "equipartition_temperature", "equipartition_spread", "late_temperature", "fluctuation_ratio",
 )  # fmt: skip
+
+
+#: Metrics and tags of a run.
+Known = tuple[Mapping[str, float], Mapping[str, str]]
 
 
 def publish(
@@ -29,23 +36,37 @@ def publish(
     scope: str,
     run_id: str | None = None,
     tracking_uri: str | None = None,
+    known: Mapping[str, Known] | None = None,
+    digest: str | None = None,
 ) -> str:
     """Put each run's numbers on the run, and the report on one analysis run; returns the latter's id.
+
+    Parameters
+    ----------
+    folder : of the report.
+    experiment_id, scope : of the runs, `analysis.source.Selection`.
+    run_id : run to keep the report on, where one is open already.
+    known : metrics and tags of the runs as a search has found them: what is there already is not sent again, and a
+        study that has not changed costs no request for its runs.
+    digest : names the content of the report; an analysis run that carries it has the report already.
 
     An analysis of the same `scope` replaces the one before: its run is reused, or, when `mlflow run` has already
     opened `run_id` for this analysis, deleted (which MLflow can restore) once the new one is complete.
     """
     client = MlflowClient(tracking_uri)
     for item in result.runs:
-        _publish_run(client, item)
+        _publish_run(client, item, (known or {}).get(item.run_id))
     earlier = _analysis_runs(client, experiment_id, scope)
     if run_id is None:
+        if digest is not None and earlier and earlier[0].data.tags.get(schema.TAG_DIGEST) == digest:
+            return earlier[0].info.run_id  # type: ignore[no-any-return]
         reused = earlier[0].info.run_id if earlier else None
         run_id = reused or client.create_run(experiment_id, run_name=f"analysis of {scope}").info.run_id
     client.set_tag(run_id, schema.TAG_KIND, schema.KIND_ANALYSIS)
     client.log_artifacts(run_id, str(folder))
-    _log(client, run_id, _study_values(result))
-    # The scope names a complete analysis, so it comes last.
+    _log(client, run_id, _study_values(result), client.get_run(run_id).data.metrics)
+    # The scope and the digest name a complete analysis, so they come last.
+    client.set_tag(run_id, schema.TAG_DIGEST, digest or "")
     client.set_tag(run_id, schema.TAG_SCOPE, scope)
     for old in earlier:
         if old.info.run_id != run_id:
@@ -90,7 +111,7 @@ def publish_accuracy(
         f"calibration/{row.system}/{row.dim}/{row.estimator}".replace(",", ""): row.median_error
         for row in rows
     }
-    _log(client, run_id, values)
+    _log(client, run_id, values, {})
     client.set_terminated(run_id)
     return run_id
 
@@ -101,7 +122,10 @@ def _analysis_runs(client: MlflowClient, experiment_id: str, scope: str) -> list
     return [run for run in runs if run.data.tags.get(schema.TAG_SCOPE) == scope]
 
 
-def _publish_run(client: MlflowClient, item: RunResult) -> None:
+def _publish_run(client: MlflowClient, item: RunResult, known: Known | None) -> None:
+    if known is None:
+        data = client.get_run(item.run_id).data
+        known = data.metrics, data.tags
     values = {
         schema.METRIC_LR: item.lr,
         schema.METRIC_LOG10_LR: math.log10(item.lr) if item.lr > 0 else None,
@@ -115,17 +139,22 @@ def _publish_run(client: MlflowClient, item: RunResult) -> None:
         schema.METRIC_N_EFF: item.n_eff,
         **{schema.PREFIX_RESULT + name: getattr(item, name) for name in _MORE},
     }
-    _log(client, item.run_id, values)
     tags = {schema.TAG_STATUS: item.status, schema.TAG_REGIME: item.regime}
-    client.log_batch(item.run_id, tags=[RunTag(key, value) for key, value in tags.items() if value])
+    fresh = {key: value for key, value in tags.items() if value and known[1].get(key) != value}
+    _log(client, item.run_id, values, known[0], fresh)
 
 
-def _log(client: MlflowClient, run_id: str, values: Mapping[str, float | None]) -> None:
+def _log(
+    client: MlflowClient,
+    run_id: str,
+    values: Mapping[str, float | None],
+    known: Mapping[str, float],
+    tags: Mapping[str, str] | None = None,
+) -> None:
     """Log the metrics that changed: an unchanged re-analysis leaves no second point in a metric's history.
 
     A number that an earlier analysis gave and this one does not becomes NaN, since a metric cannot be deleted.
     """
-    known = client.get_run(run_id).data.metrics
     now = time.time_ns() // 1_000_000
     fresh = []
     for key, value in values.items():
@@ -134,5 +163,6 @@ def _log(client: MlflowClient, run_id: str, values: Mapping[str, float | None]) 
                 fresh.append(Metric(key, value, now, 0))
         elif math.isfinite(known.get(key, math.nan)):
             fresh.append(Metric(key, math.nan, now, 0))
-    if fresh:
-        client.log_batch(run_id, metrics=fresh)
+    named = [RunTag(key, value) for key, value in (tags or {}).items()]
+    if fresh or named:
+        client.log_batch(run_id, metrics=fresh, tags=named)

@@ -165,6 +165,8 @@ def fit_shared_basis(samples: Sequence[AnyArray], q: int) -> SharedBasis:
         raise ValueError(f"all runs must have the same number of weights, got {widths}: compare runs of one model")
     d = widths[0]
     rows = sum(len(sample) for sample in samples)
+    if d < rows:
+        return _basis_of_columns(samples, d, q)
     span = min(rows - len(samples), d)
     if not 1 <= q <= span:
         raise ValueError(f"q={q} shared directions must be between 1 and the {span} that the snapshots span")
@@ -173,15 +175,34 @@ def fit_shared_basis(samples: Sequence[AnyArray], q: int) -> SharedBasis:
     for columns in column_chunks(rows, d):
         chunk = weights * np.vstack([centred_columns(sample, columns) for sample in samples])
         gram += chunk @ chunk.T
-    variances, vectors = np.linalg.eigh(gram)
-    variances, vectors = variances[::-1][:q], vectors[:, ::-1][:, :q]
-    if variances[-1] <= 1e-12 * variances[0]:
-        raise ValueError(f"the snapshots vary along fewer than q={q} directions: lower q")
+    variances, vectors = _leading(gram, q)
     components = np.empty((q, d))
     for columns in column_chunks(rows, d):
         chunk = weights * np.vstack([centred_columns(sample, columns) for sample in samples])
         components[:, columns] = (vectors / np.sqrt(variances)).T @ chunk
     return SharedBasis(components, variances / len(samples))
+
+
+def _basis_of_columns(samples: Sequence[AnyArray], d: int, q: int) -> SharedBasis:
+    """The same from the pooled covariance, where there are fewer weights than rows."""
+    span = min(sum(len(sample) - 1 for sample in samples), d)
+    if not 1 <= q <= span:
+        raise ValueError(f"q={q} shared directions must be between 1 and the {span} that the snapshots span")
+    scatter = np.zeros((d, d))
+    for sample in samples:
+        rows = centred_columns(sample, slice(0, d)) * _unit_variance_weights(sample)[:, None]
+        scatter += rows.T @ rows
+    variances, vectors = _leading(scatter, q)
+    return SharedBasis(vectors.T, variances / len(samples))
+
+
+def _leading(matrix: FloatArray, q: int) -> tuple[FloatArray, FloatArray]:
+    """The q largest eigenvalues and their vectors (n, q)."""
+    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = values[::-1][:q], vectors[:, ::-1][:, :q]
+    if values[-1] <= 1e-12 * values[0]:
+        raise ValueError(f"the snapshots vary along fewer than q={q} directions: lower q")
+    return values, vectors
 
 
 def _unit_variance_weights(sample: AnyArray) -> FloatArray:

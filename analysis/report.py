@@ -1,4 +1,4 @@
-"""Results as JSON, CSV, a table in the terminal and one self-contained HTML page."""
+"""Results as JSON, CSV and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from importlib.resources import files
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from analysis.calibration import COLUMNS as COLUMNS_OF_ACCURACY
 from analysis.calibration import CalibrationRow, table_row
 from analysis.results import OK, StudyResult, remedy
+from analysis.text import shown, summary
 
 COLUMNS = (
     "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
@@ -69,7 +68,7 @@ def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
     from jinja2 import Environment
 
     template = files("analysis").joinpath("templates/report.html").read_text(encoding="utf-8")
-    rows = [{name: _shown(value) for name, value in vars(run).items()} for run in result.runs]
+    rows = [{name: shown(value) for name, value in vars(run).items()} for run in result.runs]
     return Environment(autoescape=True).from_string(template).render(
         title=title, result=result, summary=summary(result), checks=check_lines(result),
         library=library.replace("</script", "<\\/script"),
@@ -77,23 +76,6 @@ def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
         figures=fragment, columns=COLUMNS, text=TEXT_COLUMNS, rows=rows,
         statuses={run.status: remedy(run.status) for run in result.runs if remedy(run.status)},
     )  # fmt: skip
-
-
-def summary(result: StudyResult) -> str:
-    """The study in one sentence."""
-    counts = {
-        regime: sum(r.regime == regime for r in result.runs) for regime in ("stationary", "converging", "uniform")
-    }
-    said = ", ".join(f"{n} {regime}" for regime, n in counts.items() if n) or "none readable"
-    law = result.power_law
-    if law is None:
-        return f"{len(result.runs)} runs ({said}); no power law."
-    ratios = [run.paper_ratio for run in result.runs if run.paper_ratio is not None]
-    ratio = f" The paper's estimate is {median(ratios):.2f} of it (median)." if ratios else ""
-    return (
-        f"{len(result.runs)} runs ({said}); T = {law['prefactor']:.3g}·lr^({law['exponent']:.3f} ± "
-        f"{law['exponent_stderr']:.3f}) for lr from {law['lr_min']:.3g} to {law['lr_max']:.3g}.{ratio}"
-    )
 
 
 def check_lines(result: StudyResult) -> list[tuple[str, str]]:
@@ -141,23 +123,3 @@ def check_lines(result: StudyResult) -> list[tuple[str, str]]:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.0%}"
-
-
-def text_table(result: StudyResult) -> str:
-    """The runs as lines for a terminal."""
-    lines = [
-        f"{'lr':>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {'95 % interval':>23} {'n_eff':>7}  {'regime':<11} status"
-    ]
-    for r in result.runs:
-        between = f"{_shown(r.temperature_lower)} … {_shown(r.temperature_upper)}" if r.temperature is not None else "-"
-        lines.append(
-            f"{r.lr:>9.3g} {r.seed:>4} {_shown(r.loss):>9} {_shown(r.entropy, 7):>11} {_shown(r.temperature):>10} "
-            f"{between:>23} {_shown(r.n_eff, 3):>7}  {r.regime or '-':<11} {r.status}"
-        )
-    return "\n".join(lines)
-
-
-def _shown(value: Any, digits: int = 4) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

@@ -165,3 +165,9 @@ class StudyResult:
     def to_dict(self) -> dict[str, Any]:
         """The content of result.json."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> StudyResult:
+        """Read the content of result.json; TypeError where it has other fields than this version writes."""
+        runs = tuple(RunResult(**run) for run in raw["runs"])
+        return cls(**{**raw, "runs": runs, "notes": tuple(raw["notes"])})

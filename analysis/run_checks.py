@@ -36,8 +36,8 @@ from mlflow_thermo import schema
 MIN_INDEPENDENT = 30
 #: Quarters of a converging run's window, by equal ratio of the steps.
 QUARTERS = 4
-#: Snapshots per run from which the shared subspace is found, and the weights that all of them may hold together.
-_BASIS_ROWS, _BASIS_SIZE = 64, 2**27
+#: Snapshots of a run, and of all runs together, from which the shared subspace is found, and the weights in them.
+_BASIS_ROWS, _BASIS_TOTAL, _BASIS_SIZE = 64, 1500, 2**26
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
         fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found),
     )  # fmt: skip
     size = trajectory.common.shape[1]
-    rows = min(kept, _BASIS_ROWS, max(8, _BASIS_SIZE // (size * max(1, n_runs))))
+    share = min(_BASIS_TOTAL, _BASIS_SIZE // size) // max(1, n_runs)
+    rows = min(kept, _BASIS_ROWS, max(2, share))
     return Examined(
         result, independent, kept,
         replace(trajectory, weights=trajectory.weights[:, :1], n_weights=trajectory.n_weights, shared=None),

@@ -6,6 +6,7 @@ and their snapshots are cached under the digest of their content, which is a tag
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+#: MLflow's statuses of a run that nothing adds to any more.
+_ENDED = ("FINISHED", "FAILED", "KILLED")
+
+
 class SourceError(ThermoError):
     """The experiment, its runs or a run's snapshots cannot be read."""
 
@@ -45,6 +50,8 @@ class RunRecord:
     uniform_loss, uniform_loss_std : loss of uniformly random weights; None where it was not measured.
     folder : a context manager that hands out a local folder with one folder per series.
     meta : params and tags.
+    fingerprint : names the content of all that the analysis reads of the run, without reading snapshots; None where
+        nothing names it.
     """
 
     run_id: str
@@ -56,6 +63,17 @@ class RunRecord:
     uniform_loss_std: float | None
     folder: Callable[[], Any]
     meta: dict[str, Any] = field(default_factory=dict)
+    fingerprint: Callable[[], Any] = lambda: None
+
+    @property
+    def identity(self) -> str | None:
+        """`fingerprint` with what the analysis knows of the run besides, as text."""
+        found = self.fingerprint()
+        if found is None:
+            return None
+        windows = {k: v for k, v in self.meta.get("metrics", {}).items() if k.startswith(schema.PREFIX_WINDOW)}
+        known = (self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std)
+        return json.dumps([self.run_id, *known, windows, self.meta.get("params", {}), found], sort_keys=True)
 
     def load(self, series: str = schema.SPACED) -> Trajectory:
         """Read one series of the run.
@@ -135,11 +153,20 @@ def from_folder(path: str | Path) -> list[RunRecord]:
                 uniform_loss=index.attributes.get("uniform_loss"),
                 uniform_loss_std=index.attributes.get("uniform_loss_std"),
                 folder=lambda run=run: _in_place(run),  # type: ignore[misc]
+                fingerprint=lambda run=run: _files_on_disk(run),  # type: ignore[misc]
             )
         )
     if not records:
         raise SourceError(f"folder {root} holds no runs: expected RUN/{schema.SPACED}/{schema.INDEX_NAME} in it")
     return records
+
+
+def _files_on_disk(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file of a run on this machine."""
+    if not folder.is_dir():
+        return []
+    found = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
 
 @contextmanager
@@ -205,7 +232,7 @@ def from_tracking(
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"filter {filter_string!r} cannot be used: {reason}") from error
-    folder = _cache_folder(cache)
+    folder = cache_folder(cache)
     own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION)
     records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in own]
     if not records:
@@ -247,16 +274,41 @@ def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
         uniform_loss=data.metrics.get(schema.METRIC_UNIFORM_LOSS),
         uniform_loss_std=data.metrics.get(schema.METRIC_UNIFORM_LOSS_STD),
         folder=lambda: _artifacts(client, run, cache),
+        fingerprint=lambda: _fingerprint(client, run),
         meta={"params": dict(data.params), "tags": dict(data.tags), "metrics": dict(data.metrics)},
     )
+
+
+def _fingerprint(client: MlflowClient, run: Run) -> Any:
+    """What names the run's snapshots: their files, where they are on this machine, or the digest that it carries.
+
+    A run without one was cut off: its listing names what it left behind.
+    """
+    local = _local_folder(run)
+    if local is not None:
+        return _files_on_disk(local)
+    if run.info.status not in _ENDED:
+        return None
+    digest = run.data.tags.get(schema.TAG_DIGEST)
+    if digest:
+        return digest
+    series = client.list_artifacts(run.info.run_id, schema.ARTIFACT_ROOT)
+    files = [file for one in series if one.is_dir for file in client.list_artifacts(run.info.run_id, one.path)]
+    return sorted((file.path, file.file_size) for file in files)
+
+
+def _local_folder(run: Run) -> Path | None:
+    """The run's snapshot folder where its artifacts are files of this machine."""
+    local = urlparse(run.info.artifact_uri)
+    return Path(local.path) / schema.ARTIFACT_ROOT if local.scheme in ("", "file") else None
 
 
 @contextmanager
 def _artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     """The run's snapshot folder on this machine: in place, from the cache, or downloaded once."""
-    local = urlparse(run.info.artifact_uri)
-    if local.scheme in ("", "file"):
-        yield Path(local.path) / schema.ARTIFACT_ROOT
+    local = _local_folder(run)
+    if local is not None:
+        yield local
         return
     digest = run.data.tags.get(schema.TAG_DIGEST)
     kept = cache / digest if digest else None
@@ -266,7 +318,7 @@ def _artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     cache.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="download-", dir=cache))
     try:
-        _download(client, run.info.run_id, temporary)
+        _download(client, run, temporary)
         if kept is None or not _intact(temporary):
             yield temporary / schema.ARTIFACT_ROOT
             return
@@ -290,19 +342,24 @@ def _intact(folder: Path) -> bool:
     return True
 
 
-def _download(client: MlflowClient, run_id: str, target: Path) -> None:
+def _download(client: MlflowClient, run: Run, target: Path) -> None:
+    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    if not client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
-        return
+    run_id = run.info.run_id
     try:
-        client.download_artifacts(run_id, schema.ARTIFACT_ROOT, str(target))
+        # By the URI that the search has told: by the run's id it would be asked for again, twice.
+        uri = f"{run.info.artifact_uri}/{schema.ARTIFACT_ROOT}"
+        download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=client.tracking_uri)
     except (MlflowException, OSError) as error:
+        if not client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
+            return
         reason = str(error).splitlines()[0]
         raise RunError(f"run {run_id}: its snapshots could not be downloaded: {reason}", CORRUPT) from error
 
 
-def _cache_folder(cache: str | Path | None) -> Path:
+def cache_folder(cache: str | Path | None) -> Path:
+    """Where downloads and reports are kept: as given, MLFLOW_THERMO_CACHE, or the user's cache folder."""
     if cache is not None:
         return Path(cache)
     named = os.environ.get("MLFLOW_THERMO_CACHE")

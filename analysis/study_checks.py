@@ -13,7 +13,7 @@ from analysis.free_energy import convexity_test, leave_one_out
 from analysis.regression import FEWEST_SEEDS, power_law, power_law_over_seeds
 from analysis.results import OK, UNIDENTIFIED, RunResult, number, remedy
 from analysis.stationarity import split_rhat
-from analysis.temperature import TemperatureCurve, broken_power_law
+from analysis.temperature import States, TemperatureCurve, broken_power_law
 from analysis.thermometry import thermodynamic_consistency
 
 #: What a temperature is made of, in the order of `temperature_curve`.
@@ -50,14 +50,19 @@ def identifiability(
     return out, known
 
 
-def checks(runs: Sequence[RunResult], curve: TemperatureCurve, law: dict[str, Any] | None) -> dict[str, Any]:
-    """Tests of the study as a whole over its fitted runs; one that the data do not allow is left out."""
-    arrays = {
-        name: np.array([getattr(run, name) or 0.0 for run in runs], dtype=float)
-        for name in (*_STATE, "equipartition_temperature")
-    }
-    lr, loss, entropy = arrays["lr"], arrays["loss"], arrays["entropy"]
-    states = (lr, loss, entropy, arrays["loss_stderr"], arrays["entropy_stderr"])
+def checks(
+    runs: Sequence[RunResult], fitted: States, curve: TemperatureCurve, law: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Tests of the study as a whole; one that the data do not allow is left out.
+
+    Parameters
+    ----------
+    runs : those that were fitted.
+    fitted : their states, in the order of `curve`.
+    """
+    states = fitted.numbers
+    lr, loss, entropy = states[:3]
+    equipartition = fitted.mean(np.array([run.equipartition_temperature or 0.0 for run in runs], dtype=float))
     found: dict[str, Any] = {}
 
     def attempt(name: str, make: Callable[[], Any]) -> None:
@@ -75,7 +80,7 @@ def checks(runs: Sequence[RunResult], curve: TemperatureCurve, law: dict[str, An
     )
     attempt(
         "consistency_equipartition",
-        lambda: number(thermodynamic_consistency(lr, loss, entropy, arrays["equipartition_temperature"]).slope),
+        lambda: number(thermodynamic_consistency(lr, loss, entropy, equipartition).slope),
     )
     if law is not None:
         errors = curve.stderr if np.isfinite(curve.stderr).all() else None

@@ -1,14 +1,16 @@
-"""From the runs of a study to its result: pure, one run in memory at a time."""
+"""From the runs of a study to its result: pure, as many runs in memory as there are jobs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from analysis._typing import AnyArray
 from analysis.entropy.base import EntropyEstimator, correlation_with_mean
@@ -21,12 +23,17 @@ from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResul
 from analysis.run_checks import Examined, examine, late_temperature, thermometers
 from analysis.stationarity import evenly_spaced
 from analysis.study_checks import checks, identifiability, seeds_disagree
-from analysis.temperature import METHODS, OPTIMUM, TemperatureCurve, temperature_curve
+from analysis.temperature import METHODS, OPTIMUM, TemperatureCurve, pooled, temperature_curve
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import CONSECUTIVE, SPACED, STATIONARY, ThermoError
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
 #: A run with a smaller share of the median number of snapshots is left out instead of thinning all others to it.
 SHORT = 0.5
+#: Runs from which the shared subspace is found, at most: its cost must not grow with the study.
+BASIS_RUNS = 500
 #: Neighbours of the paper's graph.
 PAPER_K = 50
 
@@ -67,11 +74,13 @@ class StudyConfig:
     entropy : short name of an estimator, or ``auto``.
     method : of `analysis.temperature.temperature_curve`.
     jackknife_blocks : time blocks behind the entropies' standard errors.
+    jobs : runs that are read and measured at the same time, each in a thread with one thread of its own for algebra.
     """
 
     entropy: str = "auto"
     method: str = "local-quadratic"
     jackknife_blocks: int = 10
+    jobs: int = 1
 
 
 def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
@@ -87,13 +96,13 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     """
     if config.method not in METHODS:
         raise ThermoError(f"method {config.method!r} is unknown: choose one of {', '.join(METHODS)}")
-    examined = [
-        examine(
+    examined = _each(
+        lambda run: examine(
             RunResult(run.run_id, run.lr, run.seed, OK, "", uniform_loss=run.uniform_loss),
             run.load, run.uniform_loss_std, len(runs),
-        )
-        for run in runs
-    ]  # fmt: skip
+        ),
+        runs, config.jobs,
+    )  # fmt: skip
     shapes = [e.shape for e in examined if e.shape is not None]
     readable = {e.result.lr for e in examined if e.shape is not None}
     if len(readable) < 3:
@@ -106,12 +115,13 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     results = [e.result for e in examined]
     summaries: dict[int, RunEntropies] = {}
     shared: list[float] = []
-    for i, (run, e) in enumerate(zip(runs, examined, strict=True)):
-        if e.shape is not None:
-            results[i], summary, correlation = _measured(run, e, plan)
-            if summary is not None and results[i].regime == STATIONARY:
-                summaries[i] = summary
-                shared.append(correlation)
+    which = [i for i, e in enumerate(examined) if e.shape is not None]
+    measured = _each(lambda i: _measured(runs[i], examined[i], plan), which, config.jobs)
+    for i, (result, summary, correlation) in zip(which, measured, strict=True):
+        results[i] = result
+        if summary is not None and result.regime == STATIONARY:
+            summaries[i] = summary
+            shared.append(correlation)
     results, known = identifiability(results, summaries)
     notes = [r.note for r in results if r.loss is None]
     if "sketch_error" in plan.described:
@@ -124,6 +134,16 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     return StudyResult(tuple(results), plan.described, config.method, law, tuple(notes), found)
 
 
+def _each(function: Callable[[Item], Answer], items: Sequence[Item], jobs: int) -> list[Answer]:
+    """`function` of every item, in their order."""
+    if jobs <= 1 or len(items) < 2:
+        return [function(item) for item in items]
+    # Threads, not processes: what takes long is algebra and transfer, which leave the interpreter to the others, and
+    # memory is shared. One thread of algebra for each, or they would wait for each other.
+    with threadpool_limits(1), ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(function, items))
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What all entropies of a study share: equal N, estimator, subspace. Constants then cancel in differences."""
@@ -132,6 +152,10 @@ class _Plan:
     estimator: EntropyEstimator
     described: dict[str, Any]
     basis: SharedBasis | None
+
+    def fresh(self) -> EntropyEstimator:
+        """The study's estimator, unfitted: runs that are measured at the same time must not share one."""
+        return clone(self.estimator)  # type: ignore[no-any-return]
 
 
 def _plan(examined: Sequence[Examined], config: StudyConfig, shape: Trajectory) -> _Plan:
@@ -148,6 +172,7 @@ def _plan(examined: Sequence[Examined], config: StudyConfig, shape: Trajectory) 
     described["n_used"] = n_used
     dim = shape.n_weights - int(shape.on_sphere)
     samples = [e.rows for e in stationary if e.rows is not None]
+    samples = [samples[i] for i in evenly_spaced(len(samples), min(len(samples), BASIS_RUNS))]
     span = sum(len(rows) - 1 for rows in samples)
     q = min(subspace_dimension(n_used, dim), span // 2)
     try:
@@ -206,8 +231,9 @@ def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEn
         return replace(result, status=TOO_FEW, note=note, n_used=None), None, math.nan
     index = evenly_spaced(len(trajectory), plan.n_used, burn_in)
     used = trajectory.take(index)
+    estimator = plan.fresh()
     try:
-        entropy, stderr, status = entropy_of(used, plan.estimator)
+        entropy, stderr, status = entropy_of(used, estimator)
     except ValueError as error:
         if result.status == ZERO_TEMPERATURE:
             return replace(result, temperature=0.0, temperature_lower=0.0, temperature_upper=0.0), None, math.nan
@@ -219,7 +245,7 @@ def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEn
     )  # fmt: skip
     if result.regime == CONVERGING or result.status == ZERO_TEMPERATURE:
         return _cooling(result, trajectory.take(np.arange(burn_in, len(trajectory))), plan), None, math.nan
-    values = plan.estimator.entropy_jackknife_
+    values = estimator.entropy_jackknife_
     correlation = correlation_with_mean(values, trajectory.loss[burn_in:]) if len(values) else math.nan
     return thermometers(result, trajectory, index), _summary(used, plan), correlation
 
@@ -232,7 +258,7 @@ def _pooled(correlations: Sequence[float]) -> float | None:
 
 def _cooling(result: RunResult, trajectory: Trajectory, plan: _Plan) -> RunResult:
     """A run on its way to an optimum: its temperature falls towards zero, which is an answer and not a failed fit."""
-    quick = clone(plan.estimator).set_params(jackknife_blocks=0)
+    quick = plan.fresh().set_params(jackknife_blocks=0)
     early, late = late_temperature(trajectory, lambda part: entropy_of(part, quick)[0])
     if result.status == ZERO_TEMPERATURE or float(trajectory.loss[-1]) <= OPTIMUM:
         bound = abs(late) if late is not None else 0.0
@@ -295,18 +321,20 @@ def _with_temperatures(
         np.array([getattr(results[i], name) or 0.0 for i in chosen], dtype=float)
         for name in ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr")
     )
-    curve = temperature_curve(lr, loss, entropy, loss_err, entropy_err, method, correlation=correlation)
+    states = pooled(lr, loss, entropy, loss_err, entropy_err)
+    curve = temperature_curve(*states.numbers, method, correlation=correlation)
+    temperature, lower, upper = (states.at(lr, values) for values in (curve.temperature, curve.lower, curve.upper))
     paper = _paper_temperatures(results, chosen)
     out = list(results)
     for k, i in enumerate(chosen):
-        t = float(curve.temperature[k])
+        t = float(temperature[k])
         fine = results[i].status == OK
-        status = str(curve.status[k]) if fine else results[i].status
+        status = str(curve.status[states.where[k]]) if fine else results[i].status
         out[i] = replace(
             results[i],
             temperature=number(t),
-            temperature_lower=number(curve.lower[k]),
-            temperature_upper=number(curve.upper[k]),
+            temperature_lower=number(float(lower[k])),
+            temperature_upper=number(float(upper[k])),
             free_energy=number(loss[k] - t * entropy[k]),
             paper_temperature=paper[k],
             paper_ratio=_ratio(paper[k], t),
@@ -314,7 +342,7 @@ def _with_temperatures(
             note=remedy(status) if fine else results[i].note,
         )
     law, said = _law(curve)
-    return out, law, notes + said, checks([out[i] for i in chosen], curve, law)
+    return out, law, notes + said, checks([out[i] for i in chosen], states, curve, law)
 
 
 def _paper_temperatures(results: list[RunResult], chosen: list[int]) -> list[float | None]:

@@ -7,7 +7,7 @@ import importlib
 import click
 
 #: Each is a module of this package with a function `main`, whose table has the module's name.
-STUDIES = ("accuracy", "coverage", "convexity", "entropy", "recorder", "sweep")
+STUDIES = ("accuracy", "coverage", "convexity", "entropy", "recorder", "sweep", "scale", "storage", "startup")
 
 
 @click.command()

@@ -29,6 +29,12 @@ def empty_database(tmp_path_factory):
     return path
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Reports and downloads of one test must not reach another one, nor the user's cache folder."""
+    monkeypatch.setenv("MLFLOW_THERMO_CACHE", str(tmp_path / "thermo-cache"))
+
+
 @pytest.fixture
 def store(tmp_path, empty_database, monkeypatch):
     """A client of a fresh sqlite store that is also MLflow's default for this test."""

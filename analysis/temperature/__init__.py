@@ -3,5 +3,15 @@
 from analysis.temperature._points import TemperatureCurve
 from analysis.temperature.broken_law import BrokenLaw, broken_power_law
 from analysis.temperature.curve import METHODS, OPTIMUM, temperature_curve
+from analysis.temperature.pooling import States, pooled
 
-__all__ = ["METHODS", "OPTIMUM", "BrokenLaw", "TemperatureCurve", "broken_power_law", "temperature_curve"]
+__all__ = [
+    "METHODS",
+    "OPTIMUM",
+    "BrokenLaw",
+    "States",
+    "TemperatureCurve",
+    "broken_power_law",
+    "pooled",
+    "temperature_curve",
+]

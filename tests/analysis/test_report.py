@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from analysis.report import check_lines, summary, text_table, write_report
+from analysis.report import check_lines, write_report
+from analysis.text import summary, text_table
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.source import from_folder
 from analysis.workflow import StudyConfig, analyze

@@ -1,0 +1,82 @@
+"""Reports that were made before, by the content of what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
+
+_RESULT = "result.json"
+
+
+def study_key(identities: Sequence[str | None], settings: dict[str, Any]) -> str | None:
+    """Name of the analysis of runs with these contents; None where one of them has no name.
+
+    Parameters
+    ----------
+    identities : of the runs, `analysis.source.RunRecord.identity`.
+    settings : everything else that the report depends on; JSON.
+    """
+    if any(identity is None for identity in identities):
+        return None
+    content = [list(identities), settings, version("mlflow-thermo"), RESULT_SCHEMA_VERSION, _code()]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _code() -> str:
+    """Digest of the analysis itself: a result of other code is another result."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in (".py", ".html"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class ReportCache:
+    """Folders of reports under a folder of this machine.
+
+    Parameters
+    ----------
+    folder : made when it is needed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, key: str | None, out: Path) -> StudyResult | None:
+        """Copy the report `key` into `out` and return its result; None where there is none, or a damaged one."""
+        kept = self._folder / key if key else None
+        if kept is None or not kept.is_dir():
+            return None
+        try:
+            result = StudyResult.from_dict(json.loads((kept / _RESULT).read_text(encoding="utf-8")))
+            shutil.rmtree(out / "figures", ignore_errors=True)
+            shutil.copytree(kept, out, dirs_exist_ok=True)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return result
+
+    def put(self, key: str | None, files: Sequence[Path], root: Path) -> None:
+        """Keep the `files` of a report in `root`; a full disk costs the next analysis its time and nothing else."""
+        if key is None:
+            return
+        temporary: Path | None = None
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix="report-", dir=self._folder))
+            for path in files:
+                target = temporary / path.relative_to(root)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            os.replace(temporary, self._folder / key)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)

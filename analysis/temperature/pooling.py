@@ -1,0 +1,82 @@
+"""Large studies in few states: what a temperature curve costs must not grow with the cube of the number of runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis._typing import FloatArray, IntArray
+
+#: States up to which every run is one.
+MOST_STATES = 64
+
+
+@dataclass(frozen=True)
+class States:
+    """Stationary states of a study, each the mean of one or more runs.
+
+    Attributes
+    ----------
+    lr, loss, entropy : (m,)
+    loss_stderr, entropy_stderr : (m,) standard errors of the means.
+    where : (n,) state of each run.
+    """
+
+    lr: FloatArray
+    loss: FloatArray
+    entropy: FloatArray
+    loss_stderr: FloatArray
+    entropy_stderr: FloatArray
+    where: IntArray
+
+    @property
+    def numbers(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+        """In the order of the arguments of `analysis.temperature.temperature_curve`."""
+        return self.lr, self.loss, self.entropy, self.loss_stderr, self.entropy_stderr
+
+    def mean(self, values: FloatArray) -> FloatArray:
+        """Means (m,) of the runs' values (n,) over the states."""
+        return np.asarray(np.bincount(self.where, values) / np.bincount(self.where))
+
+    def at(self, lr: FloatArray, values: FloatArray) -> FloatArray:
+        """Values (m,) of the states at the runs' learning rates (n,), between states along ln lr."""
+        order = np.argsort(self.lr, kind="stable")
+        if len(self.where) == len(self.lr):
+            return np.asarray(values[self.where])
+        return np.asarray(np.interp(np.log(lr), np.log(self.lr[order]), values[order]))
+
+
+def pooled(
+    lr: FloatArray,
+    loss: FloatArray,
+    entropy: FloatArray,
+    loss_stderr: FloatArray,
+    entropy_stderr: FloatArray,
+    most: int = MOST_STATES,
+) -> States:
+    """The runs as they are, or from more than `most` on the means over seeds and then over neighbouring learning rates.
+
+    The error of a mean over seeds is the larger one of what the runs' own errors and what their scatter say.
+
+    Parameters
+    ----------
+    lr, loss, entropy, loss_stderr, entropy_stderr : (n,) of the runs.
+    """
+    if len(lr) <= most:
+        return States(lr, loss, entropy, loss_stderr, entropy_stderr, np.arange(len(lr)))
+    grid, where = np.unique(lr, return_inverse=True)
+    seeds = len(grid) <= most
+    if not seeds:
+        where = np.minimum(np.arange(len(grid)) * most // len(grid), most - 1)[where]
+    count = np.bincount(where)
+    means, errors = [], []
+    for values, stderr in ((loss, loss_stderr), (entropy, entropy_stderr)):
+        mean = np.bincount(where, values) / count
+        told = np.sqrt(np.bincount(where, stderr**2)) / count
+        spread = np.bincount(where, (values - mean[where]) ** 2) / np.maximum(count - 1, 1)
+        means.append(mean)
+        # Neighbouring learning rates differ by more than noise.
+        errors.append(np.maximum(told, np.sqrt(spread / count)) if seeds else told)
+    rates = np.exp(np.bincount(where, np.log(lr)) / count)
+    return States(rates, means[0], means[1], errors[0], errors[1], where)

@@ -1,0 +1,46 @@
+"""Results in words and in the lines of a terminal; imports nothing heavy."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from analysis.results import StudyResult
+
+
+def summary(result: StudyResult) -> str:
+    """The study in one sentence."""
+    counts = {
+        regime: sum(r.regime == regime for r in result.runs) for regime in ("stationary", "converging", "uniform")
+    }
+    said = ", ".join(f"{n} {regime}" for regime, n in counts.items() if n) or "none readable"
+    law = result.power_law
+    if law is None:
+        return f"{len(result.runs)} runs ({said}); no power law."
+    ratios = [run.paper_ratio for run in result.runs if run.paper_ratio is not None]
+    ratio = f" The paper's estimate is {median(ratios):.2f} of it (median)." if ratios else ""
+    return (
+        f"{len(result.runs)} runs ({said}); T = {law['prefactor']:.3g}·lr^({law['exponent']:.3f} ± "
+        f"{law['exponent_stderr']:.3f}) for lr from {law['lr_min']:.3g} to {law['lr_max']:.3g}.{ratio}"
+    )
+
+
+def text_table(result: StudyResult) -> str:
+    """The runs as lines for a terminal."""
+    lines = [
+        f"{'lr':>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {'95 % interval':>23} {'n_eff':>7}  {'regime':<11} status"
+    ]
+    for r in result.runs:
+        between = f"{shown(r.temperature_lower)} … {shown(r.temperature_upper)}" if r.temperature is not None else "-"
+        lines.append(
+            f"{r.lr:>9.3g} {r.seed:>4} {shown(r.loss):>9} {shown(r.entropy, 7):>11} {shown(r.temperature):>10} "
+            f"{between:>23} {shown(r.n_eff, 3):>7}  {r.regime or '-':<11} {r.status}"
+        )
+    return "\n".join(lines)
+
+
+def shown(value: Any, digits: int = 4) -> str:
+    """A cell as text: four digits for a number, a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,193 @@
+"""An unchanged experiment is not analysed again, and a changed one is."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis import cache, source
+from analysis.cache import ReportCache, study_key
+from analysis.results import OK, RunResult, StudyResult
+from analysis.workflow import StudyConfig, analyze
+from mlflow_thermo import schema
+
+from .test_cli import command  # noqa: F401
+
+WORDS = "nothing has changed"
+
+
+@pytest.fixture
+def analysed(tracked, tmp_path, command):  # noqa: F811
+    """The study after its first analysis, and what analyses it again; snapshots cannot be read any more."""
+
+    def again(*options):
+        return command("analyze", "--experiment", "study", "--out", tmp_path / "again", *options)
+
+    code, _, err = command("analyze", "--experiment", "study", "--out", tmp_path / "first")
+    assert code == 0
+    assert WORDS not in err
+    return tracked, again
+
+
+def forbid(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a snapshot was read")
+
+    monkeypatch.setattr(source, "read_snapshots", refuse)
+
+
+def test_an_unchanged_experiment_touches_no_snapshot(analysed, tmp_path, monkeypatch):
+    _, again = analysed
+    forbid(monkeypatch)
+    code, out, err = again()
+    assert code == 0
+    assert WORDS in err
+    assert "9 runs (9 stationary); T = " in out
+    first, second = tmp_path / "first", tmp_path / "again"
+    names = sorted(str(p.relative_to(first)) for p in first.rglob("*") if p.is_file())
+    assert names == sorted(str(p.relative_to(second)) for p in second.rglob("*") if p.is_file())
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+
+
+def test_it_writes_nothing_to_the_server(analysed):
+    client, again = analysed
+    before = {r.info.run_id: r.to_dictionary() for r in client.search_runs(["1"])}
+    assert again()[0] == 0
+    assert {r.info.run_id: r.to_dictionary() for r in client.search_runs(["1"])} == before
+
+
+@pytest.mark.parametrize("options", [("--no-cache",), ("--entropy", "gaussian-ml"), ("--method", "convex")])
+def test_other_settings_are_another_analysis(analysed, options):
+    _, again = analysed
+    code, _, err = again(*options)
+    assert code == 0
+    assert WORDS not in err
+
+
+def test_a_chunk_that_was_damaged_since_is_found(analysed, tmp_path):
+    _, again = analysed
+    path = next((tmp_path / "artifacts").rglob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-10])
+    code, _, err = again()
+    assert code == 1
+    assert "half-written" in err
+
+
+def test_another_run_makes_another_study(analysed, study):
+    client, again = analysed
+    extra = study.write_run("extra", 0.2)
+    study.log_run(client, "1", extra, 0.2, seed=1, tags={schema.TAG_SWEEP: "first"})
+    code, out, err = again()
+    assert code == 0
+    assert WORDS not in err
+    assert "10 runs" in out
+
+
+def test_a_run_that_goes_on_has_no_identity(tracked, server, study):
+    """On a server nothing but its digest names what a run holds, and it has none before its end."""
+    experiment = server.client.create_experiment("running")
+    folder = study.write_run("more", 0.3)
+    study.log_run(server.client, experiment, folder, 0.3, status="RUNNING")
+    study.log_run(server.client, experiment, folder, 0.3, status="KILLED")
+    study.log_run(server.client, experiment, folder, 0.3, tags={schema.TAG_DIGEST: "abc"})
+    records = source.from_tracking("running", tracking_uri=server.uri).records
+    found = {r.ended: r.identity for r in records}
+    assert found["RUNNING"] is None
+    assert "weights-" in found["KILLED"]
+    assert '"abc"' in found["FINISHED"]
+    assert study_key([r.identity for r in records], {}) is None
+
+
+def test_the_key_names_content_settings_and_code(monkeypatch):
+    first = study_key(["a", "b"], {"entropy": "auto"})
+    assert study_key(["a", "b"], {"entropy": "auto"}) == first
+    others = [study_key(["b", "a"], {"entropy": "auto"}), study_key(["a", "b"], {"entropy": "kl"})]
+    monkeypatch.setattr(cache, "_code", lambda: "other code")
+    others.append(study_key(["a", "b"], {"entropy": "auto"}))
+    assert len({first, *others}) == 4
+
+
+class TestReportCache:
+    RESULT = StudyResult((RunResult("a", 0.1, 0, OK, ""),), {}, "convex", None, ("a note",), {"x": 1})
+
+    def fill(self, tmp_path):
+        made = tmp_path / "made"
+        (made / "figures").mkdir(parents=True)
+        files = [made / "result.json", made / "figures" / "a.png"]
+        files[0].write_text(json.dumps(self.RESULT.to_dict()))
+        files[1].write_bytes(b"png")
+        (made / "of somebody else").write_text("x")
+        store = ReportCache(tmp_path / "store")
+        store.put("key", files, made)
+        return store
+
+    def test_gives_back_what_was_put(self, tmp_path):
+        store = self.fill(tmp_path)
+        out = tmp_path / "out"
+        (out / "figures").mkdir(parents=True)
+        (out / "figures" / "old.png").write_text("x")
+        assert store.get("key", out) == self.RESULT
+        assert sorted(p.name for p in out.rglob("*")) == ["a.png", "figures", "result.json"]
+        assert store.get("other", out) is None
+        assert store.get(None, out) is None
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": [{"new_field": 1}]}'])
+    def test_a_damaged_entry_is_none(self, tmp_path, content):
+        store = self.fill(tmp_path)
+        (tmp_path / "store" / "key" / "result.json").write_text(content)
+        assert store.get("key", tmp_path / "out") is None
+
+    def test_a_folder_that_cannot_be_written_costs_nothing(self, tmp_path):
+        made = tmp_path / "made"
+        made.mkdir()
+        (tmp_path / "store").write_text("a file in its place")
+        ReportCache(tmp_path / "store").put("key", [], made)
+
+    def test_twice(self, tmp_path):
+        store = self.fill(tmp_path)
+        shutil.rmtree(tmp_path / "made")
+        store = self.fill(tmp_path)
+        assert store.get("key", tmp_path / "out") == self.RESULT
+        assert [p.name for p in (tmp_path / "store").iterdir()] == ["key"]
+
+
+def test_a_result_survives_its_json(study):
+    study.write_all()
+    result = analyze(source.from_folder(study.root), StudyConfig())
+    assert StudyResult.from_dict(json.loads(json.dumps(result.to_dict()))).to_dict() == result.to_dict()
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_as_many_jobs_as_you_like_give_one_answer(study, jobs):
+    study.write_all()
+    records = source.from_folder(study.root)
+    alone, together = (analyze(records, StudyConfig(jobs=n)) for n in (1, jobs))
+    for a, b in zip(alone.runs, together.runs, strict=True):
+        assert b.entropy == pytest.approx(a.entropy, rel=1e-12)
+        assert b.temperature == pytest.approx(a.temperature, rel=1e-9)
+        assert replace(b, **{k: v for k, v in vars(a).items() if isinstance(v, float)}).status == a.status
+
+
+def test_many_runs_are_pooled_over_seeds_and_neighbours():
+    from analysis.temperature import pooled
+
+    rng = np.random.default_rng(0)
+    lr = np.repeat(np.geomspace(0.01, 1, 10), 20)
+    loss, entropy = lr + 0.01 * rng.normal(size=200), np.log(lr) + 0.1 * rng.normal(size=200)
+    told = np.full(200, 1e-3)
+    states = pooled(lr, loss, entropy, told, told)
+    assert len(states.lr) == 10
+    np.testing.assert_allclose(states.loss, loss.reshape(10, 20).mean(axis=1))
+    # The seeds scatter ten and a hundred times more than their own errors say.
+    np.testing.assert_allclose(states.loss_stderr, loss.reshape(10, 20).std(axis=1, ddof=1) / np.sqrt(20))
+    np.testing.assert_allclose(states.at(lr, states.loss), np.repeat(states.loss, 20))
+    distinct = np.geomspace(0.01, 1, 200)
+    states = pooled(distinct, distinct, np.log(distinct), told, told)
+    assert len(states.lr) == 64
+    np.testing.assert_allclose(states.at(distinct, states.lr)[5:-5], distinct[5:-5], rtol=0.02)
+    np.testing.assert_allclose(states.loss_stderr, 1e-3 / np.sqrt(np.bincount(states.where)))
+    few = pooled(lr[:30], loss[:30], entropy[:30], told[:30], told[:30])
+    assert few.loss is not None
+    np.testing.assert_array_equal(few.loss, loss[:30])
