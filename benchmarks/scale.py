@@ -27,10 +27,12 @@ from mlflow_thermo.store import SeriesWriter
 #: Learning rates of a study; its other runs are further seeds.
 LRS = np.geomspace(1e-3, 1e-1, 20)
 SNAPSHOTS, D = 200, 20
-COMMAND = (
-    "import resource, sys; from analysis.cli import main; sys.argv[0] = 'mlflow-thermo'; main(); "
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-)
+COMMAND = """
+import atexit, resource, sys
+atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))
+from analysis.cli import main
+main()
+"""
 
 
 @contextmanager

@@ -62,6 +62,26 @@ def distances_of_gram(gram: FloatArray, X: AnyArray, near: float) -> FloatArray:
     return sq
 
 
+def distances_of_products(
+    products: FloatArray, norms: FloatArray, X: AnyArray, places: IntArray, near: float
+) -> FloatArray:
+    """Squared distances (m, n) of the rows `places` of X (n, d) from all rows.
+
+    Parameters
+    ----------
+    products : (m, n) inner products of these rows with all, about a point amid them.
+    norms : (n,) squared norms about the same point.
+    near : as for `distances_of_gram`.
+    """
+    sq = products * -2.0
+    sq += norms[places][:, None]
+    sq += norms[None, :]
+    np.maximum(sq, 0.0, out=sq)
+    rows, j = np.nonzero(sq < near * np.maximum(norms[places][:, None], norms[None, :]))
+    sq[rows, j] = _explicit_squared_distances(X, places[rows], j)
+    return sq
+
+
 def _explicit_squared_distances(X: AnyArray, i: IntArray, j: IntArray) -> FloatArray:
     """Squared distances of the pairs (i[p], j[p]) of rows of X, by differences in float64."""
     out = np.zeros(len(i))
@@ -90,6 +110,8 @@ class NeighbourFinder:
         if self._points is not None:
             return np.asarray(cdist(self._points[rows], self._points[keep], "sqeuclidean"))
         assert self._sq is not None
+        if len(rows) == len(self._sq) and np.array_equal(rows, np.arange(len(rows))):
+            return np.array(self._sq)
         return np.asarray(self._sq[np.ix_(rows, keep)])
 
     def nearest(self, keep: IntArray, k: int, theiler: int = 0, times: IntArray | None = None) -> FloatArray:
@@ -106,5 +128,6 @@ class NeighbourFinder:
         for start in range(0, m, step):
             sq = self._rows(keep[start : start + step], keep)
             sq[np.abs(times[start : start + step, None] - times[None, :]) <= theiler] = np.inf
-            out[start : start + step] = np.partition(sq, k - 1, axis=1)[:, :k]
-        return np.sqrt(out)
+            sq.partition(k - 1, axis=1)
+            np.sqrt(sq[:, :k], out=out[start : start + step])
+        return out

@@ -1,7 +1,7 @@
 """Gram matrices of many-dimensional snapshots: N×N numbers from N points in up to 10^6 dimensions.
 
 They carry all that nearest neighbours, Gaussian kernels and dual-form Gaussians need. The columns are processed in
-panels that stay in the processor's cache, so that float32 snapshots are never copied whole to float64.
+panels, so that float32 snapshots are never copied whole to float64.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import DTypeLike
-from scipy.linalg.blas import dsyrk, ssyrk
 
 from analysis._typing import AnyArray, FloatArray, IntArray
 
 #: Float64 numbers held at once by a chunk (64 MiB).
 CHUNK = 2**23
-#: Numbers of a panel: 4 MiB of float64, which the symmetric product reads from the cache.
-_PANEL = 2**19
+#: Numbers of a panel: wide enough that adding up the panels' products costs little, small enough to need no memory.
+_PANEL = 2**22
+#: Square of the centre's distance from the origin, over that of the rows from the centre, which loses no digits.
+_NEAR_ORIGIN = 1.0
 #: Rows whose mean is the provisional centre.
 _CENTRE_ROWS = 32
 
@@ -38,8 +39,12 @@ def centred_columns(X: AnyArray, columns: slice) -> FloatArray:
 
 def provisional_centre(X: AnyArray) -> FloatArray:
     """A point (d,) amid the rows of X: all that subtracting it has to do is to keep a Gram matrix from cancelling."""
-    rows = np.linspace(0, len(X) - 1, min(len(X), _CENTRE_ROWS)).astype(int)
-    return np.asarray(X[rows].mean(axis=0, dtype=np.float64))
+    return np.asarray(X[_few(len(X))].mean(axis=0, dtype=np.float64))
+
+
+def _few(n: int) -> IntArray:
+    """Up to `_CENTRE_ROWS` rows of n, evenly spread."""
+    return np.linspace(0, n - 1, min(n, _CENTRE_ROWS)).astype(np.int64)
 
 
 def centred_gram(X: AnyArray, precision: DTypeLike = np.float64) -> FloatArray:
@@ -51,34 +56,35 @@ def centred_gram(X: AnyArray, precision: DTypeLike = np.float64) -> FloatArray:
     precision : of the products within a panel of some hundred columns. float32 takes about half the time and leaves
         relative errors of some 1e-7 of the norms.
     """
-    return recentred_in_place(gram_about(X, provisional_centre(X), precision))
+    centre = provisional_centre(X)
+    spread = np.mean([np.sum((X[i] - centre) ** 2) for i in _few(len(X))])
+    # A point that close to the origin costs no digits, and X need not be copied to subtract it.
+    near = float(centre @ centre) <= _NEAR_ORIGIN * float(spread)
+    return recentred_in_place(gram_about(X, None if near else centre, precision))
 
 
 def gram_about(X: AnyArray, centre: FloatArray | None = None, precision: DTypeLike = np.float64) -> FloatArray:
     """Gram matrix (n, n) of the rows of X (n, d) about the point `centre` (d,), None for the origin."""
     n, d = X.shape
-    precise = np.dtype(precision) == np.float64
-    offset = np.zeros(d, dtype=precision) if centre is None else centre.astype(precision)
-    width = min(d, max(1, _PANEL // n))
-    panel = np.empty((n, width), dtype=precision)
-    gram = np.zeros((n, n), order="F")
+    kind = np.dtype(precision)
+    single = kind == np.float32
+    # Float64 accumulates by itself; products of float32 are added up in float64 panel by panel.
+    width = min(d, max(1, _PANEL // n)) if centre is not None or single or X.dtype != kind else d
+    offset = None if centre is None else centre.astype(kind)
+    buffer = None if centre is None and X.dtype == kind else np.empty((n, width), dtype=kind)
+    gram = np.zeros((n, n))
     for start in range(0, d, width):
-        # The last panel is narrower, and BLAS wants its columns next to each other.
-        part = panel if d - start >= width else np.empty((n, d - start), dtype=precision)
-        columns = slice(start, start + part.shape[1])
-        np.subtract(X[:, columns], offset[columns], out=part, casting="same_kind")
-        if precise:
-            gram = dsyrk(1.0, part.T, beta=1.0, c=gram, trans=1, overwrite_c=1)
-        else:
-            gram += ssyrk(1.0, part.T, trans=1)
-    return mirrored(gram)
-
-
-def mirrored(upper: FloatArray) -> FloatArray:
-    """The symmetric matrix (n, n) whose upper triangle is given, above zeros."""
-    whole = upper + upper.T
-    np.fill_diagonal(whole, np.diag(upper))
-    return np.asarray(whole)
+        columns = slice(start, min(start + width, d))
+        panel = X[:, columns]
+        if buffer is not None:
+            panel = buffer[:, : columns.stop - start]
+            if offset is None:
+                panel[...] = X[:, columns]
+            else:
+                np.subtract(X[:, columns], offset[columns], out=panel, casting="same_kind")
+        # numpy sees that both factors are one and takes BLAS's symmetric product, on a part of the columns as it is.
+        gram += panel @ panel.T
+    return gram
 
 
 def recentred_in_place(gram: FloatArray) -> FloatArray:

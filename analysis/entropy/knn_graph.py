@@ -9,7 +9,13 @@ from numpy.typing import DTypeLike
 
 from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
-from analysis.entropy.distances import NEAR_CANCELLING, NeighbourFinder, distances_of_gram
+from analysis.entropy.distances import (
+    NEAR_CANCELLING,
+    NEAR_CANCELLING_SINGLE,
+    NeighbourFinder,
+    distances_of_gram,
+    distances_of_products,
+)
 from analysis.entropy.gram import gram_about, provisional_centre
 
 #: Numbers of neighbours for which the paper gives its curves, and their continuation.
@@ -104,19 +110,34 @@ class SlidingKNNGraph:
 
     Parameters
     ----------
-    window : (n, d) first window, in time order; copied to float64.
-    ks, gamma, dim : as for `knn_graph_entropies`.
+    window : (n, d) first window, in time order; copied.
+    ks, gamma, dim, precision : as for `knn_graph_entropies`. With float32 a move costs half, unless many snapshots are
+        so close to each other that their distances have to be recomputed, as consecutive iterates are.
     """
 
     def __init__(
-        self, window: AnyArray, ks: Sequence[int] = PAPER_KS, gamma: float = 1.0, *, dim: int | None = None
+        self,
+        window: AnyArray,
+        ks: Sequence[int] = PAPER_KS,
+        gamma: float = 1.0,
+        *,
+        dim: int | None = None,
+        precision: DTypeLike = np.float64,
     ) -> None:
         check_neighbours(ks, len(window), gamma)
         self._ks, self._gamma, self._dim = tuple(ks), gamma, dim or window.shape[1]
+        self._near = NEAR_CANCELLING_SINGLE if np.dtype(precision) == np.float32 else NEAR_CANCELLING
         self._centre = provisional_centre(window)
-        self._points = window - self._centre
-        self._gram = gram_about(self._points)
+        self._points = (window - self._centre).astype(precision)
         self._oldest = 0
+        self._start()
+
+    def _start(self) -> None:
+        """Distances of the whole window."""
+        gram = gram_about(self._points, precision=self._points.dtype)
+        self._norms = np.diag(gram).copy()
+        self._sq = distances_of_gram(gram, self._points, self._near).astype(self._points.dtype)
+        np.fill_diagonal(self._sq, np.inf)
 
     def advance(self, rows: AnyArray) -> None:
         """Put the m snapshots `rows` (m, d), m up to n, in the places of the m oldest."""
@@ -130,19 +151,22 @@ class SlidingKNNGraph:
             # As dear as a new window, whose centre is the better one.
             shift = provisional_centre(self._points)
             self._centre = self._centre + shift
-            self._points -= shift
-            self._gram = gram_about(self._points)
+            self._points -= shift.astype(self._points.dtype)
+            self._start()
             return
-        products = self._points[places] @ self._points.T
-        self._gram[places] = products
-        self._gram[:, places] = products.T
+        products = (self._points[places] @ self._points.T).astype(np.float64)
+        self._norms[places] = products[np.arange(len(places)), places]
+        sq = distances_of_products(products, self._norms, self._points, places, self._near)
+        sq[np.arange(len(places)), places] = np.inf
+        self._sq[places] = sq
+        self._sq[:, places] = sq.T
 
     def entropies(self) -> FloatArray:
         """(len(ks),) entropies in nats of the present window."""
-        sq = distances_of_gram(self._gram, self._points, NEAR_CANCELLING)
-        np.fill_diagonal(sq, np.inf)
-        most = max(self._ks)
-        return _entropies(np.sqrt(np.partition(sq, most - 1, axis=1)[:, :most]), self._ks, self._gamma, self._dim)
+        # What has the digits of float32 is sorted as float32; sums are in float64.
+        sq, most = self._sq.copy(), max(self._ks)
+        sq.partition(most - 1, axis=1)
+        return _entropies(np.sqrt(sq[:, :most], dtype=np.float64), self._ks, self._gamma, self._dim)
 
 
 def check_neighbours(ks: Sequence[int], n: int, gamma: float) -> None:

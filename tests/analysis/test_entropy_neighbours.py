@@ -172,6 +172,24 @@ class TestSlidingWindow:
             expected = knn_graph_entropies(series[end - 100 : end], (1, 10))
             np.testing.assert_allclose(sliding.entropies(), expected, rtol=1e-9)
 
+    def test_single_precision_products(self):
+        rng = np.random.default_rng(4)
+        series = 3 + rng.normal(size=(300, 800))
+        sliding = SlidingKNNGraph(series[:100], (1, 10), precision=np.float32)
+        for end in (130, 180, 300):
+            sliding.advance(series[end - 30 if end < 180 else end - 50 : end] if end < 300 else series[200:300])
+        expected = knn_graph_entropies(series[200:300], (1, 10))
+        np.testing.assert_allclose(sliding.entropies(), expected, rtol=1e-6)
+
+    def test_single_precision_recomputes_what_is_close(self):
+        """Consecutive iterates: products of float32 would lose their distances altogether."""
+        rng = np.random.default_rng(5)
+        series = 1 + 1e-3 * np.cumsum(rng.normal(size=(200, 300)), axis=0)
+        sliding = SlidingKNNGraph(series[:100], (1, 10), precision=np.float32)
+        sliding.advance(series[100:140])
+        expected = knn_graph_entropies(series[40:140], (1, 10))
+        np.testing.assert_allclose(sliding.entropies(), expected, rtol=1e-5)
+
     def test_duplicates_in_the_window(self):
         rng = np.random.default_rng(3)
         X = rng.normal(size=(20, 100))

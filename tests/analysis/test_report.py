@@ -8,9 +8,9 @@ import struct
 import pytest
 
 from analysis.report import check_lines, write_report
-from analysis.text import summary, text_table
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.source import from_folder
+from analysis.text import summary, text_table
 from analysis.workflow import StudyConfig, analyze
 
 
