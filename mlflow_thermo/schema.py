@@ -162,7 +162,9 @@ class SeriesIndex:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return asdict(self)
+        # The long lists go as they are: asdict would copy them number by number at every chunk.
+        parts = {name: [asdict(part) for part in getattr(self, name)] for name in ("layout", "chunks")}
+        return {**vars(self), **parts}
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> SeriesIndex:

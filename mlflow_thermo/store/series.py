@@ -59,11 +59,13 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, never half of one."""
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON atomically, a line a field: a reader sees the old file or the new one, never half of one."""
+    # Indenting within the fields would take Python's own encoder, which holds up the training beside the writer.
+    fields = (f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     temporary = path.with_name(path.name + ".part")
     with temporary.open("w", encoding="utf-8") as handle:
-        json.dump(content, handle, indent=1, allow_nan=False)
+        handle.write("{\n" + ",\n".join(fields) + "\n}\n")
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(temporary, path)
