@@ -94,6 +94,7 @@ class SnapshotRecorder:
         self._owns_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._spare: Path | None = None
         self._series: list[SeriesBuffer] = []
         self._background = Background()
         for schedule in series:
@@ -189,8 +190,9 @@ class SnapshotRecorder:
         # Two requests: the tag that says that all is there is the last thing written.
         self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
-        if self._owns_directory:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        for folder in (self._spare, self.directory if self._owns_directory else None):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> SnapshotRecorder:
         return self
@@ -227,9 +229,13 @@ class SnapshotRecorder:
         if not series.reduced_at_end or writer.index.storage != schema.FULL or writer.index.n_snapshots < 2:
             return
         folder = writer.folder
-        # In a folder that somebody may resume from, an unfinished series stays whole.
-        keep = not self._owns_directory and not writer.index.complete
-        out = Path(tempfile.mkdtemp(prefix="thermo-")) / folder.name if keep else folder
+        out = folder
+        if not self._owns_directory and not writer.index.complete:
+            # In a folder that somebody may resume from, an unfinished series stays whole; a run gets its reduced form.
+            if self._client is None:
+                return
+            self._spare = self._spare or Path(tempfile.mkdtemp(prefix="thermo-"))
+            out = self._spare / folder.name
         try:
             series.writer = SeriesWriter(out, reduce_series(folder, out))
         except (OSError, MemoryError) as error:

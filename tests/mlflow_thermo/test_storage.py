@@ -259,6 +259,16 @@ class TestRecorder:
         assert (index.storage, index.complete, index.n_snapshots) == ("full", False, N // 2)
         np.testing.assert_array_equal(read_snapshots(folder).weights, kept)
 
+    def test_an_unfinished_series_stays_whole_there_and_goes_to_the_run_reduced(self, store, tmp_path):
+        import mlflow
+
+        with mlflow.start_run() as run:
+            kept, folder = self.record(tmp_path / "mine", "isometric", stop=N // 2)
+        np.testing.assert_array_equal(read_snapshots(folder).weights, kept)
+        sent = store.download_artifacts(run.info.run_id, "thermo/every")
+        assert read_index(sent).storage == "isometric"
+        assert relative(pdist(read_snapshots(sent).weights), pdist(kept.astype(float))) < 1e-7
+
     def test_a_training_cut_off_uploads_what_it_has(self, store):
         import mlflow
 
