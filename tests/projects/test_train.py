@@ -42,8 +42,24 @@ def program(store, monkeypatch, capsys):
 
 
 def snapshots(store, run, tmp_path, series="spaced"):
+    tmp_path.mkdir(exist_ok=True)
     folder = store.download_artifacts(run.info.run_id, f"{schema.ARTIFACT_ROOT}/{series}", str(tmp_path))
     return read_index(folder), read_weights(folder)
+
+
+@pytest.mark.parametrize("storage", ["isometric", "sketch"])
+def test_other_forms_of_storage(program, store, tmp_path, storage):
+    """The same training as with whole snapshots, and their distances."""
+    from scipy.spatial.distance import pdist
+
+    code, _, err, run = program(lr=0.01, steps=100, storage=storage)
+    assert (code, err) == (0, "")
+    index, weights = snapshots(store, run, tmp_path)
+    _, _, _, whole = program(lr=0.01, steps=100, storage="full")
+    _, exact = snapshots(store, whole, tmp_path / "whole")
+    assert (index.storage, index.d, index.n_snapshots, index.complete) == (storage, 1530, 50, True)
+    error = np.sqrt(np.mean((pdist(weights.astype(float)) / pdist(exact.astype(float)) - 1) ** 2))
+    assert error < (1e-6 if storage == "isometric" else 3 * index.sketch_error)
 
 
 def test_a_run_from_beginning_to_end(program, store, tmp_path):
