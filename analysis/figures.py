@@ -11,7 +11,9 @@ from analysis.results import StudyResult
 
 WIDTH, HEIGHT = 420, 300
 #: Legends stand below their figure, so that two figures fit side by side.
-BELOW = alt.Legend(orient="bottom")
+BELOW = alt.Legend(orient="bottom", columns=6)
+#: Free-energy curves in one figure; more cannot be told apart.
+MOST_CURVES = 12
 OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
 ESTIMATES = [OURS, PAPERS, EQUIPARTITION]
 
@@ -35,8 +37,13 @@ def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     return figures
 
 
-def _lr_axis() -> alt.X:
-    return alt.X("lr:Q", scale=alt.Scale(type="log"), title="Learning rate", axis=alt.Axis(format=".0e", tickCount=5))
+def _log_scale() -> alt.Scale:
+    # A "nice" domain would end at whole decades, and leave half of a figure empty.
+    return alt.Scale(type="log", nice=False, padding=12)
+
+
+def _lr_axis(title: str = "Learning rate") -> alt.X:
+    return alt.X("lr:Q", scale=_log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=5))
 
 
 def _points(frame: pd.DataFrame, name: str, title: str, heading: str) -> alt.LayerChart:
@@ -74,7 +81,7 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
     data["estimate"] = OURS
     y = alt.Y(
         "temperature:Q",
-        scale=alt.Scale(type="log"),
+        scale=_log_scale(),
         title="Temperature T (loss per nat)",
         axis=alt.Axis(format=".0e", tickCount=5),
     )
@@ -123,9 +130,10 @@ def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
     # Each curve from 0 to 1: their temperatures differ by decades and the place of the minimum is the message.
     shown = (curves - curves.min(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
     lr = mean["lr"].to_numpy()
+    drawn = np.unique(np.linspace(0, len(lr) - 1, min(len(lr), MOST_CURVES)).round().astype(int))
     rows = [
         {"lr": lr[j], "f": shown[i, j], "own": f"{lr[i]:.2g}", "order": lr[i], "star": i == j}
-        for i in range(len(lr))
+        for i in drawn
         for j in range(len(lr))
     ]
     data = pd.DataFrame(rows)
@@ -133,7 +141,7 @@ def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
     color = alt.Color(
         "own:O", title="T of lr", sort=alt.EncodingSortField("order"), scale=alt.Scale(scheme="viridis"), legend=BELOW
     )
-    x = alt.X("lr:Q", scale=alt.Scale(type="log"), title="Learning rate lr'", axis=alt.Axis(format=".0e", tickCount=5))
+    x = _lr_axis("Learning rate lr'")
     lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=color)
     stars = alt.Chart(data[data["star"]]).mark_text(text="★", size=18).encode(x=x, y=y, color=color)
     chart: alt.LayerChart = alt.layer(lines, stars).properties(
