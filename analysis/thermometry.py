@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.linalg import eigh
 
-from analysis._typing import AnyArray, FloatArray
-from analysis.entropy.gram import centred_columns, centred_gram, column_chunks
+from analysis._typing import AnyArray, FloatArray, IntArray
+from analysis.entropy.gram import centred_columns, centred_gram, column_chunks, recentred
 
 
 def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:
@@ -115,7 +115,8 @@ class Equipartition:
 def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> Equipartition:
     """Equipartition temperatures from snapshots and their losses alone.
 
-    The curvature along each leading principal direction is the regression coefficient of the loss on half the squared
+    Directions come from one half of the snapshots and everything along them from the other, both ways in turn. The
+    curvature along each leading principal direction is the regression coefficient of the loss on half the squared
     scores, L = L_0 + ½ Σ h_i z_i² + rest, which needs no Hessian and is exact where the loss is quadratic about the
     mean.
 
@@ -137,20 +138,20 @@ def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> E
     if n < 20:
         raise ValueError(f"equipartition needs at least 20 snapshots, got {n}")
     q = max(1, min(directions, d, n // 10))
-    scores = _leading_scores(weights, q)
-    values = np.sum(scores**2, axis=0)
-    if values[-1] <= 1e-12 * max(values[0], 1e-300):
-        raise ValueError(f"the snapshots vary along fewer than {q} directions: lower directions")
-    variances = values / (n - 1)
-    half_squares = 0.5 * scores**2
-    model = sm.OLS(y, sm.add_constant(half_squares))
-    fit = model.fit(cov_type="HC3")
-    curvatures = np.asarray(fit.params[1:])
-    temperatures = curvatures * variances
-    # The variance itself is known to a relative sqrt(2/n).
-    stderr = np.hypot(np.asarray(fit.bse[1:]) * variances, temperatures * np.sqrt(2 / n))
+    first, second = np.arange(0, n, 2), np.arange(1, n, 2)
+    halves = [
+        _along(scores, y[measured])
+        for scores, measured in zip(_crossed_scores(weights, q, first, second), (second, first), strict=True)
+    ]
+    temperatures, curvatures, variances = (
+        np.mean([getattr(half, name) for half in halves], axis=0)
+        for name in ("temperatures", "curvatures", "variances")
+    )
+    stderr, plain = (
+        np.sqrt(np.sum([getattr(half, name) ** 2 for half in halves], axis=0)) / 2 for name in ("stderr", "plain")
+    )
     # Weights that do not know the T_i: errors that grow with the value would pull the mean down.
-    weight = (np.asarray(model.fit().bse[1:]) * variances) ** -2
+    weight = plain**-2
     weight /= weight.sum()
     mean = float(np.sum(weight * temperatures))
     chi_square = float(np.sum(((temperatures - mean) / stderr) ** 2))
@@ -162,15 +163,62 @@ def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> E
     )  # fmt: skip
 
 
-def _leading_scores(weights: AnyArray, q: int) -> FloatArray:
-    """Scores (n, q) on the leading principal directions, from the smaller of the covariance and the Gram matrix."""
+@dataclass(frozen=True)
+class _Half:
+    """T_i = h_i·C_ii measured on one half of the snapshots, (q,) each; `plain` are errors that do not know the T_i."""
+
+    temperatures: FloatArray
+    stderr: FloatArray
+    plain: FloatArray
+    curvatures: FloatArray
+    variances: FloatArray
+
+
+def _along(scores: FloatArray, loss: FloatArray) -> _Half:
+    """From the scores (m, q) of some snapshots and their losses (m,)."""
+    centred = scores - scores.mean(axis=0)
+    variances = np.sum(centred**2, axis=0) / (len(centred) - 1)
+    model = sm.OLS(loss, sm.add_constant(0.5 * centred**2))
+    fit = model.fit(cov_type="HC3")
+    curvatures = np.asarray(fit.params[1:])
+    temperatures = curvatures * variances
+    # The variance itself is known to a relative sqrt(2/m).
+    stderr = np.hypot(np.asarray(fit.bse[1:]) * variances, temperatures * np.sqrt(2 / len(centred)))
+    return _Half(temperatures, stderr, np.asarray(model.fit().bse[1:]) * variances, curvatures, variances)
+
+
+def _crossed_scores(weights: AnyArray, q: int, first: IntArray, second: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Scores (m, q) of the `second` snapshots on the leading principal directions of the `first`, and the reverse.
+
+    On its own directions a sample varies more than the state does, by (1 + √(d/n))² along the leading one (Marchenko &
+    Pastur 1967), and its temperature would come out too high by as much.
+    """
     n, d = weights.shape
-    if d <= n:
-        centred = centred_columns(weights, slice(0, d))
-        vectors = eigh(centred.T @ centred, subset_by_index=(d - q, d - 1))[1][:, ::-1]
-        return np.asarray(centred @ vectors)
-    values, vectors = eigh(centred_gram(weights), subset_by_index=(n - q, n - 1))
-    return np.asarray(vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0.0)))
+    columns = centred_columns(weights, slice(0, d)) if d <= n else None
+    gram = None if columns is not None else centred_gram(weights)
+
+    def scores(found: IntArray, measured: IntArray) -> FloatArray:
+        if columns is not None:
+            own = columns[found] - columns[found].mean(axis=0)
+            values, vectors = eigh(own.T @ own, subset_by_index=(d - q, d - 1))
+            _require_spread(values, q)
+            return np.asarray(columns[measured] @ vectors[:, ::-1])
+        assert gram is not None
+        inner = recentred(gram, found)
+        values, vectors = eigh(inner, subset_by_index=(len(found) - q, len(found) - 1))
+        _require_spread(values, q)
+        # A direction is a sum of the centred rows; their products with the other rows follow from the Gram matrix.
+        between = gram[np.ix_(measured, found)]
+        between = between - between.mean(axis=1, keepdims=True)
+        return np.asarray((between @ vectors / np.sqrt(values))[:, ::-1])
+
+    return scores(first, second), scores(second, first)
+
+
+def _require_spread(values: FloatArray, q: int) -> None:
+    """Raise ValueError unless all of the q largest eigenvalues, rising, are above rounding."""
+    if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
+        raise ValueError(f"the snapshots vary along fewer than {q} directions: lower directions")
 
 
 @dataclass(frozen=True)

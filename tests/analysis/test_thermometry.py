@@ -159,3 +159,16 @@ class TestConsistency:
             thermodynamic_consistency([1, 2], [1], [1], [1])
         with pytest.raises(ValueError, match="3 different learning rates, got 2"):
             thermodynamic_consistency([1, 2, 3], [1, 2, 3], [1, 2, 3], [1, np.nan, 1])
+
+
+@pytest.mark.parametrize(("d", "n"), [(20, 200), (400, 200), (100, 1000)])
+@pytest.mark.parametrize("stiffest", [1.0, 100.0])
+def test_equipartition_is_right_with_few_snapshots_a_weight(d, n, stiffest):
+    """A sample's own leading directions are those along which it happens to vary more than the state does."""
+    h, t = np.geomspace(1, stiffest, d), 0.3
+    found = []
+    for seed in range(12):
+        x = np.random.default_rng(seed).normal(size=(n, d)) * np.sqrt(t / h)
+        found.append(equipartition(x, 0.5 * (x**2 * h).sum(axis=1)).temperature)
+    error = np.std(found) / np.sqrt(12)
+    assert abs(np.mean(found) - t) < max(0.12 * t, 3 * error)
