@@ -114,9 +114,10 @@ def test_sweep_then_analyze_through_a_server(user, server):
     check_sweep_and_analysis(server.client, where, out, done.stdout)
     assert not (user.folder / "mlflow.db").exists()
     assert not (user.folder / "mlruns").exists()
-    # One download for each run, kept for the next analysis.
+    # One download for each run, kept for the next analysis, and the report.
     cached = user.folder.parent / "home" / ".cache" / "mlflow-thermo"
-    assert len(list(cached.iterdir())) == 4
+    assert len([one for one in cached.iterdir() if one.name != "reports"]) == 4
+    assert len(list((cached / "reports").iterdir())) == 1
     log = server.log.read_text()[before:]
     assert log.count("runs/log-batch") > 0
     assert log.count("runs/log-metric") == 0

@@ -45,7 +45,8 @@ def sweep(tmp_path):
 
 def child_that_trains(parent, lrs):
     """Process id of the sweep's child with these learning rates; None while there is none."""
-    tree = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    # -ww: cut to a line of 80 characters, the command of a long path ends before its options.
+    tree = subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in tree.splitlines()[1:]]
     found = [int(pid) for pid, above, args in rows if int(above) == parent and f"--lrs {lrs} " in args]
     return found[0] if found else None
