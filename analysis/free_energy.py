@@ -124,21 +124,25 @@ def _against_the_rest(points: Points, noise: FloatArray, line: FloatArray, rng: 
     A bump would otherwise count as noise itself. The scatter is that about a power law, whose curvature is no noise
     either; curvature that is left makes the test careful, never bold.
     """
-    shape = noise / noise.mean()
-    fit = convex_fit(points.s, points.u, shape, np.zeros_like(shape))
     x = points.x - points.x.mean()
     guide = power_law_guide(x, points.u, points.s, noise, np.ones_like(noise))
-    # What the errors of both do to a state's place beside the curve.
+    # What the errors of both do to a state's place beside the curve. The slopes of the convex fit would do for this
+    # too, but they follow the noise, which then looks smaller than it is.
     temperature = np.divide(guide.u_slope, guide.s_slope, out=np.zeros_like(x), where=guide.s_slope != 0)
+    du, ds = points.with_noise()
+    shape = np.maximum(np.hypot(du, temperature * ds), rounding(points.u))
+    unit = float(shape.mean())
+    shape /= unit
+    fit = convex_fit(points.s, points.u, shape, np.zeros_like(shape))
     residual = (points.u - guide.u) - temperature * (points.s - guide.s)
     observed = fit.chi_square / _least_scatter(points.x, residual / shape) ** 2
     units = line / float(noise.mean())
     exceed = 0
     for _ in range(BOOTSTRAP):
-        error = shape * rng.normal(size=len(shape))
-        again = convex_fit(line, units + error, shape, np.zeros_like(shape))
-        # The law takes a part of the noise with it.
-        left = error - guide.of_u.level @ error
+        of_u, of_s = du / unit * rng.normal(size=len(shape)), temperature * ds / unit * rng.normal(size=len(shape))
+        again = convex_fit(line, units + of_u - of_s, shape, np.zeros_like(shape))
+        # The guides take a part of the noise with them.
+        left = of_u - guide.of_u.level @ of_u - (of_s - guide.of_s.level @ of_s)
         exceed += again.chi_square / _least_scatter(points.x, left / shape) ** 2 >= observed
     return ConvexityTest((exceed + 1) / (BOOTSTRAP + 1), observed, fit.u)
 
