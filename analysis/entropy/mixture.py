@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
 from analysis.entropy.held_out import time_block_splits, unit_scale
 
+_FILTERS = threading.Lock()
 _TYPES = ("full", "tied", "diag", "spherical")
 
 
@@ -109,7 +111,8 @@ class GaussianMixtureEntropy(EntropyEstimator):
                 max_iter=500,
                 random_state=self.random_state,
             )
-            with warnings.catch_warnings():
+            # The filters are those of the whole process: runs that are measured at the same time take turns.
+            with _FILTERS, warnings.catch_warnings():
                 # A fit that stopped early, or that has fewer distinct points than Gaussians, is still a density:
                 # its held-out score stays an upper bound.
                 warnings.simplefilter("ignore", ConvergenceWarning)

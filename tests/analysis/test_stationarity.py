@@ -246,3 +246,15 @@ class TestThinning:
     def test_independent_snapshots(self):
         assert independent_snapshots(1000, 1.2, burn_in=100) == 900
         assert independent_snapshots(1000, 10.0, burn_in=100) == 30
+
+
+def test_kpss_is_the_library_s_statistic():
+    import warnings
+
+    from statsmodels.tsa.stattools import kpss
+
+    x = np.random.default_rng(5).normal(size=200) + np.linspace(0, 0.5, 200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = float(kpss(x, regression="c", nlags=0)[0])
+    assert kpss_statistic(x) == pytest.approx(expected, rel=1e-12)
