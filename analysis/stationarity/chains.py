@@ -57,4 +57,6 @@ def kpss_statistic(series: ArrayLike) -> float:
     # Written out, Kwiatkowski et al. 1992 without lags: the library's warns where its table of p-values ends, and a
     # warning cannot be silenced in one thread alone.
     centred = thinned - thinned.mean()
+    # A run at its optimum has losses whose squares underflow.
+    centred /= np.abs(centred).max()
     return float(np.sum(np.cumsum(centred) ** 2) / (len(thinned) * np.sum(centred**2)))
