@@ -165,11 +165,11 @@ def fit_shared_basis(samples: Sequence[AnyArray], q: int) -> SharedBasis:
         raise ValueError(f"all runs must have the same number of weights, got {widths}: compare runs of one model")
     d = widths[0]
     rows = sum(len(sample) for sample in samples)
-    if d < rows:
-        return _basis_of_columns(samples, d, q)
     span = min(rows - len(samples), d)
     if not 1 <= q <= span:
         raise ValueError(f"q={q} shared directions must be between 1 and the {span} that the snapshots span")
+    if d < rows:
+        return _basis_of_columns(samples, d, q)
     weights = np.concatenate([_unit_variance_weights(sample) for sample in samples])[:, None]
     gram = np.zeros((rows, rows))
     for columns in column_chunks(rows, d):
@@ -185,9 +185,6 @@ def fit_shared_basis(samples: Sequence[AnyArray], q: int) -> SharedBasis:
 
 def _basis_of_columns(samples: Sequence[AnyArray], d: int, q: int) -> SharedBasis:
     """The same from the pooled covariance, where there are fewer weights than rows."""
-    span = min(sum(len(sample) - 1 for sample in samples), d)
-    if not 1 <= q <= span:
-        raise ValueError(f"q={q} shared directions must be between 1 and the {span} that the snapshots span")
     scatter = np.zeros((d, d))
     for sample in samples:
         rows = centred_columns(sample, slice(0, d)) * _unit_variance_weights(sample)[:, None]

@@ -40,10 +40,10 @@ class States:
         return np.asarray(np.bincount(self.where, values) / np.bincount(self.where))
 
     def at(self, lr: FloatArray, values: FloatArray) -> FloatArray:
-        """Values (m,) of the states at the runs' learning rates (n,), between states along ln lr."""
-        order = np.argsort(self.lr, kind="stable")
+        """The states' values (m,) at the runs' learning rates (n,): (n,), between states along ln lr."""
         if len(self.where) == len(self.lr):
             return np.asarray(values[self.where])
+        order = np.argsort(self.lr, kind="stable")
         return np.asarray(np.interp(np.log(lr), np.log(self.lr[order]), values[order]))
 
 
