@@ -1,4 +1,4 @@
-"""Results as figures: the only importer of the plotting library."""
+"""Figures of a study: loss, entropy, temperature and free energy against the learning rate."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from analysis.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis
 from analysis.free_energy import free_energy_curves
 from analysis.results import StudyResult
 
-WIDTH, HEIGHT = 420, 300
-#: Legends stand below their figure, so that two figures fit side by side.
-BELOW = alt.Legend(orient="bottom", columns=6)
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12
 OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
@@ -37,20 +35,11 @@ def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     return figures
 
 
-def _log_scale() -> alt.Scale:
-    # A "nice" domain would end at whole decades, and leave half of a figure empty.
-    return alt.Scale(type="log", nice=False, padding=12)
-
-
-def _lr_axis(title: str = "Learning rate") -> alt.X:
-    return alt.X("lr:Q", scale=_log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=5))
-
-
 def _points(frame: pd.DataFrame, name: str, title: str, heading: str) -> alt.LayerChart:
     data = frame[frame[name].notna()].copy()
     error = data[f"{name}_stderr"].astype(float).fillna(0.0)
     data["low"], data["high"] = data[name] - 1.96 * error, data[name] + 1.96 * error
-    base = alt.Chart(data).encode(x=_lr_axis())
+    base = alt.Chart(data).encode(x=lr_axis())
     dots = base.mark_point(filled=True, size=70).encode(
         y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)),
         shape=alt.Shape("regime:N", title="regime", legend=BELOW),
@@ -81,11 +70,11 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
     data["estimate"] = OURS
     y = alt.Y(
         "temperature:Q",
-        scale=_log_scale(),
+        scale=log_scale(),
         title="Temperature T (loss per nat)",
         axis=alt.Axis(format=".0e", tickCount=5),
     )
-    base = alt.Chart(data).encode(x=_lr_axis())
+    base = alt.Chart(data).encode(x=lr_axis())
     # One domain for all, or Vega draws a legend for each.
     shape = alt.Shape(
         "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=ESTIMATES, range=["square", "circle", "diamond"])
@@ -110,14 +99,14 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
         if len(other):
             other["temperature"], other["estimate"] = other[column].astype(float), name
             layers.append(
-                alt.Chart(other).mark_point(filled=True, size=60).encode(x=_lr_axis(), y=y, shape=shape, color=color)
+                alt.Chart(other).mark_point(filled=True, size=60).encode(x=lr_axis(), y=y, shape=shape, color=color)
             )
     law = result.power_law
     heading = "T: temperature with 95 % interval"
     if law is not None:
         grid = np.geomspace(law["lr_min"], law["lr_max"], 50)
         line = pd.DataFrame({"lr": grid, "temperature": law["prefactor"] * grid ** law["exponent"]})
-        layers.append(alt.Chart(line).mark_line(strokeDash=[6, 4], color="black").encode(x=_lr_axis(), y=y))
+        layers.append(alt.Chart(line).mark_line(strokeDash=[6, 4], color="black").encode(x=lr_axis(), y=y))
         heading += f"; fit lr^({law['exponent']:.2f} ± {law['exponent_stderr']:.2f})"
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
@@ -141,30 +130,10 @@ def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
     color = alt.Color(
         "own:O", title="T of lr", sort=alt.EncodingSortField("order"), scale=alt.Scale(scheme="viridis"), legend=BELOW
     )
-    x = _lr_axis("Learning rate lr'")
+    x = lr_axis("Learning rate lr'")
     lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=color)
     stars = alt.Chart(data[data["star"]]).mark_text(text="★", size=18).encode(x=x, y=y, color=color)
     chart: alt.LayerChart = alt.layer(lines, stars).properties(
         width=WIDTH, height=HEIGHT, title="F: free energy, ★ at lr' = lr"
     )
     return chart
-
-
-def to_png(chart: alt.LayerChart) -> bytes:
-    """A figure as PNG, drawn without a browser or a network."""
-    import vl_convert
-
-    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=2))
-
-
-def to_html_parts(figures: dict[str, alt.LayerChart]) -> tuple[str, str]:
-    """Script library and page fragment that show the figures; nothing is fetched from a network."""
-    import vl_convert
-
-    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires what its code does not
-    places = "".join(f'<div class="figure" id="figure-{name}"></div>' for name in figures)
-    calls = "".join(
-        f'vegaEmbed("#figure-{name}", {chart.to_json(indent=None)}, {{actions: false}});'
-        for name, chart in figures.items()
-    )
-    return library, f"{places}<script>{calls.replace('</', '<' + chr(92) + '/')}</script>"

@@ -1,0 +1,44 @@
+"""What all figures share: sizes, axes, and how a chart becomes a picture or a part of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import altair as alt
+
+WIDTH, HEIGHT = 420, 300
+#: Legends stand below their figure, so that two figures fit side by side.
+BELOW = alt.Legend(orient="bottom", columns=6)
+
+Chart = alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.FacetChart
+
+
+def log_scale() -> alt.Scale:
+    """A logarithmic scale that ends where the data do."""
+    # A "nice" domain would end at whole decades, and leave half of a figure empty.
+    return alt.Scale(type="log", nice=False, padding=12)
+
+
+def lr_axis(title: str = "Learning rate") -> alt.X:
+    """The horizontal axis of everything that is drawn against the learning rate `lr`."""
+    return alt.X("lr:Q", scale=log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=5))
+
+
+def to_png(chart: Chart) -> bytes:
+    """A figure as PNG, drawn without a browser or a network."""
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=2))
+
+
+def to_html_parts(figures: Mapping[str, Chart]) -> tuple[str, str]:
+    """Script library and page fragment that show the figures; nothing is fetched from a network."""
+    import vl_convert
+
+    library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires what its code does not
+    places = "".join(f'<div class="figure" id="figure-{name}"></div>' for name in figures)
+    calls = "".join(
+        f'vegaEmbed("#figure-{name}", {chart.to_json(indent=None)}, {{actions: false}});'
+        for name, chart in figures.items()
+    )
+    return library, f"{places}<script>{calls.replace('</', '<' + chr(92) + '/')}</script>"
