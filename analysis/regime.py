@@ -22,6 +22,9 @@ CONVERGING_SLOPE = -0.05
 SLOPE_LEVEL = 0.01
 #: Blocks that the window is cut into: long enough to be nearly independent, enough of them to see a slope.
 BLOCKS = 10
+#: A run that is in the uniform band for a share of its blocks between these has been on two branches: one block in ten
+#: may stray into it by chance.
+HOPPING = (0.15, 0.85)
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,19 @@ class Regime:
     loss : mean loss over the window.
     slope : d ln U / d ln t over the window; NaN where it was not needed.
     p_value : of a slope of zero.
+    uniform_share : share of the window's blocks whose mean loss lies in the uniform band; 0 without a baseline.
     """
 
     name: str
     loss: float
     slope: float = float("nan")
     p_value: float = float("nan")
+    uniform_share: float = 0.0
+
+    @property
+    def hops(self) -> bool:
+        """Whether the run was in the uniform state for a part of its window only."""
+        return HOPPING[0] < self.uniform_share < HOPPING[1]
 
 
 def classify(
@@ -69,15 +79,19 @@ def classify(
     if len(loss) < BLOCKS:
         raise ValueError(f"loss has {len(loss)} values: at least {BLOCKS} are needed to tell the regime")
     mean = float(loss.mean())
-    # A random point's loss varies from point to point, so the state's mean lies within its spread.
-    if uniform_loss is not None and uniform_std is not None and mean > uniform_loss - UNIFORM_SIGMAS * uniform_std:
-        return Regime("uniform", mean)
     blocks = np.array_split(np.arange(len(loss)), BLOCKS)
     level = np.array([loss[block].mean() for block in blocks])
+    share = 0.0
+    # A random point's loss varies from point to point, so the state's mean lies within its spread.
+    if uniform_loss is not None and uniform_std is not None:
+        band = uniform_loss - UNIFORM_SIGMAS * uniform_std
+        share = float(np.mean(level > band))
+        if mean > band:
+            return Regime("uniform", mean, uniform_share=share)
     time = np.array([steps[block].mean() for block in blocks])
     if np.any(level <= 0):
         # A loss of exactly zero has no logarithm, and nothing left to fall to.
-        return Regime("converging", mean)
+        return Regime("converging", mean, uniform_share=share)
     fit = stats.linregress(np.log(time), np.log(level))
     falls = fit.slope < CONVERGING_SLOPE and fit.pvalue < SLOPE_LEVEL
-    return Regime("converging" if falls else "stationary", mean, float(fit.slope), float(fit.pvalue))
+    return Regime("converging" if falls else "stationary", mean, float(fit.slope), float(fit.pvalue), share)

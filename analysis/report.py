@@ -45,8 +45,8 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
         path = folder / "figures" / f"{name}.png"
         path.write_bytes(to_png(chart))
         written.append(path)
-    library, fragment = to_html_parts(figures)
-    written[2].write_text(_page(result, title, library, fragment), encoding="utf-8")
+    library, fragments = to_html_parts(figures)
+    written[2].write_text(_page(result, title, library, "".join(fragments.values())), encoding="utf-8")
     return written
 
 

@@ -83,7 +83,7 @@ class Estimate:
 
 
 #: Version of result.json.
-RESULT_SCHEMA_VERSION = 2
+RESULT_SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,11 @@ class RunResult:
     late_temperature : of a run that still converges, dU/dS between the last two quarters of its window.
     evidence : the numbers behind the status (`analysis.stationarity.diagnose`).
     note : what went wrong and what to do, in words.
+    course : columns of `analysis.course.Course`, an entry for each burst; empty without bursts.
+    signal : gradient norms and signal-to-noise ratio at the log points (`analysis.run_course.SIGNAL`); empty where
+        none were logged.
+    n_train : training samples, where the run says.
+    hops : whether it was in the uniform state for a part of its window only.
     """
 
     run_id: str
@@ -144,6 +149,10 @@ class RunResult:
     late_temperature: float | None = None
     evidence: dict[str, float] = field(default_factory=dict)
     note: str = ""
+    course: dict[str, list[float | None]] = field(default_factory=dict)
+    signal: dict[str, list[Any]] = field(default_factory=dict)
+    n_train: int | None = None
+    hops: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,8 @@ class StudyResult:
     """A whole study: its runs by learning rate and seed, the power law, and how the numbers were made.
 
     ``checks`` holds the tests of the study as a whole (`analysis.study_checks`); a check that could not be made is
-    absent.
+    absent. ``baselines`` hold what uniformly random weights have: ``loss``, ``entropy`` by the study's estimator,
+    ``paper_entropy`` and ``course_entropy`` by those of the iterates and the bursts, ``exact_entropy`` in nats.
     """
 
     runs: tuple[RunResult, ...]
@@ -160,6 +170,7 @@ class StudyResult:
     power_law: dict[str, Any] | None
     notes: tuple[str, ...] = ()
     checks: dict[str, Any] = field(default_factory=dict)
+    baselines: dict[str, float | None] = field(default_factory=dict)
     schema_version: int = RESULT_SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     loss, loss_stderr = mean_and_stderr(trajectory.loss[found.burn_in :])
     result = replace(
         base, status=status, regime=regime.name, loss=loss, loss_stderr=loss_stderr, tau=number(found.tau),
-        n_eff=number(found.n_eff), burn_in=found.burn_in, evidence=_finite(found.evidence),
-        fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found),
+        n_eff=number(found.n_eff), burn_in=found.burn_in, evidence=_finite({**found.evidence, "uniform_share": regime.uniform_share}), hops=regime.hops,
+        fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found), n_train=_n_train(trajectory),
     )  # fmt: skip
     size = trajectory.common.shape[1]
     share = min(_BASIS_TOTAL, _BASIS_SIZE // size) // max(1, n_runs)
@@ -126,6 +126,11 @@ def _note(status: str, found: Diagnosis) -> str:
     if status in (OK, ZERO_TEMPERATURE):
         return remedy(status)
     return f"{found.reason}: {remedy(status)}" if found.reason and status == found.status else remedy(status)
+
+
+def _n_train(trajectory: Trajectory) -> int | None:
+    logged = str(trajectory.meta.get("params", {}).get("n_train", ""))
+    return int(logged) if logged.isdigit() else None
 
 
 def _finite(evidence: dict[str, float]) -> dict[str, float]:

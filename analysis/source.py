@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 
+from analysis._typing import FloatArray, IntArray
 from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 #: MLflow's statuses of a run that nothing adds to any more.
 _ENDED = ("FINISHED", "FAILED", "KILLED")
+
+
+#: Names of metrics -> steps and values of each that was logged.
+History = Callable[[Sequence[str]], dict[str, tuple[IntArray, FloatArray]]]
 
 
 class SourceError(ThermoError):
@@ -52,6 +57,7 @@ class RunRecord:
     meta : params and tags.
     fingerprint : names the content of all that the analysis reads of the run, without reading snapshots; None where
         nothing names it.
+    history : given names of metrics, steps (n,) and values (n,) of each that was logged, one request for each.
     """
 
     run_id: str
@@ -64,6 +70,7 @@ class RunRecord:
     folder: Callable[[], Any]
     meta: dict[str, Any] = field(default_factory=dict)
     fingerprint: Callable[[], Any] = lambda: None
+    history: History = lambda names: {}
 
     @property
     def identity(self) -> str | None:
@@ -71,7 +78,8 @@ class RunRecord:
         found = self.fingerprint()
         if found is None:
             return None
-        windows = {k: v for k, v in self.meta.get("metrics", {}).items() if k.startswith(schema.PREFIX_WINDOW)}
+        along = (schema.PREFIX_WINDOW, schema.PREFIX_GRADIENT)
+        windows = {k: v for k, v in self.meta.get("metrics", {}).items() if k.startswith(along)}
         known = (self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std)
         return json.dumps([self.run_id, *known, windows, self.meta.get("params", {}), found], sort_keys=True)
 
@@ -233,7 +241,7 @@ def from_tracking(
         reason = str(error).splitlines()[0]
         raise SourceError(f"filter {filter_string!r} cannot be used: {reason}") from error
     folder = cache_folder(cache)
-    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION)
+    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER)
     records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in own]
     if not records:
         raise SourceError(f"experiment {found.name!r} holds no training runs for {scope}: train some, or change it")
@@ -275,8 +283,21 @@ def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
         uniform_loss_std=data.metrics.get(schema.METRIC_UNIFORM_LOSS_STD),
         folder=lambda: _artifacts(client, run, cache),
         fingerprint=lambda: _fingerprint(client, run),
+        history=lambda names: _history(client, run, names),
         meta={"params": dict(data.params), "tags": dict(data.tags), "metrics": dict(data.metrics)},
     )
+
+
+def _history(client: MlflowClient, run: Run, names: Sequence[str]) -> dict[str, tuple[IntArray, FloatArray]]:
+    """The metrics of `names` that the run has, by step; of a step that was logged twice the later value."""
+    found = {}
+    # The search has told which metrics there are: nothing is asked for in vain.
+    for name in filter(run.data.metrics.__contains__, names):
+        values = {}
+        for metric in sorted(client.get_metric_history(run.info.run_id, name), key=lambda m: (m.step, m.timestamp)):
+            values[metric.step] = metric.value
+        found[name] = np.array([*values], dtype=np.int64), np.array([*values.values()], dtype=float)
+    return found
 
 
 def _fingerprint(client: MlflowClient, run: Run) -> Any:

@@ -74,6 +74,10 @@ class Trajectory:
         """Snapshots (n, m) in columns that mean the same in all runs of one model."""
         return self.weights if self.shared is None else self.shared
 
+    def at_own_weights(self) -> Trajectory:
+        """The same run with the losses at the snapshots' own weights, where those are known."""
+        return self if self.snapshot_loss is None else replace(self, loss=self.snapshot_loss)
+
     def take(self, index: slice | IntArray) -> Trajectory:
         """The same run with only the snapshots at `index`."""
         at_snapshot = None if self.snapshot_loss is None else self.snapshot_loss[index]

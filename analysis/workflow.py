@@ -6,26 +6,27 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from analysis._typing import AnyArray
 from analysis.entropy.base import EntropyEstimator, correlation_with_mean
 from analysis.entropy.identifiability import RunEntropies, subspace_dimension, summarise_run
-from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.entropy.select import choose_estimator, make_estimator
-from analysis.reduction import SharedBasis, fit_shared_basis, tangent_space
-from analysis.regression import power_law
+from analysis.reduction import SharedBasis, fit_shared_basis
 from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResult, StudyResult, number, remedy
 from analysis.run_checks import Examined, examine, late_temperature, thermometers
+from analysis.run_course import History, with_course, with_signal
+from analysis.run_entropy import entropy_of, flat, paper_entropy
 from analysis.stationarity import evenly_spaced
-from analysis.study_checks import checks, identifiability, seeds_disagree
-from analysis.temperature import METHODS, OPTIMUM, TemperatureCurve, pooled, temperature_curve
-from analysis.trajectory import RunError, Trajectory
-from mlflow_thermo.schema import CONSECUTIVE, SPACED, STATIONARY, ThermoError
+from analysis.study_branches import baselines_of, branches_of
+from analysis.study_checks import identifiability, seeds_disagree
+from analysis.study_temperatures import with_temperatures
+from analysis.temperature import METHODS, OPTIMUM
+from analysis.trajectory import Trajectory
+from mlflow_thermo.schema import SPACED, STATIONARY, ThermoError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -34,8 +35,6 @@ Answer = TypeVar("Answer")
 SHORT = 0.5
 #: Runs from which the shared subspace is found, at most: its cost must not grow with the study.
 BASIS_RUNS = 500
-#: Neighbours of the paper's graph.
-PAPER_K = 50
 
 
 class RunInput(Protocol):
@@ -63,6 +62,15 @@ class RunInput(Protocol):
 
     def load(self, series: str) -> Trajectory:
         """One series of snapshots; RunError where it cannot be read."""
+
+
+@runtime_checkable
+class Logged(Protocol):
+    """A run whose metrics along the training can be read; one that is not has no signal-to-noise ratio."""
+
+    @property
+    def history(self) -> History:
+        """Metrics along the training, by name."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +134,15 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     notes = [r.note for r in results if r.loss is None]
     if "sketch_error" in plan.described:
         notes.append(f"the snapshots are sketches, whose distances are off by {plan.described['sketch_error']:.1%}")
-    results, law, said, found = _with_temperatures(results, config.method, _pooled(shared))
-    notes += said
+    branches, strays, told = branches_of(results)
+    results, law, said, found = with_temperatures(results, config.method, _pooled(shared), strays)
+    notes += told + said
     for lr, rhat in seeds_disagree(_losses(examined)):
         notes.append(f"seeds of lr={lr:g} have different losses (split R-hat {rhat:.2f}): train longer")
-    found = {**({"identifiability": known} if known else {}), **found}
-    return StudyResult(tuple(results), plan.described, config.method, law, tuple(notes), found)
+    found = {"branches": branches, **({"identifiability": known} if known else {}), **found}
+    shape = shapes[0]
+    baselines = baselines_of(results, shape.protocol, shape.n_weights, plan.n_used, plan.fresh)
+    return StudyResult(tuple(results), plan.described, config.method, law, tuple(notes), found, baselines)
 
 
 def _each(function: Callable[[Item], Answer], items: Sequence[Item], jobs: int) -> list[Answer]:
@@ -201,30 +212,15 @@ def _choose(config: StudyConfig, n_eff: float, shape: Trajectory) -> tuple[Entro
     return estimator, described
 
 
-def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[float, float, str]:
-    """Entropy in nats, its standard error and the estimator's status; on a sphere in its tangent space.
-
-    The paper's graph takes the chords of the sphere as they are, with D = d − 1.
-    """
-    points, correction = _flat(trajectory, estimator)
-    fitted = estimator.fit(points)
-    return fitted.entropy_ + correction, fitted.entropy_stderr_, fitted.status_
-
-
-def _flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> tuple[AnyArray, float]:
-    """Snapshots in flat space and the volume correction of the map, in nats."""
-    if not trajectory.on_sphere or isinstance(estimator, KNNGraphEntropy):
-        return trajectory.weights, 0.0
-    tangent = tangent_space(trajectory.weights, n_weights=trajectory.n_weights)
-    return tangent.coordinates, tangent.log_volume_correction
-
-
 def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEntropies | None, float]:
     """The run's entropy from the study's number of snapshots, and everything else that needs its weights.
 
     The last is the correlation of the errors of its loss and its entropy, NaN where it is not known.
     """
-    result, trajectory = replace(e.result, n_used=plan.n_used), run.load(SPACED)
+    result = with_course(replace(e.result, n_used=plan.n_used), run.load)
+    if isinstance(run, Logged):
+        result = with_signal(result, run.history)
+    trajectory = run.load(SPACED)
     burn_in = result.burn_in or 0
     if e.kept < plan.n_used:
         note = f"run {run.run_id} has {e.kept} snapshots where the study's entropies take {plan.n_used}: train it again"
@@ -241,7 +237,7 @@ def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEn
     if result.status == OK and status != OK:
         result = replace(result, status=status, note=remedy(status))
     result = replace(
-        result, entropy=number(entropy), entropy_stderr=number(stderr), paper_entropy=_paper_entropy(run)
+        result, entropy=number(entropy), entropy_stderr=number(stderr), paper_entropy=paper_entropy(run.load)
     )  # fmt: skip
     if result.regime == CONVERGING or result.status == ZERO_TEMPERATURE:
         return _cooling(result, trajectory.take(np.arange(burn_in, len(trajectory))), plan), None, math.nan
@@ -276,23 +272,13 @@ def _cooling(result: RunResult, trajectory: Trajectory, plan: _Plan) -> RunResul
 def _summary(used: Trajectory, plan: _Plan) -> RunEntropies | None:
     if plan.basis is None:
         return None
-    points, correction = _flat(used)
+    points, correction = flat(used)
     dim = used.n_weights - int(used.on_sphere)
     try:
         return summarise_run(
             points, plan.basis.project(used.common), dim=dim, n_eff=plan.n_used, log_volume_correction=correction
         )
     except ValueError:
-        return None
-
-
-def _paper_entropy(run: RunInput) -> float | None:
-    try:
-        trajectory = run.load(CONSECUTIVE)
-        dim = trajectory.n_weights - int(trajectory.on_sphere)
-        return number(entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0])
-    except (RunError, ValueError):
-        # Parity with the paper is extra: a run without consecutive iterates still has its own numbers.
         return None
 
 
@@ -303,67 +289,3 @@ def _losses(examined: Sequence[Examined]) -> dict[float, list[Any]]:
         if e.shape is not None and e.result.regime == STATIONARY:
             out.setdefault(e.result.lr, []).append(e.shape.loss[e.result.burn_in or 0 :])
     return out
-
-
-def _with_temperatures(
-    results: list[RunResult], method: str, correlation: float | None
-) -> tuple[list[RunResult], dict[str, Any] | None, list[str], dict[str, Any]]:
-    notes = []
-    cold = [r for r in results if r.regime == CONVERGING]
-    if cold:
-        rates = f"lr from {min(r.lr for r in cold):.3g} to {max(r.lr for r in cold):.3g}"
-        notes.append(f"{len(cold)} of {len(results)} runs converge to an optimum, where T goes to zero: {rates}")
-    chosen = [i for i, r in enumerate(results) if r.regime == STATIONARY and r.entropy is not None]
-    if len({results[i].lr for i in chosen}) < 3:
-        notes.append(f"{len(chosen)} stationary runs: no temperature curve, which needs 3 stationary learning rates")
-        return results, None, notes, {}
-    lr, loss, entropy, loss_err, entropy_err = (
-        np.array([getattr(results[i], name) or 0.0 for i in chosen], dtype=float)
-        for name in ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr")
-    )
-    states = pooled(lr, loss, entropy, loss_err, entropy_err)
-    curve = temperature_curve(*states.numbers, method, correlation=correlation)
-    temperature, lower, upper = (states.at(lr, values) for values in (curve.temperature, curve.lower, curve.upper))
-    paper = _paper_temperatures(results, chosen)
-    out = list(results)
-    for k, i in enumerate(chosen):
-        t = float(temperature[k])
-        fine = results[i].status == OK
-        status = str(curve.status[states.where[k]]) if fine else results[i].status
-        out[i] = replace(
-            results[i],
-            temperature=number(t),
-            temperature_lower=number(float(lower[k])),
-            temperature_upper=number(float(upper[k])),
-            free_energy=number(loss[k] - t * entropy[k]),
-            paper_temperature=paper[k],
-            paper_ratio=_ratio(paper[k], t),
-            status=status,
-            note=remedy(status) if fine else results[i].note,
-        )
-    law, said = _law(curve)
-    return out, law, notes + said, checks([out[i] for i in chosen], states, curve, law)
-
-
-def _paper_temperatures(results: list[RunResult], chosen: list[int]) -> list[float | None]:
-    entropies = [results[i].paper_entropy for i in chosen]
-    if any(value is None for value in entropies):
-        return [None] * len(chosen)
-    lr, loss = (np.array([getattr(results[i], name) for i in chosen], dtype=float) for name in ("lr", "loss"))
-    curve = temperature_curve(lr, loss, np.array(entropies, dtype=float), method="interval")
-    return [number(value) for value in curve.temperature]
-
-
-def _law(curve: TemperatureCurve) -> tuple[dict[str, Any] | None, list[str]]:
-    weights = curve.stderr if np.isfinite(curve.stderr).all() else None
-    covariance = curve.covariance if curve.covariance is not None and np.isfinite(curve.covariance).all() else None
-    try:
-        fit = power_law(curve.lr, curve.temperature, weights, covariance=covariance)
-    except ValueError as error:
-        return None, [f"no power law: {error}"]
-    names = ("exponent", "exponent_stderr", "prefactor", "prefactor_stderr", "lr_min", "lr_max", "n", "n_excluded")
-    return {name: getattr(fit, name) for name in names}, []
-
-
-def _ratio(part: float | None, whole: float) -> float | None:
-    return part / whole if part is not None and math.isfinite(whole) and whole > 0 else None

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mlflow_thermo import schema
 from mlflow_thermo.buffering import Background, SeriesBuffer
 from mlflow_thermo.packing import Packer
-from mlflow_thermo.schedule import Schedule, consecutive, spaced
+from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.schema import SeriesIndex, ThermoError
 from mlflow_thermo.store import SKETCH_COLUMNS, SeriesWriter, choose_storage, reduce_series
 
@@ -47,7 +47,7 @@ class SnapshotRecorder:
     ----------
     parameters : module, or (name, tensor) pairs; those that require a gradient are recorded.
     total_steps : number of steps of the training; needed for the default schedules.
-    series : schedules to record; by default `spaced` and `consecutive`.
+    series : schedules to record; by default `spaced`, `consecutive` and `bursts`.
     lr, seed, protocol : written into the index for the analysis; lr is also logged as a metric.
     run_id : MLflow run to record into; by default the active run. Not needed with `directory`.
     directory : keep the series in this folder too (one folder per series). Without a run, only there.
@@ -84,7 +84,7 @@ class SnapshotRecorder:
         if series is None:
             if total_steps is None or total_steps < 1:
                 raise ThermoError(f"total_steps must be a positive number of steps, got {total_steps!r}")
-            series = (spaced(total_steps), consecutive(total_steps))
+            series = (spaced(total_steps), consecutive(total_steps), bursts(total_steps))
         if len({schedule.name for schedule in series}) != len(series):
             raise ThermoError("series: two schedules share one name, give each its own")
         if sketch_columns < 1:

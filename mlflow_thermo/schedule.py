@@ -40,3 +40,21 @@ def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
 def consecutive(total_steps: int, n: int = 1000) -> Schedule:
     """The last `n` iterates, as in arXiv 2505.23489."""
     return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)))
+
+
+def bursts(total_steps: int, n: int = 10, size: int = 100) -> Schedule:
+    """`n` bursts of `size` consecutive iterates that end at log-spaced steps, the last one with the training.
+
+    Between two bursts at least one step is left out, which is how a reader tells them apart; early ones that would
+    touch the next are dropped, so that a short training has fewer.
+    """
+    if n < 1 or size < 1:
+        raise ThermoError(f"series 'bursts': n and size must be at least 1, got n={n} and size={size}")
+    size = min(size, total_steps)
+    ratio = (total_steps / size) ** (1 / max(1, n - 1))
+    ends = [total_steps]
+    for i in range(n - 2, -1, -1):
+        end = max(size, round(size * ratio**i))
+        if end < ends[-1] - size:
+            ends.append(end)
+    return Schedule(schema.BURSTS, tuple(step for end in reversed(ends) for step in range(end - size + 1, end + 1)))

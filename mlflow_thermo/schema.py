@@ -28,6 +28,8 @@ STORAGES = (AUTO, FULL, ISOMETRIC, SKETCH)
 
 SPACED = "spaced"
 CONSECUTIVE = "consecutive"
+#: Consecutive iterates again, at log-spaced times along the training.
+BURSTS = "bursts"
 
 # Metrics, in the units above.
 METRIC_LR = "thermo/lr"
@@ -55,6 +57,8 @@ METRIC_SNR_STDERR = "gradient/snr_stderr"
 #: Number of minibatch gradients behind the noise, which adapts to the precision asked for.
 METRIC_NOISE_BATCHES = "gradient/noise_batches"
 METRIC_WEIGHT_NORM = "weights/norm"
+#: Prefix of everything that is measured on gradients.
+PREFIX_GRADIENT = "gradient/"
 #: Prefix of the running sums of `mlflow_thermo.observables.FluctuationSums`.
 PREFIX_SUMS = "sums/"
 #: Prefix of the same sums over the second half of training, logged with the last step.
@@ -79,6 +83,7 @@ KIND_TRAIN = "train"
 KIND_SWEEP = "sweep"
 KIND_ANALYSIS = "analysis"
 KIND_CALIBRATION = "calibration"
+KIND_PAPER = "paper"
 
 SNAPSHOTS_RECORDING = "recording"
 SNAPSHOTS_COMPLETE = "complete"

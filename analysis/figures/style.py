@@ -31,14 +31,15 @@ def to_png(chart: Chart) -> bytes:
     return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=2))
 
 
-def to_html_parts(figures: Mapping[str, Chart]) -> tuple[str, str]:
-    """Script library and page fragment that show the figures; nothing is fetched from a network."""
+def to_html_parts(figures: Mapping[str, Chart]) -> tuple[str, dict[str, str]]:
+    """Script library, and a page fragment for each figure by name; nothing is fetched from a network."""
     import vl_convert
 
     library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires what its code does not
-    places = "".join(f'<div class="figure" id="figure-{name}"></div>' for name in figures)
-    calls = "".join(
-        f'vegaEmbed("#figure-{name}", {chart.to_json(indent=None)}, {{actions: false}});'
-        for name, chart in figures.items()
-    )
-    return library, f"{places}<script>{calls.replace('</', '<' + chr(92) + '/')}</script>"
+    return library, {name: _fragment(name, chart) for name, chart in figures.items()}
+
+
+def _fragment(name: str, chart: Chart) -> str:
+    content = chart.to_json(indent=None).replace("</", "<" + chr(92) + "/")
+    call = f'vegaEmbed("#figure-{name}", {content}, {{actions: false}});'
+    return f'<div class="figure" id="figure-{name}"></div><script>{call}</script>'

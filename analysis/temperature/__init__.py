@@ -3,7 +3,7 @@
 from analysis.temperature._points import TemperatureCurve
 from analysis.temperature.broken_law import BrokenLaw, broken_power_law
 from analysis.temperature.curve import METHODS, OPTIMUM, temperature_curve
-from analysis.temperature.pooling import States, pooled
+from analysis.temperature.pooling import States, pooled, with_seed_scatter
 
 __all__ = [
     "METHODS",
@@ -14,4 +14,5 @@ __all__ = [
     "broken_power_law",
     "pooled",
     "temperature_curve",
+    "with_seed_scatter",
 ]

@@ -1,4 +1,7 @@
-"""Large studies in few states: what a temperature curve costs must not grow with the cube of the number of runs."""
+"""The states of a study before a curve is fitted: errors that hold the scatter of the seeds, and few enough states.
+
+What a temperature curve costs must not grow with the cube of the number of runs.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from analysis._typing import FloatArray, IntArray
 
 #: States up to which every run is one.
 MOST_STATES = 64
+#: Seeds beyond one for each learning rate from which the correlation of what they differ by is taken.
+FEWEST_SPARE = 6
 
 
 @dataclass(frozen=True)
@@ -80,3 +85,57 @@ def pooled(
         errors.append(np.maximum(told, np.sqrt(spread / count)) if seeds else told)
     rates = np.exp(np.bincount(where, np.log(lr)) / count)
     return States(rates, means[0], means[1], errors[0], errors[1], where)
+
+
+@dataclass(frozen=True)
+class SeedScatter:
+    """What seeds of one learning rate differ by, beyond the errors that their runs know of.
+
+    Attributes
+    ----------
+    loss_stderr, entropy_stderr : (n,) the runs' own errors and the scatter together.
+    correlation : of the errors of U and S; as it was given where the seeds do not say.
+    """
+
+    loss_stderr: FloatArray
+    entropy_stderr: FloatArray
+    correlation: float | None
+
+
+def with_seed_scatter(
+    lr: FloatArray,
+    loss: FloatArray,
+    entropy: FloatArray,
+    loss_stderr: FloatArray,
+    entropy_stderr: FloatArray,
+    correlation: float | None = None,
+) -> SeedScatter:
+    """Errors that hold what differs from seed to seed: a run may sit in a valley of its own, of which it knows nothing.
+
+    A random-effects model: one variance between seeds for all learning rates, by the method of moments of Hedges &
+    Olkin (1985), added to the square of every run's own error. It stays zero where seeds differ no more than their
+    errors say.
+
+    Parameters
+    ----------
+    lr, loss, entropy, loss_stderr, entropy_stderr : (n,) of the runs.
+    correlation : of the errors of a run's loss and entropy, None where it is not known.
+    """
+    _, where = np.unique(lr, return_inverse=True)
+    count = np.bincount(where)
+    spare = int(np.sum(count - 1))
+    if spare < 1:
+        return SeedScatter(loss_stderr, entropy_stderr, correlation)
+    # A single run of a learning rate leaves no residual and counts for nothing.
+    residuals = [values - (np.bincount(where, values) / count)[where] for values in (loss, entropy)]
+    errors, excess = [], []
+    for residual, stderr in zip(residuals, (loss_stderr, entropy_stderr), strict=True):
+        told = float(np.sum(stderr**2 * (1 - 1 / count[where])))
+        between = max(0.0, (float(np.sum(residual**2)) - told) / spare)
+        errors.append(np.sqrt(stderr**2 + between))
+        excess.append(between)
+    if min(excess) > 0 and spare >= FEWEST_SPARE:
+        squares = [float(np.sum(residual**2)) for residual in residuals]
+        found = float(np.sum(residuals[0] * residuals[1])) / float(np.sqrt(squares[0] * squares[1]))
+        correlation = float(np.clip(found, -0.95, 0.95))
+    return SeedScatter(errors[0], errors[1], correlation)

@@ -43,6 +43,8 @@ class TrainConfig:
     noise_batches: int = 200
     noise_error: float = 0.05
     snapshots: int = 1000
+    bursts: int = 10
+    burst_size: int = 100
     storage: str = "auto"
     seed: int = 0
     data_seed: int = 0
@@ -65,10 +67,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value not in choices:
                 raise ThermoError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
-        for name in ("width", "batch_size", "steps", "log_points", "noise_batches", "snapshots", "threads"):
+        positive = ("width", "batch_size", "steps", "log_points", "noise_batches", "snapshots", "burst_size", "threads")
+        for name in positive:
             if getattr(self, name) < 1:
                 raise ThermoError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("samples_per_label", "weight_decay", "noise_error", "seed", "data_seed", "init_seed", "head_seed"):
+        seeds = ("seed", "data_seed", "init_seed", "head_seed")
+        for name in ("samples_per_label", "bursts", "weight_decay", "noise_error", *seeds):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ThermoError(f"{name} must not be negative, got {value}")

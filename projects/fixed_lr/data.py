@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlflow_thermo.schema import ThermoError
+from projects.fixed_lr.cifar import read_cifar
 
 #: Images of the digits set that are kept for testing; the other 1500 train.
 DIGITS_TEST = 297
@@ -61,31 +62,12 @@ def _digits(folder: Path, download: bool, seed: int) -> Dataset:
     return _normalised("digits", parts[0], parts[2], parts[1], parts[3], 10)
 
 
-def _cifar(name: str, n_classes: int, folder: Path, download: bool) -> Dataset:
-    try:
-        from torchvision import datasets
-    except ImportError as error:
-        raise ThermoError(f"dataset {name!r} needs torchvision: pip install 'mlflow-thermo[train]'") from error
-    kind = datasets.CIFAR10 if n_classes == 10 else datasets.CIFAR100
-    inner = "cifar-10-batches-py" if n_classes == 10 else "cifar-100-python"
-    try:
-        train, test = (kind(str(folder), train=part, download=download) for part in (True, False))
-    except (RuntimeError, OSError) as error:
-        raise ThermoError(
-            f"dataset {name!r} was not found: put the folder {inner} into {folder.resolve()}, "
-            "or pass download=true with a network connection"
-        ) from error
-    images = [part.data.transpose(0, 3, 1, 2) for part in (train, test)]
-    labels = [np.asarray(part.targets) for part in (train, test)]
-    return _normalised(name, images[0], labels[0], images[1], labels[1], n_classes)
-
-
 def _cifar10(folder: Path, download: bool, seed: int) -> Dataset:
-    return _cifar("cifar10", 10, folder, download)
+    return load_cifar("cifar10", folder, download)
 
 
 def _cifar100(folder: Path, download: bool, seed: int) -> Dataset:
-    return _cifar("cifar100", 100, folder, download)
+    return load_cifar("cifar100", folder, download)
 
 
 def _random(folder: Path, download: bool, seed: int) -> Dataset:
@@ -94,6 +76,12 @@ def _random(folder: Path, download: bool, seed: int) -> Dataset:
     x = rng.standard_normal((1280, 3, 32, 32))
     y = np.arange(1280) % 10
     return _normalised("random", x[:1024], y[:1024], x[1024:], y[1024:], 10)
+
+
+def load_cifar(name: str, folder: Path, download: bool) -> Dataset:
+    """CIFAR-10 or CIFAR-100 from `folder`."""
+    x_train, y_train, x_test, y_test = read_cifar(name, folder, download)
+    return _normalised(name, x_train, y_train, x_test, y_test, 10 if name == "cifar10" else 100)
 
 
 LOADERS: dict[str, Callable[[Path, bool, int], Dataset]] = {
@@ -126,11 +114,12 @@ def load_dataset(
     Raises
     ------
     ThermoError
-        Unknown name, files not found, or a subset that is larger than the data.
+        Unknown name, files not found, a class without training images, or a subset that is larger than the data.
     """
     if name not in LOADERS:
         raise ThermoError(f"dataset {name!r} is unknown: choose one of {', '.join(LOADERS)}")
     data = LOADERS[name](Path(folder), download, seed)
+    _require_classes(data)
     generator = torch.Generator().manual_seed(seed)
     if samples_per_label:
         data = _subset(data, samples_per_label, generator)
@@ -141,6 +130,25 @@ def load_dataset(
         labels[chosen] = torch.randint(data.n_classes, (len(chosen),), generator=generator)
         data = replace(data, y_train=labels)
     return data
+
+
+def _require_classes(data: Dataset) -> None:
+    """Raise ThermoError unless the labels are those of the classes and every class has training images."""
+    for part, labels in (("training", data.y_train), ("test", data.y_test)):
+        outside = (labels < 0) | (labels >= data.n_classes)
+        if bool(outside.any()):
+            raise ThermoError(
+                f"dataset {data.name!r} has the {part} label {int(labels[outside][0])}, its classes are 0 to "
+                f"{data.n_classes - 1}: mend the labels"
+            )
+    counts = torch.bincount(data.y_train, minlength=data.n_classes)
+    lacking = torch.nonzero(counts == 0).flatten().tolist()
+    if lacking:
+        raise ThermoError(
+            f"dataset {data.name!r} has no training image of label {lacking[0]}"
+            + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
+            + f": each of its {data.n_classes} classes needs some"
+        )
 
 
 def _subset(data: Dataset, samples_per_label: int, generator: torch.Generator) -> Dataset:

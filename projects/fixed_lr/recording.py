@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from analysis.regime import Regime, classify
 from mlflow_thermo import schema
 from mlflow_thermo.recorder import SnapshotRecorder
-from mlflow_thermo.schedule import consecutive, spaced
+from mlflow_thermo.schedule import bursts, consecutive, spaced
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.experiment import Experiment
 from projects.fixed_lr.tracking import MetricLog, log_new_params
@@ -54,7 +54,11 @@ class RecordedRun:
         self._metrics.flush()
         self.recorder = SnapshotRecorder(
             parameters,
-            series=(spaced(config.steps, config.snapshots), consecutive(config.steps, config.snapshots)),
+            series=(
+                spaced(config.steps, config.snapshots),
+                consecutive(config.steps, config.snapshots),
+                *((bursts(config.steps, config.bursts, config.burst_size),) if config.bursts else ()),
+            ),
             lr=config.lr,
             seed=config.seed,
             protocol=config.protocol,

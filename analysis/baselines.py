@@ -1,0 +1,70 @@
+"""What an estimator says of weights drawn uniformly from the sphere, in its own units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import gammaln
+
+from analysis._typing import FloatArray
+from analysis.trajectory import Trajectory
+from mlflow_thermo.schema import SPHERE
+
+#: Draws of the uniform state; the entropies of two of them differ by far less than anything they are compared with.
+REPEATS = 3
+
+
+def uniform_points(n: int, d: int, rng: np.random.Generator) -> FloatArray:
+    """`n` independent uniform points of the unit sphere S^(d−1), up to a rotation of the whole space.
+
+    For d > n their coordinates in the basis that Gram and Schmidt make of them (Bartlett 1933): normals below the
+    diagonal, χ with d − i degrees of freedom on it. Norms, angles and distances are those of points with d coordinates,
+    at a cost that does not depend on d.
+
+    Returns
+    -------
+    (n, min(n, d)) coordinates.
+
+    Raises
+    ------
+    ValueError
+        For n below 1 or d below 2.
+    """
+    if n < 1 or d < 2:
+        raise ValueError(f"uniform_points needs n >= 1 and d >= 2, got n={n} and d={d}")
+    if d <= n:
+        rows = rng.standard_normal((n, d))
+    else:
+        rows = np.tril(rng.standard_normal((n, n)), -1)
+        rows[np.diag_indices(n)] = np.sqrt(rng.chisquare(d - np.arange(n)))
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def uniform_entropy(d: int, radius: float = 1.0) -> float:
+    """Entropy of the uniform state on S^(d−1)(r) in nats: ln 2 + (d/2) ln π − lnΓ(d/2) + (d − 1) ln r."""
+    if d < 2 or not radius > 0:
+        raise ValueError(f"uniform_entropy needs d >= 2 and a positive radius, got d={d} and radius={radius}")
+    return float(np.log(2) + d / 2 * np.log(np.pi) - gammaln(d / 2) + (d - 1) * np.log(radius))
+
+
+def uniform_baseline(
+    estimate: Callable[[Trajectory], float], n: int, d: int, rng: np.random.Generator, repeats: int = REPEATS
+) -> float | None:
+    """What `estimate` makes of n uniform points of S^(d−1), on average over `repeats` draws.
+
+    None for an estimator that does not apply where there is no mean direction, or not to so few points.
+    """
+    found = []
+    for _ in range(repeats):
+        points = uniform_points(n, d, rng)
+        run = Trajectory(
+            steps=np.arange(1, n + 1), weights=points, loss=np.full(n, np.nan), protocol=SPHERE, run_id="uniform",
+            n_weights=d,
+        )  # fmt: skip
+        try:
+            found.append(estimate(run))
+        except ValueError:
+            return None
+    value = float(np.mean(found))
+    return value if np.isfinite(value) else None

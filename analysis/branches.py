@@ -1,0 +1,139 @@
+"""Where the regimes change along the learning rates: branch points with their uncertainty, bistable learning rates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis._typing import BoolArray, FloatArray
+from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
+
+#: Share of runs whose regime a test takes wrongly, at least: the level of the test for a slope (`analysis.regime`).
+ERROR_FLOOR = 0.01
+#: Order of the regimes by rising learning rate.
+_ORDER = (CONVERGING, STATIONARY, UNIFORM)
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The learning rate at which one regime gives way to another.
+
+    Attributes
+    ----------
+    below, above : the regimes on both sides.
+    lr : posterior median.
+    lower, upper : 95 % interval, equal tails.
+    n_misplaced : runs on the wrong side of it.
+    """
+
+    below: str
+    above: str
+    lr: float
+    lower: float
+    upper: float
+    n_misplaced: int
+
+
+@dataclass(frozen=True)
+class Branches:
+    """The branches of a study.
+
+    Attributes
+    ----------
+    to_stationary : from converging to anything else; None where all runs are on one side.
+    to_uniform : from anything else to uniform; None where all runs are on one side.
+    bistable : learning rates whose runs end in different regimes, or one of whose runs changes its branch on the way.
+    stationary_range : smallest and largest learning rate most of whose runs are stationary, between the boundaries;
+        None where there is none.
+    strays : indices of the stationary runs outside of that range.
+    """
+
+    to_stationary: Boundary | None
+    to_uniform: Boundary | None
+    bistable: tuple[float, ...]
+    stationary_range: tuple[float, float] | None
+    strays: tuple[int, ...]
+
+
+def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collection[int] = ()) -> Branches:
+    """Branch points from the regimes that the runs of a study ended in.
+
+    Each boundary is a change point in ln lr with a flat prior over the learning rates of the study. A run is on its
+    right side with probability 1 − ε, where ε is the share of runs on the wrong side at the best place, (misplaced + ½)
+    / (n + 1), and at least `ERROR_FLOOR`. The posterior of each gap between neighbouring learning rates is its
+    likelihood times its width; within a gap nothing is known, so the interval never ends inside of the grid's doubt.
+
+    Parameters
+    ----------
+    lr, regimes : (n,) of the runs, in any order; runs of another regime (diverged, unread) are left out.
+    hopping : indices of runs that changed their branch within their window.
+
+    Raises
+    ------
+    ValueError
+        Lists of different length, or a learning rate that is not a finite positive number.
+    """
+    rates = np.asarray(lr, dtype=float)
+    if len(rates) != len(regimes):
+        raise ValueError(f"lr and regimes have {len(rates)} and {len(regimes)} entries: give one regime for each run")
+    known = np.array([regime in _ORDER for regime in regimes], dtype=bool)
+    if not (np.isfinite(rates[known]).all() and (rates[known] > 0).all()):
+        raise ValueError("lr must hold finite positive numbers")
+    at = [int(i) for i in np.nonzero(known)[0]]
+    rank = np.array([_ORDER.index(regimes[i]) for i in at], dtype=int)
+    rates = rates[at]
+    first = _boundary(rates, rank >= 1)
+    last = _boundary(rates, rank >= 2)
+    names = [regimes[i] for i in at]
+    to_stationary = None if first is None else _named(first, rates, names)
+    to_uniform = None if last is None else _named(last, rates, names)
+    groups: dict[float, list[str]] = {}
+    for value, name in zip(rates.tolist(), names, strict=True):
+        groups.setdefault(value, []).append(name)
+    hops = {float(rates[k]) for k, i in enumerate(at) if i in hopping}
+    bistable = sorted({value for value, own in groups.items() if len(set(own)) > 1} | hops)
+    low = to_stationary.lr if to_stationary is not None else -np.inf
+    high = to_uniform.lr if to_uniform is not None else np.inf
+    inside = [value for value, own in groups.items() if low < value < high and Counter(own)[STATIONARY] * 2 > len(own)]
+    between = (min(inside), max(inside)) if inside else None
+    strays = tuple(
+        i
+        for i, value, name in zip(at, rates, names, strict=True)
+        if name == STATIONARY and (between is None or not between[0] <= value <= between[1])
+    )
+    return Branches(to_stationary, to_uniform, tuple(bistable), between, strays)
+
+
+def _named(found: tuple[float, float, float, int], lr: FloatArray, names: list[str]) -> Boundary:
+    """The boundary with the regimes of most runs next to it on either side."""
+    place = found[0]
+
+    def nearest(side: BoolArray) -> str:
+        value = lr[side][np.argmin(np.abs(np.log(lr[side] / place)))]
+        return Counter(name for name, one in zip(names, lr, strict=True) if one == value).most_common(1)[0][0]
+
+    return Boundary(nearest(lr <= place), nearest(lr > place), *found)
+
+
+def _boundary(lr: FloatArray, above: BoolArray) -> tuple[float, float, float, int] | None:
+    """Median, 95 % interval and misplaced runs of the change point from `above` False to True; None on one side."""
+    if above.all() or not above.any():
+        return None
+    grid, where = np.unique(lr, return_inverse=True)
+    if len(grid) < 2:
+        return None
+    n_above, n_below = np.bincount(where, above), np.bincount(where, ~above)
+    # Change point in the gap after grid[j]: everything up to j should lie below, the rest above.
+    wrong = np.cumsum(n_above)[:-1] + (n_below.sum() - np.cumsum(n_below)[:-1])
+    error = max(ERROR_FLOOR, (float(wrong.min()) + 0.5) / (len(lr) + 1))
+    if error >= 0.5:
+        return None
+    log_likelihood = wrong * np.log(error) + (len(lr) - wrong) * np.log1p(-error)
+    edges = np.log(grid)
+    mass = np.exp(log_likelihood - log_likelihood.max()) * np.diff(edges)
+    cumulative = np.concatenate([[0.0], np.cumsum(mass) / mass.sum()])
+    low, middle, high = (float(np.exp(np.interp(q, cumulative, edges))) for q in (0.025, 0.5, 0.975))
+    return middle, low, high, int(wrong.min())

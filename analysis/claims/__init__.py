@@ -1,0 +1,39 @@
+"""The claims of arXiv 2505.23489, each tested on studies that were analysed: pure, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.claims.branching import jumps, uniform_state
+from analysis.claims.claim import FAILS, HOLDS, UNCLEAR, VERDICTS, Claim
+from analysis.claims.converging import falls_without_bound
+from analysis.claims.noise import noise_exponents, signal_to_noise, subset_rows
+from analysis.claims.stationary import plateaus, stationary_branch, temperature_rises
+from analysis.results import StudyResult
+
+__all__ = ["FAILS", "HOLDS", "UNCLEAR", "VERDICTS", "Claim", "evaluate", "subset_rows"]
+
+
+def evaluate(
+    setting: str, up: StudyResult | None, op: StudyResult | None, subsets: Mapping[str, StudyResult]
+) -> tuple[list[Claim], list[dict[str, Any]]]:
+    """All eight claims on one setting, and the rows of its subset-size study.
+
+    Parameters
+    ----------
+    up, op : the under- and the over-parameterised study; None where there is none.
+    subsets : over-parameterised studies on fewer training samples, by name.
+    """
+    rows = subset_rows(subsets)
+    claims = [
+        plateaus(up, setting),
+        temperature_rises(up, setting),
+        falls_without_bound(op, setting),
+        jumps(up, op, setting),
+        stationary_branch(op, setting),
+        signal_to_noise(up, op, setting),
+        noise_exponents(up, rows, setting),
+        uniform_state(up if up is not None else op, setting, "up" if up is not None else "op"),
+    ]
+    return claims, rows

@@ -1,0 +1,134 @@
+"""Claims 4 and 8: where the branches change along the learning rates, and the uniform state beyond the last."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from analysis.claims.claim import Answer, Claim, above, interval, levels, mean_and_error, missing, runs_in, verdict
+from analysis.results import StudyResult
+from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
+
+SAYS_4 = (
+    "Over-parameterised: a jump from the converging to the stationary branch, then one to the uniform state; "
+    "under-parameterised: only the second."
+)
+SAYS_8 = "Every run at a high learning rate ends at the U and S of uniformly random unit vectors."
+
+#: A jump is this many times the usual change of ln U between neighbouring learning rates.
+JUMP = 3.0
+#: Entropy of a uniform run and that of random points agree within this many nats per dimension: the spread of the
+#: weights then agrees within 5 %.
+NATS_PER_DIMENSION = 0.05
+#: The same for the loss, relative.
+LOSS_SHARE = 0.05
+
+
+def jumps(up: StudyResult | None, op: StudyResult | None, setting: str) -> Claim:
+    """Claim 4, from the regimes of both studies."""
+    figures = (f"{setting}-op/loss", f"{setting}-up/loss")
+    if op is None or not op.checks.get("branches"):
+        return missing(4, setting, SAYS_4, "no regimes of the over-parameterised model", figures)
+    first, second = _boundary(op, "to_stationary"), _boundary(op, "to_uniform")
+    strength = _strength(op, first)
+    answers: list[Answer] = [
+        True if first is not None else None,
+        True if second is not None else None,
+        None if strength is None else strength >= JUMP,
+    ]
+    words = [
+        f"over-parameterised: converging below lr = {_place(first)}, where U jumps "
+        + (f"{strength:.0f} times as far as between other neighbours" if strength is not None else "")
+        if first is not None
+        else "over-parameterised: no change from converging to stationary",
+        f"uniform above {_place(second)}" if second is not None else "no uniform state reached",
+    ]
+    bistable = op.checks["branches"].get("bistable") or []
+    if bistable:
+        words.append(f"bistable at lr = {', '.join(f'{lr:.2g}' for lr in bistable)}")
+    if up is not None and up.checks.get("branches"):
+        own, last = _boundary(up, "to_stationary"), _boundary(up, "to_uniform")
+        own_strength = _strength(up, own)
+        answers += [
+            own is None or (own_strength is not None and own_strength < JUMP),
+            True if last is not None else None,
+        ]
+        slow = f"still relaxing below lr = {_place(own)}, without a jump" if own is not None else "no first change"
+        words.append(f"under-parameterised: {slow}; uniform above {_place(last) if last is not None else '-'}")
+    else:
+        answers.append(None)
+        words.append("under-parameterised: no regimes")
+    numbers = {
+        "lr_to_stationary": first["lr"] if first else None,
+        "lr_to_uniform": second["lr"] if second else None,
+        "jump": strength,
+    }
+    return Claim(4, setting, SAYS_4, "; ".join(words), verdict(answers), figures, numbers)
+
+
+def _boundary(study: StudyResult, name: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = study.checks["branches"].get(name)
+    return found
+
+
+def _place(boundary: dict[str, Any] | None) -> str:
+    return f"{boundary['lr']:.2g} [{boundary['lower']:.2g}, {boundary['upper']:.2g}]" if boundary else "-"
+
+
+def _strength(study: StudyResult, boundary: dict[str, Any] | None) -> float | None:
+    """|Δ ln U| across the boundary over its median between other neighbouring learning rates."""
+    if boundary is None:
+        return None
+    runs = [run for run in study.runs if run.regime in (CONVERGING, STATIONARY)]
+    found = levels(runs, "loss")
+    usable = found.mean > 0
+    lr, level = found.lr[usable], np.log(found.mean[usable])
+    across = np.nonzero((lr[:-1] <= boundary["lr"]) & (lr[1:] > boundary["lr"]))[0]
+    changes = np.abs(np.diff(level))
+    others = np.delete(changes, across)
+    if len(across) != 1 or not len(others) or np.median(others) == 0:
+        return None
+    # The states beside a jump may be mixtures of both branches: the jump is what lies between the neighbours of those.
+    low, high = max(0, across[0] - 1), min(len(level) - 1, across[0] + 2)
+    jump = max(float(changes[across[0]]), abs(float(level[high] - level[low])) / 2)
+    return jump / float(np.median(others))
+
+
+def uniform_state(study: StudyResult | None, setting: str, role: str) -> Claim:
+    """Claim 8, from the runs that ended in the uniform state."""
+    figures = (f"{setting}-{role}/loss", f"{setting}-{role}/entropy")
+    runs = runs_in(study, UNIFORM)
+    if study is None or not runs:
+        return missing(8, setting, SAYS_8, "no run reached the uniform state", figures)
+    level = study.baselines.get("loss")
+    entropy = study.baselines.get("entropy")
+    dim = float(study.estimator.get("dim") or math.nan)
+    if level is None or entropy is None:
+        return missing(8, setting, SAYS_8, "no uniform baseline was measured", figures)
+    u, u_err = mean_and_error([run.loss / level - 1 for run in runs if run.loss is not None])
+    s, s_err = mean_and_error([(run.entropy - entropy) / dim for run in runs if run.entropy is not None])
+    last = max(run.lr for run in runs)
+    top = [run for run in runs if run.lr == last]
+    top_u = float(np.mean([run.loss / level - 1 for run in top if run.loss is not None]))
+    top_s = float(np.mean([(run.entropy - entropy) / dim for run in top if run.entropy is not None] or [math.nan]))
+    answers: list[Answer] = [
+        _within(top_u, LOSS_SHARE, u_err),
+        None if math.isnan(top_s) else _within(top_s, NATS_PER_DIMENSION, s_err),
+    ]
+    return Claim(
+        8, setting, SAYS_8,
+        f"{len(runs)} runs from lr = {min(run.lr for run in runs):.2g}: U differs from U of random points by "
+        f"{interval(100 * u, 100 * u_err)} %, S by {interval(s, s_err)} nats per dimension; at lr = {last:.2g} by "
+        f"{100 * top_u:.2g} % and {top_s:.2g}",
+        verdict(answers), figures,
+        {"loss_difference": u, "entropy_difference": s, "loss_difference_top": top_u, "entropy_difference_top": top_s},
+    )  # fmt: skip
+
+
+def _within(value: float, margin: float, stderr: float) -> Answer:
+    if abs(value) <= margin:
+        return True
+    outside = above(abs(value), stderr if math.isfinite(stderr) else 0.0, margin)
+    return False if outside else None

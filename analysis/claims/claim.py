@@ -1,0 +1,161 @@
+"""A claim of arXiv 2505.23489 with what was measured here, and the three-valued tests that verdicts are made of.
+
+A test answers True where the data support a statement, False where they contradict it, None where they cannot tell:
+its estimate is within two standard errors of the border between both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from analysis._typing import FloatArray
+from analysis.results import RunResult, StudyResult
+
+HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "cannot tell"
+VERDICTS = (HOLDS, FAILS, UNCLEAR)
+
+#: Two-sided 95 %.
+Z = 1.959963984540054
+
+Answer = bool | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the table.
+
+    Attributes
+    ----------
+    number : 1 to 8, as in the list of the claims.
+    setting : which studies it was tested on.
+    says : what the paper says.
+    measured : what was measured here, in words, with intervals.
+    verdict : one of `VERDICTS`.
+    figures : names of the figures that show it, ``study/figure``.
+    numbers : the numbers of `measured` by name.
+    """
+
+    number: int
+    setting: str
+    says: str
+    measured: str
+    verdict: str
+    figures: tuple[str, ...] = ()
+    numbers: dict[str, float | None] = field(default_factory=dict)
+
+
+def verdict(answers: Iterable[Answer]) -> str:
+    """A claim holds when all of its tests support it, and fails when one contradicts it."""
+    known = list(answers)
+    if any(answer is False for answer in known):
+        return FAILS
+    return HOLDS if known and all(answer is True for answer in known) else UNCLEAR
+
+
+def above(estimate: float, stderr: float, border: float = 0.0) -> Answer:
+    """Whether the estimate lies above the border, beyond its 95 % interval."""
+    if not (math.isfinite(estimate) and math.isfinite(stderr)):
+        return None
+    distance = estimate - border
+    if abs(distance) <= Z * stderr:
+        return None
+    return distance > 0
+
+
+def below(estimate: float, stderr: float, border: float = 0.0) -> Answer:
+    """Whether the estimate lies below the border, beyond its 95 % interval."""
+    return above(-estimate, stderr, -border)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A quantity at each learning rate, over the seeds.
+
+    Attributes
+    ----------
+    lr, mean, stderr : (m,), by rising learning rate; the errors hold the spread of the seeds where there are several.
+    """
+
+    lr: FloatArray
+    mean: FloatArray
+    stderr: FloatArray
+
+
+def levels(runs: Sequence[RunResult], name: str) -> Levels:
+    """Levels of the field `name` of the runs that have it."""
+    known = [run for run in runs if getattr(run, name) is not None]
+    lrs = sorted({run.lr for run in known})
+    means, errors = [], []
+    for lr in lrs:
+        own = [run for run in known if run.lr == lr]
+        values = np.array([getattr(run, name) for run in own], dtype=float)
+        within = np.array([getattr(run, f"{name}_stderr", None) or 0.0 for run in own], dtype=float)
+        between = float(values.std(ddof=1)) if len(own) > 1 else 0.0
+        means.append(float(values.mean()))
+        errors.append(max(between, float(np.sqrt(np.mean(within**2)))) / math.sqrt(len(own)))
+    return Levels(np.array(lrs), np.array(means), np.array(errors))
+
+
+def rises(found: Levels) -> Answer:
+    """Whether the levels rise: from first to last, and nowhere fall by more than noise (Bonferroni over the pairs)."""
+    if len(found.lr) < 3:
+        return None
+    whole = above(found.mean[-1] - found.mean[0], math.hypot(found.stderr[0], found.stderr[-1]))
+    steps = np.diff(found.mean)
+    errors = np.hypot(found.stderr[1:], found.stderr[:-1])
+    z = float(stats.norm.isf(0.025 / len(steps)))
+    if whole is False or np.any(steps < -z * errors):
+        return False
+    return whole
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and its standard error, scaled so that ±1.96 of it is the 95 % interval of Student's t; NaN without two."""
+    known = np.array([value for value in values if math.isfinite(value)])
+    if len(known) < 2:
+        return (float(known[0]) if len(known) else math.nan), math.nan
+    stderr = float(known.std(ddof=1)) / math.sqrt(len(known))
+    return float(known.mean()), stderr * float(stats.t.isf(0.025, len(known) - 1)) / Z
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Slope of y on x by least squares and its standard error, scaled as in `mean_and_error`; NaN without three."""
+    if len(x) < 3 or len(set(x)) < 2:
+        return math.nan, math.nan
+    fit = stats.linregress(x, y)
+    return float(fit.slope), float(fit.stderr) * float(stats.t.isf(0.025, len(x) - 2)) / Z
+
+
+def interval(estimate: float, stderr: float, digits: int = 3) -> str:
+    """An estimate with its 95 % interval, as text."""
+    if not math.isfinite(estimate):
+        return "-"
+    if not math.isfinite(stderr):
+        return f"{estimate:.{digits}g}"
+    low, high = estimate - Z * stderr, estimate + Z * stderr
+    return f"{estimate:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"
+
+
+def factor(log_estimate: float, log_stderr: float) -> str:
+    """A factor with its 95 % interval, from its natural logarithm, as text."""
+    if not math.isfinite(log_estimate):
+        return "-"
+    if not math.isfinite(log_stderr):
+        return f"{math.exp(log_estimate):.3g}"
+    low, high = math.exp(log_estimate - Z * log_stderr), math.exp(log_estimate + Z * log_stderr)
+    return f"{math.exp(log_estimate):.3g} [{low:.3g}, {high:.3g}]"
+
+
+def runs_in(study: StudyResult | None, regime: str) -> list[RunResult]:
+    """The runs of a study that ended in a regime."""
+    return [run for run in study.runs if run.regime == regime] if study is not None else []
+
+
+def missing(number: int, setting: str, says: str, why: str, figures: tuple[str, ...] = ()) -> Claim:
+    """The claim where its data are not there."""
+    return Claim(number, setting, says, why, UNCLEAR, figures)

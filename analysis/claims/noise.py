@@ -1,0 +1,176 @@
+"""Claims 6 and 7: the signal-to-noise ratio of stochastic gradients, and the law of their norm near an optimum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from analysis.claims.claim import (
+    Answer,
+    Claim,
+    above,
+    below,
+    factor,
+    interval,
+    mean_and_error,
+    missing,
+    runs_in,
+    slope,
+    verdict,
+)
+from analysis.results import RunResult, StudyResult
+from analysis.signal import GradientCourse, NoisePowerLaw, noise_power_law, snr_at_gradient_norm
+from mlflow_thermo.schema import CONVERGING, STATIONARY
+
+SAYS_6 = (
+    "Under-parameterised: the SNR plateaus while |∇L| stays below the stochastic gradients' norm; over-parameterised: both "
+    "norms go to 0 together and the SNR ends small but bounded."
+)
+SAYS_7 = (
+    "Near the optimum E|g_B| = C·|∇L|^k; k rises to 1 as the data set shrinks relative to the model; "
+    "under-parameterised: k about 0."
+)
+#: The end of a training: its last factor in steps.
+LAST = 10.0
+#: A slope of ln SNR on ln t within this is a plateau: 60 % over a decade.
+FLAT = 0.2
+
+
+def gradient_course(run: RunResult) -> GradientCourse:
+    """The run's signal in the form that the fits take; NaN where a number is missing."""
+    columns = {
+        name: np.array([math.nan if value is None else value for value in run.signal[name]], dtype=float)
+        for name in ("full_norm", "minibatch_norm", "minibatch_norm_stderr", "snr", "snr_stderr")
+    }
+    return GradientCourse(
+        steps=np.array(run.signal["steps"], dtype=np.int64), lr=run.lr, seed=run.seed, run_id=run.run_id,
+        regime=run.regime, n_train=run.n_train or 0, **columns,
+    )  # fmt: skip
+
+
+def noise_law(study: StudyResult, regime: str) -> NoisePowerLaw | None:
+    """The power law of a study's runs in one regime; None where they do not allow it."""
+    try:
+        return noise_power_law([gradient_course(run) for run in runs_in(study, regime) if run.signal], LAST)
+    except ValueError:
+        return None
+
+
+def signal_to_noise(up: StudyResult | None, op: StudyResult | None, setting: str) -> Claim:
+    """Claim 6, from the log points of both studies."""
+    figures = tuple(
+        f"{setting}-{role}/{name}" for name in ("signal_course", "gradient_course") for role in ("op", "up")
+    )
+    warm = [run for run in runs_in(up, STATIONARY) if run.signal]
+    cold = [run for run in runs_in(op, CONVERGING) if run.signal]
+    if not warm or not cold:
+        lacking = "stationary under-parameterised" if not warm else "converging over-parameterised"
+        return missing(6, setting, SAYS_6, f"no {lacking} run with gradients along its training", figures)
+    flat, flat_err = mean_and_error([_trend(run, "snr") for run in warm])
+    plateau, plateau_err = mean_and_error([_late(run, "snr") for run in warm])
+    share, share_err = mean_and_error([_late(run, "full_norm") / _late(run, "minibatch_norm") for run in warm])
+    full, full_err = mean_and_error([_change(run, "full_norm") for run in cold])
+    noise, noise_err = mean_and_error([_change(run, "minibatch_norm") for run in cold])
+    end, end_err = mean_and_error([_late(run, "snr") for run in cold])
+    reference = [gradient_course(run) for run in warm]
+    gaps, extrapolated = [], False
+    for run in cold:
+        found = snr_at_gradient_norm(reference, _late(run, "full_norm"))
+        extrapolated = extrapolated or found.extrapolated
+        gaps.append(math.log(_late(run, "snr") / found.snr))
+    gap, gap_err = mean_and_error(gaps)
+    plateaus: Answer = True if abs(flat) <= FLAT else (False if above(abs(flat), flat_err, FLAT) else None)
+    answers = [
+        plateaus,
+        below(share, share_err, 1.0),
+        below(full, full_err),
+        below(noise, noise_err),
+        above(gap, gap_err),
+    ]
+    return Claim(
+        6, setting, SAYS_6,
+        f"under-parameterised: SNR {interval(plateau, plateau_err)} over the last decade of steps (slope in ln t "
+        f"{interval(flat, flat_err)}), |∇L| is {interval(share, share_err)} of E|g_B|; over-parameterised: |∇L| falls to "
+        f"{factor(full, full_err)} of its start and E|g_B| to {factor(noise, noise_err)}, SNR ends at "
+        f"{interval(end, end_err)}, {factor(gap, gap_err)} times that of an under-parameterised run at the same |∇L|"
+        + (" (extrapolated to it by their constant noise)" if extrapolated else ""),
+        verdict(answers), figures,
+        {"snr_up": plateau, "snr_op": end, "snr_ratio": math.exp(gap), "norm_share": share},
+    )  # fmt: skip
+
+
+def _late(run: RunResult, name: str) -> float:
+    """Geometric mean of a column over the last factor `LAST` of steps."""
+    values = [value for step, value in _points(run, name) if step * LAST >= run.signal["steps"][-1]]
+    return math.exp(float(np.mean(np.log(values)))) if values else math.nan
+
+
+def _change(run: RunResult, name: str) -> float:
+    """ln of the late value over the first."""
+    first = _points(run, name)
+    return math.log(_late(run, name) / first[0][1]) if first else math.nan
+
+
+def _trend(run: RunResult, name: str) -> float:
+    """Slope of ln value on ln t over the last factor `LAST` of steps."""
+    late = [(math.log(s), math.log(v)) for s, v in _points(run, name) if s * LAST >= run.signal["steps"][-1]]
+    return slope([x for x, _ in late], [y for _, y in late])[0]
+
+
+def _points(run: RunResult, name: str) -> list[tuple[int, float]]:
+    pairs = zip(run.signal["steps"], run.signal[name], strict=True)
+    return [(step, value) for step, value in pairs if step > 0 and value is not None and value > 0]
+
+
+def subset_rows(studies: Mapping[str, StudyResult]) -> list[dict[str, Any]]:
+    """A row for each study whose converging runs allow a power law, by rising number of training samples."""
+    rows = []
+    for name, study in studies.items():
+        law = noise_law(study, CONVERGING)
+        counted = [run.n_train for run in study.runs if run.n_train]
+        if law is not None and counted:
+            rows.append({
+                "name": name, "n_train": counted[0], "k": law.exponent, "stderr": law.exponent_stderr, "lower": law.lower,
+                "upper": law.upper, "exponent": f"{law.exponent:.3f}", "interval": f"{law.lower:.3f} to {law.upper:.3f}",
+                "points": f"{law.n_points}, {law.n_runs}", "prefactor": law.prefactor,
+            })  # fmt: skip
+    return sorted(rows, key=lambda row: int(row["n_train"]))
+
+
+def noise_exponents(up: StudyResult | None, rows: list[dict[str, Any]], setting: str) -> Claim:
+    """Claim 7, from the subset-size study (`subset_rows`) and the stationary under-parameterised runs."""
+    figures = ("subsets/exponent", f"{setting}-op/noise_law", f"{setting}-up/noise_law")
+    law = noise_law(up, STATIONARY) if up is not None else None
+    if len(rows) < 2:
+        return missing(7, setting, SAYS_7, f"{len(rows)} sizes of the data set with a power law, 2 are needed", figures)
+    # Each size's own error counts, and so does what they scatter about the line.
+    x = np.log([row["n_train"] for row in rows])
+    y, err = (np.array([row[name] for row in rows], dtype=float) for name in ("k", "stderr"))
+    trend, trend_err = _weighted_slope(x, y, err)
+    small, large = rows[0], rows[-1]
+    answers: list[Answer] = [below(trend, trend_err), above(large["k"], large["stderr"])]
+    words = "; ".join(
+        f"k = {row['k']:.2f} [{row['lower']:.2f}, {row['upper']:.2f}] at {row['n_train']}" for row in rows
+    )
+    if law is not None:
+        answers.append(below(law.exponent, law.exponent_stderr, 0.5))
+        words += f"; under-parameterised k = {law.exponent:.2f} [{law.lower:.2f}, {law.upper:.2f}]"
+    return Claim(
+        7, setting, SAYS_7, f"{words}; dk/d ln n = {interval(trend, trend_err)} (training samples n)", verdict(answers),
+        figures,
+        {"k_small": small["k"], "k_large": large["k"], "trend": trend, "k_up": law.exponent if law else None},
+    )  # fmt: skip
+
+
+def _weighted_slope(x: Any, y: Any, err: Any) -> tuple[float, float]:
+    """Slope by weighted least squares with the larger of the errors given and those of the scatter."""
+    weight = 1 / np.maximum(err, 1e-12) ** 2
+    mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)
+    spread = float(np.sum(weight * (x - mean_x) ** 2))
+    found = float(np.sum(weight * (x - mean_x) * (y - mean_y))) / spread
+    rest = y - mean_y - found * (x - mean_x)
+    scale = max(1.0, float(np.sum(weight * rest**2)) / (len(x) - 2)) if len(x) > 2 else 1.0
+    return found, math.sqrt(scale / spread)

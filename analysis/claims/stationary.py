@@ -1,0 +1,126 @@
+"""Claims 1, 2 and 5: plateaus that rise with the learning rate, and the temperature of the stationary branch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.claims.claim import Answer, Claim, above, interval, levels, missing, rises, runs_in, verdict
+from analysis.results import OK, RunResult, StudyResult
+from mlflow_thermo.schema import STATIONARY
+
+SAYS_1 = "Each fixed learning rate plateaus at its own U and S; both rise with the learning rate."
+SAYS_2 = "Under-parameterised: T rises monotonically with lr, and F(lr'; T(lr)) has its minimum at lr' = lr."
+SAYS_5 = "On the stationary branch of the over-parameterised model T follows a power law again."
+
+#: Level of the convexity test.
+LEVEL = 0.05
+
+
+def plateaus(study: StudyResult | None, setting: str) -> Claim:
+    """Claim 1, on the stationary range of an under-parameterised study."""
+    figures = (f"{setting}-up/loss", f"{setting}-up/entropy", f"{setting}-up/loss_course")
+    runs = _stationary(study)
+    if study is None or not runs:
+        return missing(1, setting, SAYS_1, "no stationary run of the under-parameterised model", figures)
+    loss, entropy = levels(runs, "loss"), levels(runs, "entropy")
+    if len(loss.lr) < 3 or len(entropy.lr) < 3:
+        return missing(1, setting, SAYS_1, f"{len(loss.lr)} stationary learning rates, 3 are needed", figures)
+    loss_rise, entropy_rise = (
+        interval(found.mean[-1] - found.mean[0], float(np.hypot(found.stderr[0], found.stderr[-1])))
+        for found in (loss, entropy)
+    )
+    return Claim(
+        1, setting, SAYS_1,
+        f"{len(runs)} runs at {len(loss.lr)} learning rates from {loss.lr[0]:.2g} to {loss.lr[-1]:.2g} are stationary; over "
+        f"them U rises by {loss_rise} from {loss.mean[0]:.3g}, S by {entropy_rise} nats",
+        verdict([rises(loss), rises(entropy)]), figures,
+        {"lr_min": float(loss.lr[0]), "lr_max": float(loss.lr[-1]), "loss_first": float(loss.mean[0]),
+         "loss_last": float(loss.mean[-1]), "entropy_rise": float(entropy.mean[-1] - entropy.mean[0])},
+    )  # fmt: skip
+
+
+def temperature_rises(study: StudyResult | None, setting: str) -> Claim:
+    """Claim 2: T rises within its intervals, and the states are not shown to miss the minimum of F."""
+    figures = (f"{setting}-up/temperature", f"{setting}-up/free_energy")
+    points = _temperatures(study)
+    if study is None or len(points) < 3:
+        return missing(2, setting, SAYS_2, f"{len(points)} temperatures of stationary runs, 3 are needed", figures)
+    p = study.checks.get("convexity_p_value")
+    minimal: Answer = None if p is None else bool(p >= LEVEL)
+    exponent, stderr = _exponent(study)
+    ratios = [run.paper_ratio for run in _stationary(study) if run.paper_ratio is not None]
+    ratio = float(np.median(ratios)) if ratios else None
+    return Claim(
+        2, setting, SAYS_2,
+        f"T = {points[0].temperature:.2g} at lr = {points[0].lr:.2g} to {points[-1].temperature:.2g} at "
+        f"{points[-1].lr:.2g}, {_order(points)}; exponent {interval(exponent, stderr)}; convexity of U in S "
+        + ("not tested" if p is None else f"{'not rejected' if minimal else 'rejected'}, p = {p:.2g}")
+        + _tentative(points)
+        + (f"; the paper's estimate from consecutive iterates is {ratio:.2f} of it" if ratio is not None else ""),
+        verdict([_monotone(points), above(exponent, stderr), minimal]), figures,
+        {"exponent": exponent, "exponent_stderr": stderr, "convexity_p_value": p, "paper_ratio": ratio},
+    )  # fmt: skip
+
+
+def stationary_branch(study: StudyResult | None, setting: str) -> Claim:
+    """Claim 5: the power law on the stationary branch of an over-parameterised study."""
+    figures = (f"{setting}-op/temperature",)
+    points = _temperatures(study)
+    if study is None or study.power_law is None or len(points) < 3:
+        why = f"{len({run.lr for run in _stationary(study)})} stationary learning rates of the over-parameterised model"
+        return missing(5, setting, SAYS_5, f"{why}: no power law, which needs 3", figures)
+    exponent, stderr = _exponent(study)
+    bend = study.checks.get("segmented", {}).get("preferred")
+    return Claim(
+        5, setting, SAYS_5,
+        f"T = {study.power_law['prefactor']:.2g}·lr^{interval(exponent, stderr)} for lr from {points[0].lr:.2g} to "
+        f"{points[-1].lr:.2g}" + (", two power laws fit better" if bend else "") + _tentative(points),
+        verdict([above(exponent, stderr), None if bend else True]), figures,
+        {"exponent": exponent, "exponent_stderr": stderr, "prefactor": study.power_law["prefactor"]},
+    )  # fmt: skip
+
+
+def _stationary(study: StudyResult | None) -> list[RunResult]:
+    """Stationary runs within the stationary range."""
+    runs = runs_in(study, STATIONARY)
+    between = study.checks.get("branches", {}).get("stationary_range") if study is not None else None
+    return [run for run in runs if between is None or between[0] <= run.lr <= between[1]]
+
+
+def _temperatures(study: StudyResult | None) -> list[RunResult]:
+    """A run with a temperature for each learning rate; all seeds of one share it."""
+    by_lr = {run.lr: run for run in _stationary(study) if run.temperature is not None}
+    return [by_lr[lr] for lr in sorted(by_lr)]
+
+
+def _exponent(study: StudyResult) -> tuple[float, float]:
+    law = study.power_law
+    return (float("nan"), float("nan")) if law is None else (law["exponent"], law["exponent_stderr"])
+
+
+def _falls(points: list[RunResult]) -> list[tuple[float, float]]:
+    """Pairs of learning rates whose intervals say that T falls from the smaller to the larger."""
+    return [
+        (a.lr, b.lr)
+        for i, a in enumerate(points)
+        for b in points[i + 1 :]
+        if a.temperature_lower is not None
+        and b.temperature_upper is not None
+        and b.temperature_upper < a.temperature_lower
+    ]
+
+
+def _monotone(points: list[RunResult]) -> Answer:
+    return not _falls(points)
+
+
+def _order(points: list[RunResult]) -> str:
+    falls = _falls(points)
+    if not falls:
+        return "nowhere falling beyond the 95 % intervals"
+    return f"falling beyond them from lr = {falls[0][0]:.2g} to {falls[0][1]:.2g}"
+
+
+def _tentative(points: list[RunResult]) -> str:
+    doubtful = sorted({run.status for run in points if run.status != OK})
+    return f"; tentative ({', '.join(doubtful)})" if doubtful else ""

@@ -1,0 +1,146 @@
+"""Figures along the training: loss, entropy, temperature, gradient norms and signal-to-noise ratio against the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from analysis.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale
+from analysis.results import RunResult, StudyResult
+from mlflow_thermo.schema import CONVERGING, REGIMES
+
+#: Learning rates in one figure; more lines cannot be told apart.
+MOST_LINES = 8
+_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]
+
+
+def course_figures(result: StudyResult) -> dict[str, Chart]:
+    """The figures by name; those whose numbers do not exist are left out."""
+    course = _frame(_shown([run for run in result.runs if run.course]), "course")
+    cold = _frame(_shown([run for run in result.runs if run.course and run.regime == CONVERGING]), "course")
+    signal = _frame(_shown([run for run in result.runs if run.signal]), "signal")
+    nats, graph, slope = "Entropy S (nats)", "Entropy S (graph units)", "T = dU/dS (loss per nat)"
+    bands, ratio = ("lower", "upper"), "Signal-to-noise ratio"
+    figures = {
+        "loss_course": _lines(course, "loss", "Loss U (mean per sample)", "U(t) of bursts of iterates", log=True),
+        "entropy_course": _lines(course, "entropy", nats, "S(t), shrunk Gaussian of a burst"),
+        "paper_entropy_course": _lines(course, "paper_entropy", graph, "S(t), the paper's graph of a burst"),
+        "temperature_course": _lines(cold, "temperature", slope, "T(t) while converging", log=True, band=bands),
+        "signal_course": _lines(signal, "snr", ratio, "SNR(t) of the minibatch gradient", log=True),
+        "gradient_course": _lines(_norms(signal), "norm", "Norm of the gradient", "Norms", log=True, by="gradient"),
+        "noise_law": _noise_law([run for run in result.runs if run.signal]),
+    }
+    return {name: chart for name, chart in figures.items() if chart is not None}
+
+
+def _shown(runs: Sequence[RunResult], most: int = MOST_LINES) -> list[RunResult]:
+    """One run for each of at most `most` learning rates, spread over all: of the first seed that has it."""
+    by_lr: dict[float, RunResult] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        by_lr.setdefault(run.lr, run)
+    lrs = sorted(by_lr)
+    chosen = np.linspace(0, len(lrs) - 1, min(len(lrs), most)).round().astype(int)
+    return [by_lr[lrs[i]] for i in np.unique(chosen)]
+
+
+def _frame(runs: Sequence[RunResult], field: str) -> pd.DataFrame:
+    """The columns of `field` of all runs below each other."""
+    parts = [
+        pd.DataFrame(getattr(run, field)).assign(own=f"{run.lr:.2g}", lr=run.lr, regime=run.regime or "-")
+        for run in runs
+    ]
+    joined: pd.DataFrame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return joined
+
+
+def _norms(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    names = {"full_norm": "full, |∇L|", "minibatch_norm": "minibatch, E|g_B|"}
+    kept = frame[["steps", "own", "lr", "regime", *names]]
+    long: pd.DataFrame = kept.rename(columns=names).melt(
+        ["steps", "own", "lr", "regime"], var_name="gradient", value_name="norm"
+    )
+    return long
+
+
+def _lines(
+    frame: pd.DataFrame,
+    name: str,
+    title: str,
+    heading: str,
+    *,
+    log: bool = False,
+    band: tuple[str, str] | None = None,
+    by: str = "regime",
+) -> Chart | None:
+    """Lines of `name` against the step, coloured by learning rate and dashed by `by`."""
+    if frame.empty or name not in frame:
+        return None
+    data = frame[frame[name].notna() & (frame["steps"] > 0)].copy()
+    if log:
+        data = data[data[name].astype(float) > 0]
+    if data.empty:
+        return None
+    data[name] = data[name].astype(float)
+    x = alt.X("steps:Q", scale=log_scale(), title="Step t", axis=alt.Axis(format="~s", tickCount=5))
+    scale = log_scale() if log else alt.Scale(zero=False)
+    axis = alt.Axis(format=".0e", tickCount=6) if log else alt.Axis(tickCount=6)
+    y = alt.Y(f"{name}:Q", scale=scale, title=title, axis=axis)
+    color = alt.Color(
+        "own:O", title="learning rate", sort=alt.EncodingSortField("lr"), scale=alt.Scale(scheme="viridis"),
+        legend=alt.Legend(orient="bottom", columns=MOST_LINES),
+    )  # fmt: skip
+    domain = [one for one in (*REGIMES, "-") if one in set(data["regime"])] if by == "regime" else sorted(set(data[by]))
+    dash = alt.StrokeDash(
+        f"{by}:N", title=None, legend=BELOW, scale=alt.Scale(domain=domain, range=_DASHES[: len(domain)])
+    )
+    base = alt.Chart(data).encode(x=x, color=color)
+    layers = []
+    if band is not None:
+        low, high = band
+        # A log axis has no zero: a bound at or below it is drawn down to the axis' foot.
+        foot = float(data[name].min()) / 3
+        data["low"] = data[low].astype(float).clip(lower=foot).fillna(data[name])
+        data["high"] = data[high].astype(float).fillna(data[name])
+        layers.append(
+            alt.Chart(data).mark_area(opacity=0.2).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=color)
+        )
+    marks = base.mark_line(point=alt.OverlayMarkDef(size=18, filled=True), strokeWidth=1.6)
+    layers.append(marks.encode(y=y, strokeDash=dash, tooltip=["own", "steps", name, by]))
+    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    return chart
+
+
+def _noise_law(runs: Sequence[RunResult]) -> Chart | None:
+    """E|g_B| against |∇L| of all runs, with the diagonal on which the noise is no part of it."""
+    frame = _frame(runs, "signal")
+    if frame.empty:
+        return None
+    data = frame[(frame["full_norm"].astype(float) > 0) & (frame["minibatch_norm"].astype(float) > 0)]
+    if data.empty:
+        return None
+    last = data.groupby("own")["steps"].transform("max")
+    data = data[data["steps"] >= last / 10]
+    x = alt.X("full_norm:Q", scale=log_scale(), title="|∇L|", axis=alt.Axis(format=".0e", tickCount=5))
+    y = alt.Y("minibatch_norm:Q", scale=log_scale(), title="E|g_B|", axis=alt.Axis(format=".0e", tickCount=5))
+    points = (
+        alt.Chart(data)
+        .mark_point(size=22, opacity=0.7)
+        .encode(
+            x=x,
+            y=y,
+            shape=alt.Shape("regime:N", legend=BELOW),
+            color=alt.Color("regime:N", scale=alt.Scale(scheme="dark2"), legend=BELOW),
+            tooltip=["own", "steps", "full_norm", "minibatch_norm", "regime"],
+        )
+    )
+    ends = [float(data["full_norm"].min()), float(data["full_norm"].max())]
+    line = pd.DataFrame({"full_norm": ends, "minibatch_norm": ends})
+    diagonal = alt.Chart(line).mark_line(strokeDash=[4, 4], color="#555").encode(x=x, y=y)
+    heading = "E|g_B| against |∇L|, last decade of steps (dashed: equal)"
+    chart: alt.LayerChart = alt.layer(diagonal, points).properties(width=WIDTH, height=HEIGHT, title=heading)
+    return chart

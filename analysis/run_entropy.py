@@ -1,0 +1,50 @@
+"""The entropy of one run's snapshots, on a sphere or in flat space, by our estimators and by the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from analysis._typing import AnyArray
+from analysis.entropy.base import EntropyEstimator
+from analysis.entropy.knn_graph import KNNGraphEntropy
+from analysis.reduction import tangent_space
+from analysis.results import number
+from analysis.trajectory import RunError, Trajectory
+from mlflow_thermo.schema import CONSECUTIVE
+
+#: Neighbours of the paper's graph.
+PAPER_K = 50
+
+
+def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[float, float, str]:
+    """Entropy in nats, its standard error and the estimator's status; on a sphere in its tangent space.
+
+    The paper's graph takes the chords of the sphere as they are, with D = d − 1.
+    """
+    points, correction = flat(trajectory, estimator)
+    fitted = estimator.fit(points)
+    return fitted.entropy_ + correction, fitted.entropy_stderr_, fitted.status_
+
+
+def flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> tuple[AnyArray, float]:
+    """Snapshots in flat space and the volume correction of the map, in nats."""
+    if not trajectory.on_sphere or isinstance(estimator, KNNGraphEntropy):
+        return trajectory.weights, 0.0
+    tangent = tangent_space(trajectory.weights, n_weights=trajectory.n_weights)
+    return tangent.coordinates, tangent.log_volume_correction
+
+
+def paper_estimator(dim: int, n: int) -> KNNGraphEntropy:
+    """The paper's graph for n snapshots: k = 50, or half of them where there are fewer than a hundred."""
+    return KNNGraphEntropy(min(PAPER_K, max(1, n // 2)), dim=dim, jackknife_blocks=0)
+
+
+def paper_entropy(load: Callable[[str], Trajectory]) -> float | None:
+    """Entropy of a run's consecutive iterates by the paper's graph; None where it has none."""
+    try:
+        trajectory = load(CONSECUTIVE)
+        dim = trajectory.n_weights - int(trajectory.on_sphere)
+        return number(entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0])
+    except (RunError, ValueError):
+        # Parity with the paper is extra: a run without consecutive iterates still has its own numbers.
+        return None

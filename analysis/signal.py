@@ -1,0 +1,169 @@
+"""The signal in stochastic gradients: their norm against the full gradient's near an optimum, and their SNR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import statsmodels.api as sm
+from scipy import stats
+
+from analysis._typing import FloatArray, IntArray
+
+#: Runs from which the interval comes from resampling them; with fewer, from the scatter of single points.
+FEWEST_RUNS = 5
+#: Points that a law must have, and the factor that their full gradients must span.
+FEWEST_POINTS, SPAN = 10, 2.0
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class GradientCourse:
+    """Norms of the gradients of one run at its log points; NaN where one is missing.
+
+    Attributes
+    ----------
+    steps : (n,)
+    full_norm : (n,) |∇L|.
+    minibatch_norm, minibatch_norm_stderr : (n,) E|g_B|.
+    snr, snr_stderr : (n,) |∇L| / sqrt(E|g_B − ∇L|²).
+    lr, seed, run_id, regime : of the run.
+    n_train : training samples, 0 where unknown.
+    """
+
+    steps: IntArray
+    full_norm: FloatArray
+    minibatch_norm: FloatArray
+    minibatch_norm_stderr: FloatArray
+    snr: FloatArray
+    snr_stderr: FloatArray
+    lr: float
+    seed: int
+    run_id: str
+    regime: str
+    n_train: int = 0
+
+    def late(self, last: float) -> IntArray:
+        """Indices of the points within the last factor `last` of steps that have both norms."""
+        fine = np.isfinite(self.full_norm) & np.isfinite(self.minibatch_norm)
+        fine &= (self.full_norm > 0) & (self.minibatch_norm > 0) & (self.steps > 0)
+        return np.nonzero(fine & (self.steps * last >= self.steps.max(initial=1)))[0]
+
+
+@dataclass(frozen=True)
+class NoisePowerLaw:
+    """E|g_B| = C·|∇L|^k.
+
+    Attributes
+    ----------
+    exponent, exponent_stderr : k.
+    lower, upper : its 95 % interval.
+    prefactor : C.
+    n_points, n_runs : behind it.
+    residual_sd : of ln E|g_B| about the law.
+    """
+
+    exponent: float
+    exponent_stderr: float
+    lower: float
+    upper: float
+    prefactor: float
+    n_points: int
+    n_runs: int
+    residual_sd: float
+
+
+def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed: int = 0) -> NoisePowerLaw:
+    """Least squares of ln E|g_B| on ln |∇L| over the late log points of all runs together.
+
+    The full gradient is exact, so nothing attenuates the slope. Points of one run go together: with at least
+    `FEWEST_RUNS` runs the interval comes from a bootstrap over runs with Student's t, with fewer from the residuals of
+    single points (HC3), which then holds for these runs only.
+
+    Parameters
+    ----------
+    last : the last factor in steps of every run that counts as near the optimum.
+    seed : of the bootstrap.
+
+    Raises
+    ------
+    ValueError
+        Too few points, or gradients that hardly differ.
+    """
+    groups = []
+    for course in courses:
+        at = course.late(last)
+        if len(at):
+            groups.append((np.log(course.full_norm[at]), np.log(course.minibatch_norm[at])))
+    n_points = sum(len(x) for x, _ in groups)
+    if n_points < FEWEST_POINTS:
+        raise ValueError(f"{n_points} log points near the optimum: a power law needs {FEWEST_POINTS}, log more of them")
+    x, y = (np.concatenate([group[i] for group in groups]) for i in (0, 1))
+    if np.ptp(x) < np.log(SPAN):
+        raise ValueError(f"the full gradients differ by a factor {np.exp(np.ptp(x)):.2g}: a power law needs {SPAN:g}")
+    fit = sm.OLS(y, sm.add_constant(x)).fit(cov_type="HC3")
+    exponent, stderr, quantile = float(fit.params[1]), float(fit.bse[1]), stats.norm.isf(0.025)
+    if len(groups) >= FEWEST_RUNS:
+        stderr = _over_runs(groups, np.random.default_rng(seed))
+        quantile = stats.t.isf(0.025, len(groups) - 1)
+    half = float(quantile) * stderr
+    return NoisePowerLaw(
+        exponent, stderr, exponent - half, exponent + half, float(np.exp(fit.params[0])), n_points, len(groups),
+        float(np.std(fit.resid, ddof=2)),
+    )  # fmt: skip
+
+
+def _over_runs(groups: list[tuple[FloatArray, FloatArray]], rng: np.random.Generator) -> float:
+    """Standard error of the slope from drawing the runs with replacement."""
+    # Sums of 1, x, y, x², xy of every run: a draw is a sum of rows, whatever the number of points.
+    sums = np.array([[len(x), x.sum(), y.sum(), x @ x, x @ y] for x, y in groups])
+    drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=_RESAMPLES) @ sums
+    n, sx, sy, sxx, sxy = drawn.T
+    spread = sxx - sx**2 / n
+    usable = spread > 1e-9 * sxx.max()
+    slopes = (sxy - sx * sy / n)[usable] / spread[usable]
+    return float(np.std(slopes, ddof=1)) * float(np.sqrt(len(groups) / (len(groups) - 1)))
+
+
+@dataclass(frozen=True)
+class ExpectedSNR:
+    """SNR that runs have at a given |∇L|.
+
+    Attributes
+    ----------
+    snr, stderr : value and standard error.
+    extrapolated : whether |∇L| lies below all that the runs have seen.
+    """
+
+    snr: float
+    stderr: float
+    extrapolated: bool
+
+
+def snr_at_gradient_norm(courses: Sequence[GradientCourse], norm: float, last: float = 10.0) -> ExpectedSNR:
+    """What SNR the runs have, or would have, where the full gradient has this norm.
+
+    SNR = |∇L|/noise, and the noise of an under-parameterised model hardly depends on |∇L| near its optimum: it is
+    interpolated in ln |∇L|, and below the smallest |∇L| that of the lowest tenth of the points is taken.
+
+    Raises
+    ------
+    ValueError
+        No points, or a norm that is not positive.
+    """
+    if not (np.isfinite(norm) and norm > 0):
+        raise ValueError(f"norm must be a finite positive number, got {norm}")
+    parts = [(c.full_norm[at], c.full_norm[at] / c.snr[at]) for c in courses if len(at := c.late(last))]
+    if not parts:
+        raise ValueError("no log points with gradient norms: train with log_points")
+    full, noise = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    fine = np.isfinite(noise) & (noise > 0)
+    full, noise = full[fine], noise[fine]
+    order = np.argsort(full)
+    full, noise = full[order], noise[order]
+    nearest = np.argsort(np.abs(np.log(full / norm)))[: max(3, len(full) // 10)]
+    log_noise = np.log(noise[nearest])
+    error = float(np.std(log_noise, ddof=1) / np.sqrt(len(nearest))) if len(nearest) > 1 else float("nan")
+    snr = norm / float(np.exp(np.mean(log_noise)))
+    return ExpectedSNR(snr, snr * error, bool(norm < full[0]))

@@ -1,0 +1,92 @@
+"""What a scale needs: checked before anything is trained or even imported, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow_thermo.schema import ThermoError
+from projects.fixed_lr.cifar import cifar_folder, cifar_is_there
+from projects.fixed_lr.presets import PRESETS
+from projects.paper.plan import Plan, Study
+
+
+def require(plan: Plan, given: dict[str, Any]) -> None:
+    """Raise ThermoError, naming everything that is missing, unless the plan's data and device are there.
+
+    Digits come with scikit-learn and train anywhere; the published settings need the CIFAR files and a GPU.
+    """
+    wanted = sorted({_dataset(study) for study in plan.studies} & {"cifar10", "cifar100"})
+    if not wanted:
+        return
+    folder = Path(given.get("data_folder", "data"))
+    missing = []
+    for name in wanted:
+        if not given.get("download") and not cifar_is_there(name, folder):
+            missing.append(f"{name} in {folder.resolve()} (folder {cifar_folder(name)})")
+    if given.get("device", "auto") in ("auto", "cuda") and not _has_gpu():
+        missing.append("a GPU that PyTorch can use")
+    if missing:
+        raise ThermoError(
+            f"scale={plan.scale} needs {' and '.join(missing)}: put the data there (data_folder=DIR, or "
+            "download=true), use a machine with a GPU (device=cpu trains without one, for weeks), or take scale=laptop"
+        )
+
+
+def _dataset(study: Study) -> str:
+    preset = PRESETS.get(study.options.get("preset", ""), {})
+    return str(study.options.get("dataset", preset.get("dataset", "digits")))
+
+
+def _has_gpu() -> bool:
+    # Imported here: torch takes seconds, which a missing file must not wait for.
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def estimate(studies: Sequence[Study], jobs: int) -> list[str]:
+    """A line for each study: about how long its steps take here and how many bytes its runs keep.
+
+    Raises
+    ------
+    ThermoError
+        Parameters or data that no run could be trained with.
+    """
+    from projects.fixed_lr.config import resolve
+    from projects.fixed_lr.engine import step_seconds
+    from projects.fixed_lr.experiment import prepare
+    from projects.fixed_lr.train import choose_device
+
+    lines = []
+    total = 0.0
+    for study in studies:
+        config = resolve({**study.options, "lr": study.lrs[0]})
+        try:
+            one = prepare(config, choose_device(config.device))
+        except ThermoError as error:
+            lines.append(f"{study.name}: {error}")
+            continue
+        side_by_side = jobs if one.device.type == "cpu" else 1
+        seconds = step_seconds(one) * config.steps * study.runs / side_by_side
+        total += seconds
+        size = study.runs * _bytes(config.snapshots, config.bursts * config.burst_size, one.d)
+        lines.append(
+            f"{study.name}: {study.runs} runs of {config.steps} steps, d = {one.d}: at most about "
+            f"{_duration(seconds)}, {size / 1e9:.2g} GB"
+        )
+    return [*lines, f"all together at most about {_duration(total)}"]
+
+
+def _bytes(snapshots: int, bursts: int, d: int) -> int:
+    """Kept by one run: whole where that is small, else the triangle of inner products and a sketch beside it."""
+    series = (snapshots, snapshots, bursts)
+    return sum(min(4 * n * d, 4 * n * (n + 1) + 2048 * n) for n in series)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,122 @@
+"""Entry point `paper`: trains what the paper's claims need, and says of each whether it holds here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlflow_thermo import schema
+from mlflow_thermo.schema import ThermoError
+from projects.paper.needs import estimate, require
+from projects.paper.plan import LAPTOP, Plan, make_plan
+
+if TYPE_CHECKING:
+    from projects.fixed_lr.lifetime import ParentWatch
+
+
+def run_paper(
+    plan: Plan, run_id: str, experiment_id: str, out: Path, jobs: int, engine: str, watch: ParentWatch
+) -> None:
+    """Train what is missing, analyse every study, and write the report into `out` and the run."""
+    from projects.paper.training import train_study
+
+    os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
+    holes: list[str] = []
+    begin = time.monotonic()
+    for number, study in enumerate(plan.studies, 1):
+        click.echo(f"[{number}/{len(plan.studies)}] {study.name}: {study.runs} runs", err=True)
+        try:
+            there, failures = train_study(study, plan.scale, experiment_id, jobs, engine, watch)
+        except ThermoError as error:
+            holes.append(f"{study.name}: {error}")
+            continue
+        if there:
+            click.echo(f"{study.name}: {there} of {study.runs} runs were there already", err=True)
+        holes += [f"{study.name}: {failure}" for failure in failures]
+    minutes = (time.monotonic() - begin) / 60
+    click.echo(f"trained in {minutes:.1f} minutes", err=True)
+
+
+def given_options(arguments: list[str]) -> dict[str, str]:
+    """Pairs ``--name value`` or ``--name=value`` of a command line; ThermoError where one has no value."""
+    found: dict[str, str] = {}
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for name, value in zip(words[::2], words[1::2], strict=False):
+        if not name.startswith("--"):
+            raise ThermoError(f"cannot read {name!r}: write --name value, as in --steps 2000")
+        found[name.removeprefix("--")] = value
+    if len(words) % 2:
+        raise ThermoError(f"{words[-1]} has no value: write --name value, as in --steps 2000")
+    return {name: value for name, value in found.items() if value != ""}
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.option("--scale", default=LAPTOP, show_default=True, help="laptop, or full: the eight published settings.")
+@click.option("--lrs", default="", help="Learning rates of every study in place of its own.")
+@click.option("--seeds", default="", help="Seeds of every study in place of its own.")
+@click.option("--jobs", default="", help="Trainings side by side; default one for each core.")
+@click.option("--engine", default="", help="auto, batched or process.")
+@click.option("--out", default="thermo-paper", show_default=True, help="Folder for the report.")
+@click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
+@click.pass_context
+def main(
+    context: click.Context,
+    scale: str,
+    lrs: str,
+    seeds: str,
+    jobs: str,
+    engine: str,
+    out: str,
+    experiment: str | None,
+) -> None:
+    """Show every claim of arXiv 2505.23489 with a number, an interval and a verdict.
+
+    Further options are those of `python -m projects.fixed_lr.train --help`, for all studies.
+    """
+    words = given_options(context.args)
+    if jobs and not (jobs.isdigit() and int(jobs) > 0):
+        raise ThermoError(f"jobs must be a whole number of at least 1, got {jobs!r}")
+    # What is missing is said before anything slow is imported.
+    require(make_plan(scale, words, lrs, seeds), words)
+    from mlflow import MlflowClient
+
+    from projects.fixed_lr.config import TrainConfig, parse_options
+    from projects.fixed_lr.lifetime import ParentWatch, Terminated
+    from projects.fixed_lr.tracking import open_run
+
+    unknown = sorted(set(words) - set(vars(TrainConfig(lr=1.0))) | set(words) & {"lr", "seed", "preset", "threads"})
+    if unknown:
+        raise ThermoError(f"paper has no option {unknown[0]!r}: see python -m projects.fixed_lr.train --help")
+    plan = make_plan(scale, parse_options(words), lrs, seeds)
+    n_jobs = int(jobs or os.cpu_count() or 1)
+    for line in estimate(plan.studies, n_jobs) if scale != LAPTOP else []:
+        click.echo(line, err=True)
+    watch = ParentWatch()
+    run_id, status = "", "FAILED"
+    try:
+        with watch.holding():
+            run_id = open_run(experiment, f"paper {scale}", schema.KIND_PAPER, {})
+        experiment_id = MlflowClient().get_run(run_id).info.experiment_id
+        run_paper(plan, run_id, experiment_id, Path(out), n_jobs, engine, watch)
+        status = "FINISHED"
+    except (Terminated, KeyboardInterrupt) as end:
+        status = "KILLED"
+        raise ThermoError(f"ended: {end}; finished runs are kept, the same command goes on from there") from end
+    finally:
+        if run_id:
+            MlflowClient().set_terminated(run_id, status)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    try:
+        main()
+    except ThermoError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
