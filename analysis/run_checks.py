@@ -92,7 +92,8 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     loss, loss_stderr = mean_and_stderr(trajectory.loss[found.burn_in :])
     result = replace(
         base, status=status, regime=regime.name, loss=loss, loss_stderr=loss_stderr, tau=number(found.tau),
-        n_eff=number(found.n_eff), burn_in=found.burn_in, evidence=_finite({**found.evidence, "uniform_share": regime.uniform_share}), hops=regime.hops,
+        n_eff=number(found.n_eff), burn_in=found.burn_in, hops=regime.hops,
+        evidence=_finite({**found.evidence, "uniform_share": regime.uniform_share}),
         fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found), n_train=_n_train(trajectory),
     )  # fmt: skip
     size = trajectory.common.shape[1]

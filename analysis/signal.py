@@ -13,7 +13,7 @@ from analysis._typing import FloatArray, IntArray
 
 #: Runs from which the interval comes from resampling them; with fewer, from the scatter of single points.
 FEWEST_RUNS = 5
-#: Points that a law must have, and the factor that their full gradients must span.
+#: Points that a law must have, and the factor that the full gradients of a run must span.
 FEWEST_POINTS, SPAN = 10, 2.0
 _RESAMPLES = 1000
 
@@ -59,7 +59,7 @@ class NoisePowerLaw:
     ----------
     exponent, exponent_stderr : k.
     lower, upper : its 95 % interval.
-    prefactor : C.
+    prefactor : C, geometric mean over the runs.
     n_points, n_runs : behind it.
     residual_sd : of ln E|g_B| about the law.
     """
@@ -75,9 +75,10 @@ class NoisePowerLaw:
 
 
 def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed: int = 0) -> NoisePowerLaw:
-    """Least squares of ln E|g_B| on ln |∇L| over the late log points of all runs together.
+    """Least squares of ln E|g_B| on ln |∇L| over the late log points of all runs, with a prefactor for each run.
 
-    The full gradient is exact, so nothing attenuates the slope. Points of one run go together: with at least
+    The exponent is what the gradients do along a training: runs at different learning rates approach the optimum on
+    lines of their own. The full gradient is exact, so nothing attenuates the slope. Points of one run go together: with at least
     `FEWEST_RUNS` runs the interval comes from a bootstrap over runs with Student's t, with fewer from the residuals of
     single points (HC3), which then holds for these runs only.
 
@@ -99,30 +100,31 @@ def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed:
     n_points = sum(len(x) for x, _ in groups)
     if n_points < FEWEST_POINTS:
         raise ValueError(f"{n_points} log points near the optimum: a power law needs {FEWEST_POINTS}, log more of them")
+    span = float(np.exp(np.median([np.ptp(x) for x, _ in groups])))
+    if span < SPAN:
+        raise ValueError(f"the full gradients of a run differ by a factor {span:.2g}: a power law needs {SPAN:g}")
+    level = float(np.mean([y.mean() for _, y in groups])), float(np.mean([x.mean() for x, _ in groups]))
+    groups = [(x - x.mean(), y - y.mean()) for x, y in groups]
     x, y = (np.concatenate([group[i] for group in groups]) for i in (0, 1))
-    if np.ptp(x) < np.log(SPAN):
-        raise ValueError(f"the full gradients differ by a factor {np.exp(np.ptp(x)):.2g}: a power law needs {SPAN:g}")
-    fit = sm.OLS(y, sm.add_constant(x)).fit(cov_type="HC3")
-    exponent, stderr, quantile = float(fit.params[1]), float(fit.bse[1]), stats.norm.isf(0.025)
+    fit = sm.OLS(y, x).fit(cov_type="HC3")
+    exponent, stderr, quantile = float(fit.params[0]), float(fit.bse[0]), stats.norm.isf(0.025)
     if len(groups) >= FEWEST_RUNS:
         stderr = _over_runs(groups, np.random.default_rng(seed))
         quantile = stats.t.isf(0.025, len(groups) - 1)
     half = float(quantile) * stderr
     return NoisePowerLaw(
-        exponent, stderr, exponent - half, exponent + half, float(np.exp(fit.params[0])), n_points, len(groups),
-        float(np.std(fit.resid, ddof=2)),
+        exponent, stderr, exponent - half, exponent + half, float(np.exp(level[0] - exponent * level[1])), n_points,
+        len(groups), float(np.sqrt(np.sum(fit.resid**2) / max(1, n_points - len(groups) - 1))),
     )  # fmt: skip
 
 
 def _over_runs(groups: list[tuple[FloatArray, FloatArray]], rng: np.random.Generator) -> float:
     """Standard error of the slope from drawing the runs with replacement."""
-    # Sums of 1, x, y, x², xy of every run: a draw is a sum of rows, whatever the number of points.
-    sums = np.array([[len(x), x.sum(), y.sum(), x @ x, x @ y] for x, y in groups])
+    # Sums of x² and xy of every run: a draw is a sum of rows, whatever the number of points.
+    sums = np.array([[x @ x, x @ y] for x, y in groups])
     drawn = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=_RESAMPLES) @ sums
-    n, sx, sy, sxx, sxy = drawn.T
-    spread = sxx - sx**2 / n
-    usable = spread > 1e-9 * sxx.max()
-    slopes = (sxy - sx * sy / n)[usable] / spread[usable]
+    usable = drawn[:, 0] > 1e-9 * drawn[:, 0].max()
+    slopes = drawn[usable, 1] / drawn[usable, 0]
     return float(np.std(slopes, ddof=1)) * float(np.sqrt(len(groups) / (len(groups) - 1)))
 
 

@@ -32,10 +32,13 @@ def branches_of(runs: Sequence[RunResult]) -> tuple[dict[str, Any], frozenset[st
         notes.append(f"bistable: runs of one learning rate end on different branches at lr = {_listed(found.bistable)}")
     if strays:
         rates = sorted({runs[i].lr for i in found.strays})
-        notes.append(
-            f"{len(strays)} stationary runs lie outside of the stationary range, in no fit: lr = {_listed(rates)}"
-        )
-    check = {name: value for name, value in asdict(found).items() if name != "strays"}
+        notes.append(f"{len(strays)} stationary runs lie outside of the stationary range: lr = {_listed(rates)}")
+    # Lists, as JSON gives them back: a result that was read is equal to the one that was written.
+    check = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(found).items()
+        if name != "strays"
+    }
     if found.stationary_range is not None:
         low, high = found.stationary_range
         notes.append(f"the stationary range is lr from {low:.3g} to {high:.3g}")
@@ -71,7 +74,9 @@ def baselines_of(
     size = next((int(run.course["size"][0] or 0) for run in runs if run.course), 0)
 
     def quick() -> EntropyEstimator:
-        return fresh().set_params(jackknife_blocks=0)
+        estimator = fresh()
+        estimator.set_params(jackknife_blocks=0)
+        return estimator
 
     def level(estimate: Callable[[Trajectory], tuple[float, float, str]], n: int) -> float | None:
         return uniform_baseline(lambda run: estimate(run)[0], n, n_weights, rng) if n else None

@@ -61,14 +61,17 @@ class GradientNoise:
 def full_batches(x: Tensor, y: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batches of exactly `batch_size` that cover the data, with a weight per sample that sums to 1 over all.
 
-    The last batch is filled up from the start of the data with samples of weight zero: they take part in the
-    batch's normalisation statistics but every sample is counted once.
+    The samples come in an order of their own, the same at every call: data that are sorted by class would give batches
+    of one class, whose normalisation statistics are not those of a training batch. The last batch is filled up with
+    samples of weight zero: they take part in its statistics but every sample is counted once.
     """
     n = len(x)
+    # Drawn on the processor, so that every device sees the same batches.
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(n)).to(x.device)
     for start in range(0, n, batch_size):
         index = torch.arange(start, start + batch_size, device=x.device)
         weight = (index < n).to(x.dtype) / n
-        index = index % n
+        index = order[index % n]
         yield x[index], y[index], weight
 
 

@@ -64,7 +64,7 @@ def above(estimate: float, stderr: float, border: float = 0.0) -> Answer:
     distance = estimate - border
     if abs(distance) <= Z * stderr:
         return None
-    return distance > 0
+    return bool(distance > 0)
 
 
 def below(estimate: float, stderr: float, border: float = 0.0) -> Answer:

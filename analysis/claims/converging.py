@@ -56,10 +56,10 @@ def falls_without_bound(study: StudyResult | None, setting: str) -> Claim:
     lrs = sorted({run.lr for run in runs})
     return Claim(
         3, setting, SAYS,
-        f"{len(runs)} runs from lr = {lrs[0]:.2g} to {lrs[-1]:.2g}: d ln U/d ln t = {interval(u_slope, u_err)}, dS/d ln t = "
-        f"{interval(s_slope, s_err)} nats (median R² {linear:.2f}); from the first burst to the last T falls by a factor "
-        f"{factor(fall, fall_err)} (in the paper's units {factor(paper_fall, paper_err)}); late T goes as lr to the "
-        f"{interval(order, order_err)}",
+        f"{len(runs)} runs from lr = {lrs[0]:.2g} to {lrs[-1]:.2g}: d ln U/d ln t = {interval(u_slope, u_err)}, "
+        f"dS/d ln t = {interval(s_slope, s_err)} nats (median R² {linear:.2f}); from the first burst to the last T "
+        f"falls by a factor {factor(fall, fall_err)} (in the paper's units {factor(paper_fall, paper_err)}); late T "
+        f"goes as lr to the {interval(order, order_err)}",
         verdict(answers), figures,
         {"loss_slope": u_slope, "entropy_slope": s_slope, "linear": linear, "fall": math.exp(fall),
          "paper_fall": math.exp(paper_fall), "late_exponent": order},

@@ -26,8 +26,8 @@ from analysis.signal import GradientCourse, NoisePowerLaw, noise_power_law, snr_
 from mlflow_thermo.schema import CONVERGING, STATIONARY
 
 SAYS_6 = (
-    "Under-parameterised: the SNR plateaus while |∇L| stays below the stochastic gradients' norm; over-parameterised: both "
-    "norms go to 0 together and the SNR ends small but bounded."
+    "Under-parameterised: the SNR plateaus while |∇L| stays below the stochastic gradients' norm; over-parameterised: "
+    "both norms go to 0 together and the SNR ends small but bounded."
 )
 SAYS_7 = (
     "Near the optimum E|g_B| = C·|∇L|^k; k rises to 1 as the data set shrinks relative to the model; "
@@ -93,8 +93,8 @@ def signal_to_noise(up: StudyResult | None, op: StudyResult | None, setting: str
     return Claim(
         6, setting, SAYS_6,
         f"under-parameterised: SNR {interval(plateau, plateau_err)} over the last decade of steps (slope in ln t "
-        f"{interval(flat, flat_err)}), |∇L| is {interval(share, share_err)} of E|g_B|; over-parameterised: |∇L| falls to "
-        f"{factor(full, full_err)} of its start and E|g_B| to {factor(noise, noise_err)}, SNR ends at "
+        f"{interval(flat, flat_err)}), |∇L| is {interval(share, share_err)} of E|g_B|; over-parameterised: |∇L| falls "
+        f"to {factor(full, full_err)} of its start and E|g_B| to {factor(noise, noise_err)}, SNR ends at "
         f"{interval(end, end_err)}, {factor(gap, gap_err)} times that of an under-parameterised run at the same |∇L|"
         + (" (extrapolated to it by their constant noise)" if extrapolated else ""),
         verdict(answers), figures,
@@ -133,9 +133,9 @@ def subset_rows(studies: Mapping[str, StudyResult]) -> list[dict[str, Any]]:
         counted = [run.n_train for run in study.runs if run.n_train]
         if law is not None and counted:
             rows.append({
-                "name": name, "n_train": counted[0], "k": law.exponent, "stderr": law.exponent_stderr, "lower": law.lower,
-                "upper": law.upper, "exponent": f"{law.exponent:.3f}", "interval": f"{law.lower:.3f} to {law.upper:.3f}",
-                "points": f"{law.n_points}, {law.n_runs}", "prefactor": law.prefactor,
+                "name": name, "n_train": counted[0], "k": law.exponent, "stderr": law.exponent_stderr,
+                "lower": law.lower, "upper": law.upper, "prefactor": law.prefactor, "exponent": f"{law.exponent:.3f}",
+                "interval": f"{law.lower:.3f} to {law.upper:.3f}", "points": f"{law.n_points}, {law.n_runs}",
             })  # fmt: skip
     return sorted(rows, key=lambda row: int(row["n_train"]))
 

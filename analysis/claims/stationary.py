@@ -31,8 +31,8 @@ def plateaus(study: StudyResult | None, setting: str) -> Claim:
     )
     return Claim(
         1, setting, SAYS_1,
-        f"{len(runs)} runs at {len(loss.lr)} learning rates from {loss.lr[0]:.2g} to {loss.lr[-1]:.2g} are stationary; over "
-        f"them U rises by {loss_rise} from {loss.mean[0]:.3g}, S by {entropy_rise} nats",
+        f"{len(runs)} runs at {len(loss.lr)} learning rates from {loss.lr[0]:.2g} to {loss.lr[-1]:.2g} are stationary; "
+        f"over them U rises by {loss_rise} from {loss.mean[0]:.3g}, S by {entropy_rise} nats",
         verdict([rises(loss), rises(entropy)]), figures,
         {"lr_min": float(loss.lr[0]), "lr_max": float(loss.lr[-1]), "loss_first": float(loss.mean[0]),
          "loss_last": float(loss.mean[-1]), "entropy_rise": float(entropy.mean[-1] - entropy.mean[0])},

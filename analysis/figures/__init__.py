@@ -1,6 +1,8 @@
 """Results as figures: the only importer of the plotting library."""
 
+from analysis.figures.course import course_figures
 from analysis.figures.study import study_figures
 from analysis.figures.style import to_html_parts, to_png
+from analysis.figures.subsets import subset_figure
 
-__all__ = ["study_figures", "to_html_parts", "to_png"]
+__all__ = ["course_figures", "study_figures", "subset_figure", "to_html_parts", "to_png"]

@@ -85,6 +85,8 @@ def _lines(
         data = data[data[name].astype(float) > 0]
     if data.empty:
         return None
+    # Only what is drawn: a number that is missing elsewhere is no JSON.
+    data = data[["steps", name, "own", "lr", *dict.fromkeys([by]), *(band or ())]]
     data[name] = data[name].astype(float)
     x = alt.X("steps:Q", scale=log_scale(), title="Step t", axis=alt.Axis(format="~s", tickCount=5))
     scale = log_scale() if log else alt.Scale(zero=False)
@@ -98,7 +100,6 @@ def _lines(
     dash = alt.StrokeDash(
         f"{by}:N", title=None, legend=BELOW, scale=alt.Scale(domain=domain, range=_DASHES[: len(domain)])
     )
-    base = alt.Chart(data).encode(x=x, color=color)
     layers = []
     if band is not None:
         low, high = band
@@ -106,10 +107,15 @@ def _lines(
         foot = float(data[name].min()) / 3
         data["low"] = data[low].astype(float).clip(lower=foot).fillna(data[name])
         data["high"] = data[high].astype(float).fillna(data[name])
+        data = data.drop(columns=[low, high])
         layers.append(
             alt.Chart(data).mark_area(opacity=0.2).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=color)
         )
-    marks = base.mark_line(point=alt.OverlayMarkDef(size=18, filled=True), strokeWidth=1.6)
+    marks = (
+        alt.Chart(data)
+        .encode(x=x, color=color)
+        .mark_line(point=alt.OverlayMarkDef(size=18, filled=True), strokeWidth=1.6)
+    )
     layers.append(marks.encode(y=y, strokeDash=dash, tooltip=["own", "steps", name, by]))
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
@@ -124,7 +130,8 @@ def _noise_law(runs: Sequence[RunResult]) -> Chart | None:
     if data.empty:
         return None
     last = data.groupby("own")["steps"].transform("max")
-    data = data[data["steps"] >= last / 10]
+    columns = ["steps", "full_norm", "minibatch_norm", "own", "regime"]
+    data = data.loc[data["steps"] >= last / 10, columns]
     x = alt.X("full_norm:Q", scale=log_scale(), title="|∇L|", axis=alt.Axis(format=".0e", tickCount=5))
     y = alt.Y("minibatch_norm:Q", scale=log_scale(), title="E|g_B|", axis=alt.Axis(format=".0e", tickCount=5))
     points = (

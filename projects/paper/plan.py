@@ -99,15 +99,15 @@ def _laptop() -> list[Study]:
     up: dict[str, Any] = {"preset": "digits-up", "steps": 12_000, "log_points": 30, "noise_batches": 100}
     # Three channels fit every label and keep a stationary branch between convergence and the uniform state.
     op: dict[str, Any] = {"preset": "digits-op", "width": 3, "steps": 6_000, "noise_batches": 100}
-    wide: dict[str, Any] = {"preset": "digits-op", "width": 8, "steps": 2_000, "noise_batches": 100, "log_points": 20}
     studies = [
-        Study("digits-up", "digits", UNDER, up, tuple(parse_lrs("1e-3:1e-1:11")), (0, 1, 2)),
+        Study("digits-up", "digits", UNDER, up, tuple(parse_lrs("1e-3:1e-1:11,0.25,0.63")), (0, 1, 2)),
         Study("digits-op", "digits", OVER, op, tuple(parse_lrs(_LRS_OVER)), (0, 1, 2)),
     ]
-    for count in (0, *_SUBSETS_LAPTOP):
-        options = {**wide, **({"samples_per_label": count} if count else {})}
-        name = f"digits-op-{count * 10 or 1500}"
-        studies.append(Study(name, "digits", SUBSET, options, tuple(parse_lrs("1e-3:1e-2:3")), (0, 1)))
+    for count in _SUBSETS_LAPTOP:
+        options = {**op, "steps": 4_000, "samples_per_label": count}
+        studies.append(
+            Study(f"digits-op-{count * 10}", "digits", SUBSET, options, tuple(parse_lrs("2e-3:1.8e-2:3")), (0, 1))
+        )
     return studies
 
 

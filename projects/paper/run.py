@@ -23,6 +23,12 @@ def run_paper(
     plan: Plan, run_id: str, experiment_id: str, out: Path, jobs: int, engine: str, watch: ParentWatch
 ) -> None:
     """Train what is missing, analyse every study, and write the report into `out` and the run."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    from analysis.claims import VERDICTS
+    from analysis.paper_report import counts, text_table, write_paper_report
+    from projects.paper.judging import analyse_all, charts_of, judge
     from projects.paper.training import train_study
 
     os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
@@ -40,6 +46,22 @@ def run_paper(
         holes += [f"{study.name}: {failure}" for failure in failures]
     minutes = (time.monotonic() - begin) / 60
     click.echo(f"trained in {minutes:.1f} minutes", err=True)
+    results, lacking = analyse_all(plan, experiment_id, out, jobs)
+    judged = judge(plan, results, holes + lacking, minutes)
+    title = f"SGD as free energy minimisation, scale {plan.scale}"
+    write_paper_report(judged, charts_of(plan, results, judged), out, title)
+    client = MlflowClient()
+    client.log_artifacts(run_id, str(out))
+    values = {f"{schema.PREFIX_RESULT}claims_{word.replace(' ', '_')}": 0.0 for word in VERDICTS}
+    for claim in judged.claims:
+        values[f"{schema.PREFIX_RESULT}claims_{claim.verdict.replace(' ', '_')}"] += 1
+    now = time.time_ns() // 1_000_000
+    client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in values.items()])
+    click.echo(text_table(judged.claims))
+    for hole in judged.holes:
+        click.echo(f"missing: {hole}", err=True)
+    click.echo(f"{len(judged.claims)} claims: {counts(judged.claims)}")
+    click.echo(f"report {(out / 'paper.html').resolve()}")
 
 
 def given_options(arguments: list[str]) -> dict[str, str]:

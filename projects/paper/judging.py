@@ -1,0 +1,146 @@
+"""From the trained studies to the claims: analyses every study, tests the claims, and collects the figures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analysis.claims import Claim, evaluate
+from analysis.figures import course_figures, study_figures, subset_figure
+from analysis.figures.style import Chart
+from analysis.paper_report import PaperResult
+from analysis.publish import publish
+from analysis.report import write_report
+from analysis.results import StudyResult
+from analysis.source import RunRecord, SourceError, from_tracking
+from analysis.workflow import StudyConfig, analyze
+from mlflow_thermo.schema import DIVERGED, ThermoError
+from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
+
+
+def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs: int) -> tuple[StudyResult, list[str]]:
+    """Analyse the runs of a study, write its report and put its numbers on the runs; with the study's holes in words.
+
+    Raises
+    ------
+    ThermoError
+        Too few runs with usable snapshots.
+    """
+    selection = from_tracking(experiment_id=experiment_id, sweep=study.key(scale))
+    records, holes = usable_runs(study, selection.records)
+    result = analyze(records, StudyConfig(jobs=jobs))
+    folder = out / "studies" / study.name
+    write_report(result, folder, study.name)
+    known = {record.run_id: (record.meta["metrics"], record.meta["tags"]) for record in records}
+    publish(result, folder, experiment_id=experiment_id, scope=selection.scope, known=known)
+    return result, holes
+
+
+def usable_runs(study: Study, records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """One run for each learning rate and seed of the study, and a line for each that is missing or failed.
+
+    A run that was cut off and trained again is there twice: the finished one counts.
+    """
+    found: dict[tuple[float, int], RunRecord] = {}
+    for record in records:
+        place = (float(f"{record.lr:.6g}"), record.seed)
+        if place not in found or (record.ended == "FINISHED" and found[place].ended != "FINISHED"):
+            found[place] = record
+    wanted = [(lr, seed) for lr in study.lrs for seed in study.seeds]
+    kept = [found[place] for place in wanted if place in found]
+    holes = [f"{study.name} lr={lr:g} seed={seed}: not trained" for lr, seed in wanted if (lr, seed) not in found]
+    for record in kept:
+        if record.regime == DIVERGED:
+            holes.append(f"{study.name} lr={record.lr:g} seed={record.seed}: diverged")
+        elif record.ended != "FINISHED":
+            holes.append(f"{study.name} lr={record.lr:g} seed={record.seed}: {record.ended.lower()}")
+    return kept, holes
+
+
+def analyse_all(plan: Plan, experiment_id: str, out: Path, jobs: int) -> tuple[dict[str, StudyResult], list[str]]:
+    """Every study that can be analysed, by name, and what is missing."""
+    results: dict[str, StudyResult] = {}
+    holes: list[str] = []
+    for study in plan.studies:
+        click.echo(f"analysing {study.name}", err=True)
+        try:
+            results[study.name], missing = analyse_study(study, plan.scale, experiment_id, out, jobs)
+            holes += missing
+        except SourceError:
+            holes.append(f"{study.name}: no run was trained")
+        except ThermoError as error:
+            holes.append(f"{study.name}: {error}")
+    return results, holes
+
+
+def judge(plan: Plan, results: Mapping[str, StudyResult], holes: list[str], minutes: float) -> PaperResult:
+    """The claims on every setting of the plan."""
+    claims: list[Claim] = []
+    subsets: list[dict[str, Any]] = []
+    for setting in dict.fromkeys(study.setting for study in plan.studies):
+        by_role = {role: _of(plan, results, setting, role) for role in (UNDER, OVER, SUBSET)}
+        up, op = (next(iter(by_role[role].values()), None) for role in (UNDER, OVER))
+        # The whole set is its own largest subset.
+        found, rows = evaluate(setting, up, op, by_role[SUBSET] | by_role[OVER])
+        claims += found
+        subsets += rows
+    return PaperResult(
+        plan.scale, tuple(claims), tuple(_exponents(plan, results)), tuple(subsets), tuple(holes), minutes
+    )
+
+
+def _of(plan: Plan, results: Mapping[str, StudyResult], setting: str, role: str) -> dict[str, StudyResult]:
+    return {
+        study.name: results[study.name]
+        for study in plan.studies
+        if study.setting == setting and study.role == role and study.name in results
+    }
+
+
+def _exponents(plan: Plan, results: Mapping[str, StudyResult]) -> list[dict[str, Any]]:
+    """A row for each study with a temperature, and for each published one, measured beside published."""
+    rows = []
+    trained = {study.name: study for study in plan.studies if study.role != SUBSET}
+    for name in dict.fromkeys([*trained, *plan.published]):
+        result = results.get(name)
+        law = result.power_law if result is not None else None
+        a, b = plan.published.get(name, (None, None))
+        rows.append({
+            "name": name,
+            "runs": len(result.runs) if result is not None else "-",
+            "lr_range": f"{law['lr_min']:.2g} to {law['lr_max']:.2g}" if law else "-",
+            "exponent": f"{law['exponent']:.2f} ± {law['exponent_stderr']:.2f}" if law else "-",
+            "prefactor": f"{law['prefactor']:.2g}" if law else "-",
+            "published_exponent": "-" if b is None else f"{b:.2f}",
+            "published_prefactor": "-" if a is None else f"{a:.1e}",
+        })  # fmt: skip
+    return rows
+
+
+def charts_of(plan: Plan, results: Mapping[str, StudyResult], judged: PaperResult) -> dict[str, Chart]:
+    """All figures by the names that the claims use."""
+    charts: dict[str, Chart] = {}
+    for study in plan.studies:
+        if study.name in results and study.role in (UNDER, OVER):
+            place = f"{study.setting}-{'up' if study.role == UNDER else 'op'}"
+            for name, chart in {**study_figures(results[study.name]), **course_figures(results[study.name])}.items():
+                charts[f"{place}/{name}"] = chart.properties(title=f"{study.name}: {_title(chart)}")
+    figure = subset_figure(judged.subsets)
+    if figure is not None:
+        charts["subsets/exponent"] = figure
+    return charts
+
+
+def _title(chart: Chart) -> str:
+    title = chart.title
+    return title if isinstance(title, str) else ""
+
+
+def quiet() -> None:
+    """MLflow's progress bars and links would bury the few lines that matter."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
