@@ -78,9 +78,9 @@ def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed:
     """Least squares of ln E|g_B| on ln |∇L| over the late log points of all runs, with a prefactor for each run.
 
     The exponent is what the gradients do along a training: runs at different learning rates approach the optimum on
-    lines of their own. The full gradient is exact, so nothing attenuates the slope. Points of one run go together: with at least
-    `FEWEST_RUNS` runs the interval comes from a bootstrap over runs with Student's t, with fewer from the residuals of
-    single points (HC3), which then holds for these runs only.
+    lines of their own. The full gradient is exact, so nothing attenuates the slope. Points of one run go together: with
+    at least `FEWEST_RUNS` runs the interval comes from a bootstrap over runs with Student's t, with fewer from the
+    residuals of single points (HC3), which then holds for these runs only.
 
     Parameters
     ----------

@@ -16,6 +16,8 @@ from analysis.testsystems.potential import DoubleWell, PotentialOnLine
 from analysis.testsystems.quadratic import GibbsQuadratic
 from analysis.testsystems.regression import RegressionSGD
 from analysis.testsystems.sgd import QuadraticSGD
+from analysis.testsystems.toy_sphere import SphereToy
+from analysis.testsystems.weight_decay import IsotropicNoiseSphere
 
 __all__ = [
     "AutoregressiveProcess",
@@ -24,10 +26,12 @@ __all__ = [
     "FrozenFloor",
     "GibbsQuadratic",
     "GibbsSystem",
+    "IsotropicNoiseSphere",
     "PotentialOnLine",
     "QuadraticSGD",
     "RegressionSGD",
     "SGDSystem",
+    "SphereToy",
     "System",
     "UniformSphere",
     "VonMisesFisher",
