@@ -140,7 +140,7 @@ def _mean(values: FloatArray) -> FloatArray:
     finite = np.isfinite(values)
     count = finite.sum(axis=-1)
     total = np.where(finite, values, 0.0).sum(axis=-1)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
 def _entropies(points: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.claims.claim import Answer, Claim, above, interval, levels, missing, rises, runs_in, verdict
+from analysis.regression import power_law
 from analysis.results import OK, RunResult, StudyResult
 from mlflow_thermo.schema import STATIONARY
 
@@ -71,13 +72,24 @@ def stationary_branch(study: StudyResult | None, setting: str) -> Claim:
         return missing(5, setting, SAYS_5, f"{why}: no power law, which needs 3", figures)
     exponent, stderr = _exponent(study)
     bend = study.checks.get("segmented", {}).get("preferred")
+    parity = _paper_law(points)
     return Claim(
         5, setting, SAYS_5,
         f"T = {study.power_law['prefactor']:.2g}·lr^{interval(exponent, stderr)} for lr from {points[0].lr:.2g} to "
-        f"{points[-1].lr:.2g}" + (", two power laws fit better" if bend else "") + _tentative(points),
+        f"{points[-1].lr:.2g}" + (", two power laws fit better" if bend else "") + _tentative(points)
+        + (f"; the paper's estimate goes as lr^{interval(*parity)}" if parity else ""),
         verdict([above(exponent, stderr), None if bend else True]), figures,
         {"exponent": exponent, "exponent_stderr": stderr, "prefactor": study.power_law["prefactor"]},
     )  # fmt: skip
+
+
+def _paper_law(points: list[RunResult]) -> tuple[float, float] | None:
+    """Exponent of the paper's own temperatures, and its error; None where there are fewer than three."""
+    known = [(run.lr, run.paper_temperature) for run in points if run.paper_temperature and run.paper_temperature > 0]
+    if len(known) < 3:
+        return None
+    fit = power_law([lr for lr, _ in known], [t for _, t in known])
+    return fit.exponent, fit.exponent_stderr
 
 
 def _stationary(study: StudyResult | None) -> list[RunResult]:

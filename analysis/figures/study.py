@@ -12,6 +12,8 @@ from analysis.results import StudyResult
 
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12
+#: Fields of a run that are no number.
+_NESTED = ("evidence", "course", "signal")
 OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
 ESTIMATES = [OURS, PAPERS, EQUIPARTITION]
 
@@ -19,14 +21,19 @@ ESTIMATES = [OURS, PAPERS, EQUIPARTITION]
 def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     """The figures of a study by name; those whose numbers do not exist are left out."""
     frame = pd.DataFrame(
-        [{k: v for k, v in vars(run).items() if k != "evidence"} for run in result.runs if run.loss is not None]
+        [{k: v for k, v in vars(run).items() if k not in _NESTED} for run in result.runs if run.loss is not None]
     )
     if frame.empty:
         return {}
     figures = {
-        "loss": _points(frame, "loss", "Training loss U (mean per sample)", "U: stationary training loss"),
-        "entropy": _points(frame, "entropy", "Entropy S (nats)", f"S: entropy by {result.estimator['name']}"),
+        "loss": _points(frame, "loss", "Training loss U (mean per sample)", "U: stationary training loss", result),
+        "entropy": _points(frame, "entropy", "Entropy S (nats)", f"S: entropy by {result.estimator['name']}", result),
+        "paper_entropy": _points(
+            frame, "paper_entropy", "Entropy S (graph units)", "S: the paper's graph of consecutive iterates", result
+        ),
     }
+    if frame["paper_entropy"].isna().all():
+        del figures["paper_entropy"]
     warm = frame[frame["temperature"].notna() & (frame["temperature"] > 0)]
     if len(warm):
         figures["temperature"] = _temperature(warm, result)
@@ -35,30 +42,51 @@ def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     return figures
 
 
-def _points(frame: pd.DataFrame, name: str, title: str, heading: str) -> alt.LayerChart:
-    data = frame[frame[name].notna()].copy()
-    error = data[f"{name}_stderr"].astype(float).fillna(0.0)
+def _points(frame: pd.DataFrame, name: str, title: str, heading: str, result: StudyResult) -> alt.LayerChart:
+    drawn = ["run_id", "lr", "seed", "regime", "status", name]
+    data = frame.loc[frame[name].notna(), [*drawn, *([f"{name}_stderr"] if f"{name}_stderr" in frame else [])]].copy()
+    data[name] = data[name].astype(float)
+    error = data[f"{name}_stderr"].astype(float).fillna(0.0) if f"{name}_stderr" in data else 0.0
     data["low"], data["high"] = data[name] - 1.96 * error, data[name] + 1.96 * error
     base = alt.Chart(data).encode(x=lr_axis())
     dots = base.mark_point(filled=True, size=70).encode(
         y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)),
         shape=alt.Shape("regime:N", title="regime", legend=BELOW),
         color=alt.Color("regime:N", title="regime", scale=alt.Scale(scheme="dark2"), legend=BELOW),
-        tooltip=["run_id", "lr", "seed", name, f"{name}_stderr", "status"],
+        tooltip=["run_id", "lr", "seed", name, "status"],
     )
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q")
-    layers = [bars, dots]
-    if name == "loss" and data["uniform_loss"].notna().any():
-        level = pd.DataFrame({"uniform": [float(data["uniform_loss"].astype(float).mean())]})
-        rule = alt.Chart(level).mark_rule(strokeDash=[6, 4]).encode(y="uniform:Q")
-        label = (
-            alt.Chart(level)
-            .mark_text(align="left", baseline="bottom", x=4, dy=-3, text="uniformly random weights")
-            .encode(y="uniform:Q")
-        )
-        layers += [rule, label]
+    layers = [*_branch_points(result), bars, dots, *_uniform(result.baselines.get(name))]
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
+
+
+def _uniform(level: float | None) -> list[alt.Chart]:
+    """A labelled line where uniformly random weights lie."""
+    if level is None:
+        return []
+    data = pd.DataFrame({"uniform": [level]})
+    rule = alt.Chart(data).mark_rule(strokeDash=[6, 4]).encode(y="uniform:Q")
+    text = alt.Chart(data).mark_text(align="left", baseline="bottom", x=4, dy=-3, text="uniformly random weights")
+    return [rule, text.encode(y="uniform:Q")]
+
+
+def _branch_points(result: StudyResult) -> list[alt.Chart]:
+    """The learning rates where the branches change, as bands of their 95 % intervals."""
+    branches = result.checks.get("branches", {})
+    rows = [
+        {"lr": found["lr"], "low": found["lower"], "high": found["upper"]}
+        for found in (branches.get("to_stationary"), branches.get("to_uniform"))
+        if found
+    ]
+    if not rows:
+        return []
+    base = alt.Chart(pd.DataFrame(rows).drop_duplicates())
+    x, high = alt.X("low:Q", scale=log_scale(), title="Learning rate"), alt.X2("high:Q")
+    return [
+        base.mark_rect(color="#999", opacity=0.25).encode(x=x, x2=high),
+        base.mark_rule(color="#777", strokeDash=[2, 3]).encode(x=lr_axis()),
+    ]
 
 
 def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:

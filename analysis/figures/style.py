@@ -28,7 +28,13 @@ def to_png(chart: Chart) -> bytes:
     """A figure as PNG, drawn without a browser or a network."""
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=2))
+    return bytes(vl_convert.vegalite_to_png(_json(chart), scale=2))
+
+
+def _json(chart: Chart) -> str:
+    # Altair refuses more than 5000 rows, to keep notebooks small; a study of a thousand runs has more log points.
+    with alt.data_transformers.disable_max_rows():
+        return chart.to_json(indent=None)
 
 
 def to_html_parts(figures: Mapping[str, Chart]) -> tuple[str, dict[str, str]]:
@@ -40,6 +46,6 @@ def to_html_parts(figures: Mapping[str, Chart]) -> tuple[str, dict[str, str]]:
 
 
 def _fragment(name: str, chart: Chart) -> str:
-    content = chart.to_json(indent=None).replace("</", "<" + chr(92) + "/")
+    content = _json(chart).replace("</", "<" + chr(92) + "/")
     call = f'vegaEmbed("#figure-{name}", {content}, {{actions: false}});'
     return f'<div class="figure" id="figure-{name}"></div><script>{call}</script>'

@@ -1,0 +1,286 @@
+"""Figures of the sphere toy: its loss as a picture, and everything measured against the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from analysis.decay import DecayStudy
+from analysis.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
+from analysis.testsystems.toy_sphere import SphereToy, ToyLines, toys
+from analysis.toy import ToyStudy
+
+LINES = ToyLines()
+NAMES = {"op": "over-parameterised", "up": "under-parameterised"}
+_COLORS = alt.Scale(domain=list(NAMES.values()), range=["#d95f02", "#1b9e77"])
+_SHAPES = alt.Scale(domain=list(NAMES.values()), range=["circle", "square"])
+#: Pixels of the picture of the sphere across its width, and steps of a trajectory in it.
+_GRID, _STEPS = 110, 40
+#: Learning rates whose trajectories are drawn.
+PICTURED = (0.02, 0.1, 0.5, 1.5)
+#: Where the sphere is looked at from: above the equator, so that optimum and vectors are seen.
+_ELEVATION = np.radians(55)
+
+
+def toy_figures(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy] = ()) -> dict[str, Chart]:
+    """All figures by name."""
+    frame = pd.DataFrame([row for study in studies for row in study.rows()])
+    frame["toy"] = frame["toy"].map(NAMES)
+    figures: dict[str, Chart] = {
+        "sphere": alt.hconcat(*[_sphere(study) for study in studies]).resolve_scale(color="independent"),
+        "loss": _loss(frame),
+        "snr": _against_lr(
+            frame, "snr", "Signal-to-noise ratio", "SNR over the second half", [(LINES.snr_limit, "tan 30° = 0.577")]
+        ),
+        "norms": _norms(frame),
+        "entropy": _against_lr(
+            frame[frame["entropy"] > -12], "entropy", "Entropy S on the sphere (nats)", "S over the second half",
+            [(LINES.uniform_entropy, "uniform: ln 4π")], log=False,
+        ),
+        "temperature": _temperature(frame),
+        "snr_course": _course(studies, "snr_course", "Signal-to-noise ratio", "SNR(t)"),
+        "loss_course": _course(studies, "loss_course", "Loss U", "U(t)"),
+    }  # fmt: skip
+    if decays:
+        figures |= {"decay_radius": _decay(decays, "radius", "Radius |w|", log=True)}
+        figures |= {"decay_entropy": _decay(decays, "entropy", "Entropy S at its radius (nats)", log=False)}
+    return figures
+
+
+def _seen(points: np.ndarray[Any, Any]) -> tuple[Any, Any, Any]:
+    """Orthographic projection of points (..., 3): right, up and towards the eye."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    c, s = np.cos(_ELEVATION), np.sin(_ELEVATION)
+    return y, z * c - x * s, x * c + z * s
+
+
+def _sphere(study: ToyStudy) -> alt.LayerChart:
+    toy = next(toy for toy in toys() if toy.name == study.name)
+    side = np.linspace(-1, 1, _GRID)
+    right, up = (grid.ravel() for grid in np.meshgrid(side, side))
+    inside = right**2 + up**2 < 1
+    right, up = right[inside], up[inside]
+    towards = np.sqrt(1 - right**2 - up**2)
+    c, s = np.cos(_ELEVATION), np.sin(_ELEVATION)
+    points = np.stack([towards * c - up * s, right, towards * s + up * c], axis=1)
+    data = pd.DataFrame({"right": right, "up": up, "loss": toy.loss(points)})
+    bare = alt.Axis(labels=False, ticks=False, grid=False, domain=False)
+    scale = alt.Scale(domain=[-1.02, 1.02])
+    x = alt.X("right:Q", scale=scale, axis=bare, title=None)
+    y = alt.Y("up:Q", scale=scale, axis=bare, title=None)
+    size = 330
+    ground = (
+        alt.Chart(data)
+        .mark_square(size=(size / _GRID * 1.25) ** 2, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color(
+                "loss:Q",
+                scale=alt.Scale(scheme="viridis"),
+                title="loss L",
+                legend=alt.Legend(orient="bottom", gradientLength=200),
+            ),
+        )
+    )
+    paths, marks = _paths(study, x, y), _marks(toy, x, y)
+    chart: alt.LayerChart = alt.layer(ground, paths, marks).properties(
+        width=size, height=size, view=alt.ViewBackground(stroke=None),
+        title=f"{NAMES[study.name].capitalize()}, first {_STEPS} steps",
+    )  # fmt: skip
+    return chart
+
+
+def _paths(study: ToyStudy, x: alt.X, y: alt.Y) -> alt.Chart:
+    rows = []
+    for rate in PICTURED:
+        i = int(np.argmin(np.abs(np.log(study.lr / rate))))
+        right, up, towards = _seen(study.paths[i, :_STEPS])
+        piece = 0
+        for step in range(len(right)):
+            # A path that goes behind the sphere comes back as another piece.
+            piece += int(step > 0 and (towards[step] > 0) != (towards[step - 1] > 0))
+            if towards[step] > 0:
+                rows.append(
+                    {"right": right[step], "up": up[step], "step": step, "lr": f"{rate:g}", "piece": f"{rate} {piece}"}
+                )
+    data = pd.DataFrame(rows or [{"right": 0.0, "up": 0.0, "step": 0, "lr": f"{PICTURED[0]:g}", "piece": "none"}])
+    domain = [f"{rate:g}" for rate in PICTURED]
+    dashes = alt.Scale(domain=domain, range=[[1, 0], [6, 2], [2, 2], [8, 2, 2, 2]])
+    lines: alt.Chart = (
+        alt.Chart(data)
+        .mark_line(color="white", strokeWidth=1.4, opacity=0.95)
+        .encode(
+            x=x,
+            y=y,
+            order="step:O",
+            detail="piece:N",
+            strokeDash=alt.StrokeDash(
+                "lr:N",
+                scale=dashes,
+                title="trajectory at lr",
+                legend=alt.Legend(orient="bottom", symbolStrokeColor="black", columns=4),
+            ),
+        )
+    )
+    return lines
+
+
+def _marks(toy: SphereToy, x: alt.X, y: alt.Y) -> alt.LayerChart:
+    points = np.concatenate([toy.vectors, -toy.vectors, [toy.optimum], [-toy.optimum]])
+    names = ["a"] * (2 * len(toy.vectors)) + ["optimum"] * 2
+    right, up, towards = _seen(points)
+    data = pd.DataFrame({"right": right, "up": up, "text": names})[towards > 0]
+    dots = alt.Chart(data).mark_point(filled=True, size=45, color="black", stroke="white", opacity=1).encode(x=x, y=y)
+    text = (
+        alt.Chart(data)
+        .mark_text(dy=-10, fontWeight="bold", fontSize=12)
+        .encode(
+            x=x,
+            y=y,
+            text="text:N",
+            # White on the dark of low loss, black on the light of high loss.
+            color=alt.condition("datum.text == 'optimum'", alt.value("white"), alt.value("black")),
+        )
+    )
+    return alt.LayerChart(layer=[dots, text])
+
+
+def _by_toy() -> dict[str, Any]:
+    return {
+        "color": alt.Color("toy:N", title=None, scale=_COLORS, legend=BELOW),
+        "shape": alt.Shape("toy:N", title=None, scale=_SHAPES, legend=BELOW),
+    }
+
+
+def _against_lr(
+    frame: pd.DataFrame, name: str, title: str, heading: str, levels: Sequence[tuple[float, str]], *, log: bool = True
+) -> alt.LayerChart:
+    """Points against the learning rate, with labelled horizontal lines at `levels`."""
+    data = frame[frame[name].notna() & ((frame[name] > 0) | (not log))][["toy", "lr", name]]
+    axis = alt.Axis(format=".0e", tickCount=6) if log else alt.Axis(tickCount=6)
+    y = alt.Y(f"{name}:Q", scale=log_scale() if log else alt.Scale(zero=False), title=title, axis=axis)
+    points = alt.Chart(data).mark_point(filled=True, size=35).encode(x=lr_axis(), y=y, **_by_toy())
+    layers: list[Any] = [points]
+    for value, label in levels:
+        layers += _level(value, label, name, y)
+    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    return chart
+
+
+def _level(value: float, label: str, name: str, y: alt.Y) -> list[alt.Chart]:
+    data = pd.DataFrame({name: [value]})
+    rule = alt.Chart(data).mark_rule(strokeDash=[6, 4]).encode(y=y)
+    text = alt.Chart(data).mark_text(align="left", baseline="bottom", x=6, dy=-2, text=label).encode(y=y)
+    return [rule, text]
+
+
+def _loss(frame: pd.DataFrame) -> alt.LayerChart:
+    # What converged is zero to all digits: it is drawn at the foot of the axis.
+    foot = 1e-8
+    shown = frame.assign(loss=frame["loss"].clip(lower=foot))
+    levels = [(LINES.uniform_loss, "uniform: 1/3")]
+    chart = _against_lr(shown, "loss", "Loss U (below 1e-8 drawn there)", "U over the second half", levels)
+    lr = np.geomspace(float(frame["lr"].min()), 1.0, 60)
+    line = pd.DataFrame({"lr": lr, "loss": LINES.least_loss + LINES.loss_slope * lr})
+    y = alt.Y("loss:Q", scale=log_scale())
+    analytic = alt.Chart(line).mark_line(strokeDash=[2, 2], color="black").encode(x=lr_axis(), y=y)
+    note = (
+        alt.Chart(line.iloc[[12]])
+        .mark_text(align="left", baseline="bottom", dy=-6, text="0.03846 + 0.037·lr")
+        .encode(x=lr_axis(), y=y)
+    )
+    critical = pd.DataFrame({"lr": [LINES.critical_lr]})
+    rule = alt.Chart(critical).mark_rule(strokeDash=[6, 4]).encode(x=lr_axis())
+    label = alt.Chart(critical).mark_text(align="right", dx=-4, y=HEIGHT - 60, text="lr = 1").encode(x=lr_axis())
+    layers = [*chart.layer, analytic, note, rule, label]
+    return alt.LayerChart(layer=layers, width=WIDTH, height=HEIGHT, title="U over the second half")
+
+
+def _norms(frame: pd.DataFrame) -> alt.LayerChart:
+    kinds = {"full_norm": "|∇L|", "minibatch_norm": "E|∇ℓ|"}
+    long = frame[["toy", "lr", *kinds]].rename(columns=kinds)
+    long = long.melt(["toy", "lr"], var_name="gradient", value_name="norm")
+    # Gradients that died out to nothing have no place on a log axis.
+    long = long[long["norm"] > 1e-6]
+    y = alt.Y("norm:Q", scale=log_scale(), title="Norm of the gradient", axis=alt.Axis(format=".0e", tickCount=6))
+    shape = alt.Shape("gradient:N", title=None, scale=alt.Scale(range=["triangle-up", "circle"]), legend=BELOW)
+    color = alt.Color("toy:N", title=None, scale=_COLORS, legend=BELOW)
+    points = alt.Chart(long).mark_point(filled=True, size=35).encode(x=lr_axis(), y=y, shape=shape, color=color)
+    level = _level(LINES.stochastic_norm, "0.3846", "norm", y)
+    chart: alt.LayerChart = alt.layer(points, *level).properties(
+        width=WIDTH, height=HEIGHT, title="Gradient norms over the second half (above 1e-6)"
+    )
+    return chart
+
+
+def _temperature(frame: pd.DataFrame) -> alt.LayerChart:
+    data = frame[frame["temperature"].notna() & (frame["temperature"] > 0)].copy()
+    title = "Temperature T (loss per nat)"
+    y = alt.Y("temperature:Q", scale=log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=6))
+    lr = np.geomspace(float(frame["lr"].min()), 1.0, 60)
+    exact = pd.DataFrame({"lr": lr, "temperature": SphereToy.under_parameterised().temperature(lr)})
+    line = alt.Chart(exact).mark_line(strokeDash=[6, 4], color="black").encode(x=lr_axis(), y=y)
+    layers: list[Any] = [line]
+    if len(data):
+        foot = float(data["temperature"].min()) / 3
+        data["low"], data["high"] = data["lower"].clip(lower=foot), data["upper"]
+        columns = ["toy", "lr", "temperature", "low", "high"]
+        base = alt.Chart(data[columns]).encode(x=lr_axis())
+        layers.insert(0, base.mark_area(opacity=0.25, color="#555").encode(y=alt.Y("low:Q", title=title), y2="high:Q"))
+        layers.append(base.mark_point(filled=True, size=35).encode(y=y, **_by_toy()))
+    chart: alt.LayerChart = alt.layer(*layers).properties(
+        width=WIDTH, height=HEIGHT, title="T = dU/dS with 95 % band (dashed: lr·c/(2 − lr·h))"
+    )
+    return chart
+
+
+def _course(studies: Sequence[ToyStudy], name: str, title: str, heading: str) -> alt.LayerChart:
+    rows = []
+    for study in studies:
+        for rate in PICTURED[:3]:
+            i = int(np.argmin(np.abs(np.log(study.lr / rate))))
+            values = getattr(study, name)[i]
+            rows += [
+                {"t": int(t), "value": float(v), "toy": NAMES[study.name], "lr": f"{rate:g}"}
+                for t, v in zip(study.times, values, strict=True)
+                if np.isfinite(v) and v > 1e-12
+            ]
+    data = pd.DataFrame(rows)
+    x = alt.X("t:Q", scale=log_scale(), title="Step t", axis=alt.Axis(format="~s", tickCount=5))
+    y = alt.Y("value:Q", scale=log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=6))
+    dash = alt.StrokeDash("lr:N", title="learning rate", legend=BELOW, scale=alt.Scale(range=[[1, 0], [6, 3], [2, 2]]))
+    color = alt.Color("toy:N", title=None, scale=_COLORS, legend=BELOW)
+    lines = alt.Chart(data).mark_line(strokeWidth=1.6).encode(x=x, y=y, strokeDash=dash, color=color)
+    chart: alt.LayerChart = alt.layer(lines).properties(
+        width=WIDTH, height=HEIGHT, title=f"{heading}, mean over the chains"
+    )
+    return chart
+
+
+def _decay(decays: Sequence[DecayStudy], name: str, title: str, *, log: bool) -> alt.LayerChart:
+    rows = [
+        {"decay": row["weight_decay"], "value": row[name], "exact": row[f"exact_{name}"],
+         "study": f"{study.protocol}, d = {study.n_weights}"}
+        for study in decays
+        for row in study.rows()
+    ]  # fmt: skip
+    data = pd.DataFrame(rows)
+    x = alt.X("decay:Q", scale=log_scale(), title="Weight decay λ", axis=alt.Axis(format=".0e", tickCount=5))
+    scale = log_scale() if log else alt.Scale(zero=False)
+    y = alt.Y("value:Q", scale=scale, title=title)
+    color = alt.Color(
+        "study:N", title=None, legend=alt.Legend(orient="bottom", columns=2), scale=alt.Scale(scheme="dark2")
+    )
+    shape = alt.Shape("study:N", title=None, legend=alt.Legend(orient="bottom", columns=2))
+    base = alt.Chart(data).encode(x=x)
+    lines = base.mark_line(color="#777").encode(y=alt.Y("exact:Q", scale=scale, title=title), detail="study:N")
+    points = base.mark_point(size=55).encode(y=y, color=color, shape=shape)
+    chart: alt.LayerChart = alt.layer(lines, points).properties(
+        width=WIDTH, height=HEIGHT, title="Weight decay, isotropic noise (lines: exact)"
+    )
+    return chart
