@@ -155,6 +155,31 @@ def calibrate(
         click.echo(f"calibration run {run_id}")
 
 
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+@click.pass_context
+def paper(context: click.Context) -> None:
+    """Train and judge every claim of arXiv 2505.23489: --scale laptop or full."""
+    import subprocess
+
+    root = _checkout()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
+    code = subprocess.call([sys.executable, "-m", "projects.paper.run", *context.args], env=environment)
+    if code:
+        # It has said why.
+        sys.exit(code if code > 0 else 1)
+
+
+def _checkout() -> Path:
+    """The folder that holds the training projects: this one, or that of an editable installation."""
+    for folder in (Path.cwd(), Path(__file__).resolve().parent.parent):
+        if (folder / "projects" / "paper" / "run.py").is_file():
+            return folder
+    raise ThermoError(
+        "the training projects are not installed with the package: run this in a checkout of mlflow-thermo, with "
+        "pip install -e '.[train]'"
+    )
+
+
 def main() -> None:
     """Run the command; a mendable error becomes one line on stderr and exit status 1."""
     try:

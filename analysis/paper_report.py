@@ -31,6 +31,7 @@ class PaperResult:
     exponents : a row for each study: name, runs, lr range of the fit, exponent and prefactor with errors here, and the
         published ones.
     subsets : a row for each number of training samples: exponent k of the gradient noise with its interval.
+    toy : a row for each number that the sphere toy is known for: what, exact and measured.
     holes : what is missing and why, in words.
     minutes : that the training took, this time.
     """
@@ -39,6 +40,7 @@ class PaperResult:
     claims: tuple[Claim, ...]
     exponents: tuple[dict[str, Any], ...] = ()
     subsets: tuple[dict[str, Any], ...] = ()
+    toy: tuple[dict[str, str], ...] = ()
     holes: tuple[str, ...] = ()
     minutes: float = 0.0
     schema_version: int = CLAIMS_SCHEMA_VERSION

@@ -241,7 +241,7 @@ def from_tracking(
         reason = str(error).splitlines()[0]
         raise SourceError(f"filter {filter_string!r} cannot be used: {reason}") from error
     folder = cache_folder(cache)
-    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER)
+    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY)
     records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in own]
     if not records:
         raise SourceError(f"experiment {found.name!r} holds no training runs for {scope}: train some, or change it")

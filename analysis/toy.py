@@ -19,8 +19,8 @@ from analysis.testsystems.toy_sphere import SphereToy
 CONVERGED = 1e-6
 #: Log-spaced points of the courses, and evenly spaced ones of the averages over the second half.
 _LOG_POINTS, _EVEN_POINTS = 40, 100
-#: Snapshots of a chain behind the entropy.
-_SNAPSHOTS = 8
+#: Snapshots of a chain behind the entropy: three correlation times apart at lr = 0.001.
+_SNAPSHOTS = 4
 #: Steps of a trajectory that are kept for a picture.
 _PATH = 400
 
@@ -35,6 +35,7 @@ class ToyStudy:
     lr : (m,)
     steps, chains, seed : of the run.
     loss, loss_stderr : (m,) mean over the second half and the chains.
+    chain_loss : (m, chains) mean of each chain over the second half.
     entropy, entropy_stderr : (m,) on the sphere, both poles alike, nats; -inf becomes NaN.
     temperature, lower, upper : (m,) dU/dS with its 95 % interval where the state is stationary; 0 where it converges.
     full_norm, minibatch_norm, snr : (m,) means over the second half.
@@ -51,6 +52,7 @@ class ToyStudy:
     seed: int
     loss: FloatArray
     loss_stderr: FloatArray
+    chain_loss: FloatArray
     entropy: FloatArray
     entropy_stderr: FloatArray
     temperature: FloatArray
@@ -83,7 +85,7 @@ def run_toy(
     toy: SphereToy,
     lr: ArrayLike,
     steps: int = 50_000,
-    chains: int = 128,
+    chains: int = 256,
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> ToyStudy:
@@ -130,8 +132,8 @@ def run_toy(
     courses = [np.stack([_mean(norms[t][i]) for t in log_times.tolist()], axis=1) for i in range(4)]
     full, minibatch, snr = (_mean(np.stack([_mean(one[i]) for one in late], axis=1)) for i in (1, 2, 3))
     return ToyStudy(
-        toy.name, rates, steps, chains, seed, loss, loss_stderr, entropy, entropy_stderr, temperature, lower, upper,
-        full, minibatch, snr, converged, log_times, courses[0], courses[1], courses[2], courses[3], paths,
+        toy.name, rates, steps, chains, seed, loss, loss_stderr, window, entropy, entropy_stderr, temperature, lower,
+        upper, full, minibatch, snr, converged, log_times, courses[0], courses[1], courses[2], courses[3], paths,
     )  # fmt: skip
 
 
@@ -190,11 +192,11 @@ def _temperatures(
 def small_lr_slope(study: ToyStudy, most: float, least_loss: float) -> tuple[float, float]:
     """Slope of U − L_min in lr over lr up to `most`, through the origin, and its standard error.
 
-    Weighted least squares: the spread of the chains is in proportion to the slope.
+    Weighted least squares in every chain; the chains are independent, the learning rates share their samples.
     """
     near = (study.lr <= most) & (study.loss_stderr > 0)
     if near.sum() < 2:
         raise ValueError(f"{int(near.sum())} learning rates up to {most:g}: give at least 2")
-    x, y, weight = study.lr[near], study.loss[near] - least_loss, study.loss_stderr[near] ** -2
-    scale = float(np.sum(weight * x * x))
-    return float(np.sum(weight * x * y)) / scale, scale**-0.5
+    x, weight = study.lr[near], study.loss_stderr[near] ** -2
+    slopes = (weight * x) @ (study.chain_loss[near] - least_loss) / float(np.sum(weight * x * x))
+    return float(slopes.mean()), float(slopes.std(ddof=1)) / float(np.sqrt(len(slopes)))

@@ -84,6 +84,7 @@ KIND_SWEEP = "sweep"
 KIND_ANALYSIS = "analysis"
 KIND_CALIBRATION = "calibration"
 KIND_PAPER = "paper"
+KIND_TOY = "toy"
 
 SNAPSHOTS_RECORDING = "recording"
 SNAPSHOTS_COMPLETE = "complete"

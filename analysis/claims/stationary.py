@@ -68,8 +68,9 @@ def stationary_branch(study: StudyResult | None, setting: str) -> Claim:
     figures = (f"{setting}-op/temperature",)
     points = _temperatures(study)
     if study is None or study.power_law is None or len(points) < 3:
-        why = f"{len({run.lr for run in _stationary(study)})} stationary learning rates of the over-parameterised model"
-        return missing(5, setting, SAYS_5, f"{why}: no power law, which needs 3", figures)
+        count = len({run.lr for run in _stationary(study)})
+        why = f"{count} stationary learning rates, 3 are needed" if count < 3 else "the temperatures are not positive"
+        return missing(5, setting, SAYS_5, f"no power law of the over-parameterised model: {why}", figures)
     exponent, stderr = _exponent(study)
     bend = study.checks.get("segmented", {}).get("preferred")
     parity = _paper_law(points)

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale
+from analysis.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, uniform_line
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, REGIMES
 
@@ -24,13 +24,22 @@ def course_figures(result: StudyResult) -> dict[str, Chart]:
     signal = _frame(_shown([run for run in result.runs if run.signal]), "signal")
     nats, graph, slope = "Entropy S (nats)", "Entropy S (graph units)", "T = dU/dS (loss per nat)"
     bands, ratio = ("lower", "upper"), "Signal-to-noise ratio"
+    level = result.baselines.get
     figures = {
-        "loss_course": _lines(course, "loss", "Loss U (mean per sample)", "U(t) of bursts of iterates", log=True),
-        "entropy_course": _lines(course, "entropy", nats, "S(t), shrunk Gaussian of a burst"),
-        "paper_entropy_course": _lines(course, "paper_entropy", graph, "S(t), the paper's graph of a burst"),
+        "loss_course": _lines(
+            course, "loss", "Loss U (mean per sample)", "U(t) of bursts of iterates", log=True, level=level("loss")
+        ),
+        "entropy_course": _lines(
+            course, "entropy", nats, "S(t), shrunk Gaussian of a burst", level=level("course_entropy")
+        ),
+        "paper_entropy_course": _lines(
+            course, "paper_entropy", graph, "S(t), the paper's graph of a burst", level=level("course_paper_entropy")
+        ),
         "temperature_course": _lines(cold, "temperature", slope, "T(t) while converging", log=True, band=bands),
         "signal_course": _lines(signal, "snr", ratio, "SNR(t) of the minibatch gradient", log=True),
-        "gradient_course": _lines(_norms(signal), "norm", "Norm of the gradient", "Norms", log=True, by="gradient"),
+        "gradient_course": _lines(
+            _norms(signal), "norm", "Norm of the gradient", "Gradient norms", log=True, by="gradient"
+        ),
         "noise_law": _noise_law([run for run in result.runs if run.signal]),
     }
     return {name: chart for name, chart in figures.items() if chart is not None}
@@ -59,7 +68,7 @@ def _frame(runs: Sequence[RunResult], field: str) -> pd.DataFrame:
 def _norms(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         return frame
-    names = {"full_norm": "full, |∇L|", "minibatch_norm": "minibatch, E|g_B|"}
+    names = {"full_norm": "full gradient", "minibatch_norm": "minibatch gradients, mean norm"}
     kept = frame[["steps", "own", "lr", "regime", *names]]
     long: pd.DataFrame = kept.rename(columns=names).melt(
         ["steps", "own", "lr", "regime"], var_name="gradient", value_name="norm"
@@ -76,6 +85,7 @@ def _lines(
     log: bool = False,
     band: tuple[str, str] | None = None,
     by: str = "regime",
+    level: float | None = None,
 ) -> Chart | None:
     """Lines of `name` against the step, coloured by learning rate and dashed by `by`."""
     if frame.empty or name not in frame:
@@ -92,9 +102,10 @@ def _lines(
     scale = log_scale() if log else alt.Scale(zero=False)
     axis = alt.Axis(format=".0e", tickCount=6) if log else alt.Axis(tickCount=6)
     y = alt.Y(f"{name}:Q", scale=scale, title=title, axis=axis)
+    viridis = alt.Scale(scheme="viridis", domain=data.sort_values("lr")["own"].unique().tolist())
     color = alt.Color(
-        "own:O", title="learning rate", sort=alt.EncodingSortField("lr"), scale=alt.Scale(scheme="viridis"),
-        legend=alt.Legend(orient="bottom", columns=MOST_LINES),
+        "own:O", title="learning rate", sort=alt.EncodingSortField("lr"), scale=viridis,
+        legend=alt.Legend(orient="bottom", columns=MOST_LINES, symbolOpacity=1),
     )  # fmt: skip
     domain = [one for one in (*REGIMES, "-") if one in set(data["regime"])] if by == "regime" else sorted(set(data[by]))
     dash = alt.StrokeDash(
@@ -111,18 +122,17 @@ def _lines(
         layers.append(
             alt.Chart(data).mark_area(opacity=0.2).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=color)
         )
-    marks = (
-        alt.Chart(data)
-        .encode(x=x, color=color)
-        .mark_line(point=alt.OverlayMarkDef(size=18, filled=True), strokeWidth=1.6)
-    )
-    layers.append(marks.encode(y=y, strokeDash=dash, tooltip=["own", "steps", name, by]))
+    base = alt.Chart(data).encode(x=x, y=y, color=color)
+    # Points in a layer of their own: with them the legend of the dashes would show dots.
+    layers.append(base.mark_line(strokeWidth=1.6).encode(strokeDash=dash))
+    layers.append(base.mark_point(size=14, filled=True).encode(tooltip=["own", "steps", name, by]))
+    layers += uniform_line(level)
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
 
 
 def _noise_law(runs: Sequence[RunResult]) -> Chart | None:
-    """E|g_B| against |∇L| of all runs, with the diagonal on which the noise is no part of it."""
+    """E|g_B| against |∇L| of all runs, with the diagonal on which both are equal."""
     frame = _frame(runs, "signal")
     if frame.empty:
         return None
@@ -132,8 +142,15 @@ def _noise_law(runs: Sequence[RunResult]) -> Chart | None:
     last = data.groupby("own")["steps"].transform("max")
     columns = ["steps", "full_norm", "minibatch_norm", "own", "regime"]
     data = data.loc[data["steps"] >= last / 10, columns]
-    x = alt.X("full_norm:Q", scale=log_scale(), title="|∇L|", axis=alt.Axis(format=".0e", tickCount=5))
-    y = alt.Y("minibatch_norm:Q", scale=log_scale(), title="E|g_B|", axis=alt.Axis(format=".0e", tickCount=5))
+    x = alt.X(
+        "full_norm:Q", scale=log_scale(), title="Norm of the full gradient", axis=alt.Axis(format=".0e", tickCount=5)
+    )
+    y = alt.Y(
+        "minibatch_norm:Q",
+        scale=log_scale(),
+        title="Mean norm of minibatch gradients",
+        axis=alt.Axis(format=".0e", tickCount=5),
+    )
     points = (
         alt.Chart(data)
         .mark_point(size=22, opacity=0.7)
@@ -148,6 +165,6 @@ def _noise_law(runs: Sequence[RunResult]) -> Chart | None:
     ends = [float(data["full_norm"].min()), float(data["full_norm"].max())]
     line = pd.DataFrame({"full_norm": ends, "minibatch_norm": ends})
     diagonal = alt.Chart(line).mark_line(strokeDash=[4, 4], color="#555").encode(x=x, y=y)
-    heading = "E|g_B| against |∇L|, last decade of steps (dashed: equal)"
+    heading = "Minibatch against full gradient, last decade of steps (dashed: equal)"
     chart: alt.LayerChart = alt.layer(diagonal, points).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart

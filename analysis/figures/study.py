@@ -6,12 +6,14 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis
+from analysis.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis, uniform_line
 from analysis.free_energy import free_energy_curves
 from analysis.results import StudyResult
 
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12
+#: A quantity whose largest value is more than so many times its smallest is drawn on a log axis.
+WIDE = 30
 #: Fields of a run that are no number.
 _NESTED = ("evidence", "course", "signal")
 OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
@@ -49,26 +51,22 @@ def _points(frame: pd.DataFrame, name: str, title: str, heading: str, result: St
     error = data[f"{name}_stderr"].astype(float).fillna(0.0) if f"{name}_stderr" in data else 0.0
     data["low"], data["high"] = data[name] - 1.96 * error, data[name] + 1.96 * error
     base = alt.Chart(data).encode(x=lr_axis())
+    least, most = float(data[name].min()), float(data[name].max())
+    wide = least > 0 and most > WIDE * least
+    if wide:
+        # A log axis has no zero: a bound at or below it is drawn down to the axis' foot.
+        data["low"] = data["low"].clip(lower=least / 3)
+    scale = log_scale() if wide else alt.Scale(zero=False)
     dots = base.mark_point(filled=True, size=70).encode(
-        y=alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False)),
+        y=alt.Y(f"{name}:Q", title=title, scale=scale, axis=alt.Axis(format="~g" if wide else ",~g", tickCount=6)),
         shape=alt.Shape("regime:N", title="regime", legend=BELOW),
         color=alt.Color("regime:N", title="regime", scale=alt.Scale(scheme="dark2"), legend=BELOW),
         tooltip=["run_id", "lr", "seed", name, "status"],
     )
-    bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q")
-    layers = [*_branch_points(result), bars, dots, *_uniform(result.baselines.get(name))]
+    bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
+    layers = [*_branch_points(result), bars, dots, *uniform_line(result.baselines.get(name))]
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
-
-
-def _uniform(level: float | None) -> list[alt.Chart]:
-    """A labelled line where uniformly random weights lie."""
-    if level is None:
-        return []
-    data = pd.DataFrame({"uniform": [level]})
-    rule = alt.Chart(data).mark_rule(strokeDash=[6, 4]).encode(y="uniform:Q")
-    text = alt.Chart(data).mark_text(align="left", baseline="bottom", x=4, dy=-3, text="uniformly random weights")
-    return [rule, text.encode(y="uniform:Q")]
 
 
 def _branch_points(result: StudyResult) -> list[alt.Chart]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import altair as alt
+import pandas as pd
 
 WIDTH, HEIGHT = 420, 300
 #: Legends stand below their figure, so that two figures fit side by side.
@@ -19,9 +20,19 @@ def log_scale() -> alt.Scale:
     return alt.Scale(type="log", nice=False, padding=12)
 
 
+def uniform_line(level: float | None) -> list[alt.Chart]:
+    """A labelled line where uniformly random weights lie; nothing where that is not known."""
+    if level is None:
+        return []
+    data = pd.DataFrame({"uniform": [level]})
+    rule = alt.Chart(data).mark_rule(strokeDash=[6, 4]).encode(y="uniform:Q")
+    text = alt.Chart(data).mark_text(align="left", baseline="bottom", x=4, dy=-3, text="uniformly random weights")
+    return [rule, text.encode(y="uniform:Q")]
+
+
 def lr_axis(title: str = "Learning rate") -> alt.X:
     """The horizontal axis of everything that is drawn against the learning rate `lr`."""
-    return alt.X("lr:Q", scale=log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=5))
+    return alt.X("lr:Q", scale=log_scale(), title=title, axis=alt.Axis(format="~g", tickCount=5))
 
 
 def to_png(chart: Chart) -> bytes:

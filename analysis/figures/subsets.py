@@ -17,7 +17,7 @@ def subset_figure(rows: Sequence[dict[str, Any]]) -> Chart | None:
         return None
     data = pd.DataFrame([{name: row[name] for name in ("name", "n_train", "k", "lower", "upper")} for row in rows])
     x = alt.X("n_train:Q", scale=log_scale(), title="Training samples n", axis=alt.Axis(format="~s", tickCount=5))
-    title = "Exponent k of E|g_B| = C·|∇L|^k"
+    title = "Exponent k of the minibatch gradients' norm"
     base = alt.Chart(data).encode(x=x)
     bars = base.mark_rule().encode(y=alt.Y("lower:Q", title=title, scale=alt.Scale(zero=False)), y2="upper:Q")
     points = base.mark_point(filled=True, size=70, color="#1b9e77").encode(

@@ -10,20 +10,18 @@ import numpy as np
 import pandas as pd
 
 from analysis.decay import DecayStudy
+from analysis.figures.sphere import NAMES, PICTURED, sphere_picture
 from analysis.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
-from analysis.testsystems.toy_sphere import SphereToy, ToyLines, toys
+from analysis.testsystems.toy_sphere import SphereToy, ToyLines
 from analysis.toy import ToyStudy
+from mlflow_thermo.schema import FIXED_ELR, FIXED_LR
 
 LINES = ToyLines()
-NAMES = {"op": "over-parameterised", "up": "under-parameterised"}
 _COLORS = alt.Scale(domain=list(NAMES.values()), range=["#d95f02", "#1b9e77"])
 _SHAPES = alt.Scale(domain=list(NAMES.values()), range=["circle", "square"])
-#: Pixels of the picture of the sphere across its width, and steps of a trajectory in it.
-_GRID, _STEPS = 110, 40
-#: Learning rates whose trajectories are drawn.
-PICTURED = (0.02, 0.1, 0.5, 1.5)
-#: Where the sphere is looked at from: above the equator, so that optimum and vectors are seen.
-_ELEVATION = np.radians(55)
+
+#: What a protocol with weight decay keeps fixed.
+_FIXED = {FIXED_ELR: "effective lr", FIXED_LR: "lr"}
 
 
 def toy_figures(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy] = ()) -> dict[str, Chart]:
@@ -31,7 +29,7 @@ def toy_figures(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy] = ()) 
     frame = pd.DataFrame([row for study in studies for row in study.rows()])
     frame["toy"] = frame["toy"].map(NAMES)
     figures: dict[str, Chart] = {
-        "sphere": alt.hconcat(*[_sphere(study) for study in studies]).resolve_scale(color="independent"),
+        "sphere": alt.hconcat(*[sphere_picture(study) for study in studies]),
         "loss": _loss(frame),
         "snr": _against_lr(
             frame, "snr", "Signal-to-noise ratio", "SNR over the second half", [(LINES.snr_limit, "tan 30° = 0.577")]
@@ -49,105 +47,6 @@ def toy_figures(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy] = ()) 
         figures |= {"decay_radius": _decay(decays, "radius", "Radius |w|", log=True)}
         figures |= {"decay_entropy": _decay(decays, "entropy", "Entropy S at its radius (nats)", log=False)}
     return figures
-
-
-def _seen(points: np.ndarray[Any, Any]) -> tuple[Any, Any, Any]:
-    """Orthographic projection of points (..., 3): right, up and towards the eye."""
-    x, y, z = np.moveaxis(points, -1, 0)
-    c, s = np.cos(_ELEVATION), np.sin(_ELEVATION)
-    return y, z * c - x * s, x * c + z * s
-
-
-def _sphere(study: ToyStudy) -> alt.LayerChart:
-    toy = next(toy for toy in toys() if toy.name == study.name)
-    side = np.linspace(-1, 1, _GRID)
-    right, up = (grid.ravel() for grid in np.meshgrid(side, side))
-    inside = right**2 + up**2 < 1
-    right, up = right[inside], up[inside]
-    towards = np.sqrt(1 - right**2 - up**2)
-    c, s = np.cos(_ELEVATION), np.sin(_ELEVATION)
-    points = np.stack([towards * c - up * s, right, towards * s + up * c], axis=1)
-    data = pd.DataFrame({"right": right, "up": up, "loss": toy.loss(points)})
-    bare = alt.Axis(labels=False, ticks=False, grid=False, domain=False)
-    scale = alt.Scale(domain=[-1.02, 1.02])
-    x = alt.X("right:Q", scale=scale, axis=bare, title=None)
-    y = alt.Y("up:Q", scale=scale, axis=bare, title=None)
-    size = 330
-    ground = (
-        alt.Chart(data)
-        .mark_square(size=(size / _GRID * 1.25) ** 2, opacity=1)
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color(
-                "loss:Q",
-                scale=alt.Scale(scheme="viridis"),
-                title="loss L",
-                legend=alt.Legend(orient="bottom", gradientLength=200),
-            ),
-        )
-    )
-    paths, marks = _paths(study, x, y), _marks(toy, x, y)
-    chart: alt.LayerChart = alt.layer(ground, paths, marks).properties(
-        width=size, height=size, view=alt.ViewBackground(stroke=None),
-        title=f"{NAMES[study.name].capitalize()}, first {_STEPS} steps",
-    )  # fmt: skip
-    return chart
-
-
-def _paths(study: ToyStudy, x: alt.X, y: alt.Y) -> alt.Chart:
-    rows = []
-    for rate in PICTURED:
-        i = int(np.argmin(np.abs(np.log(study.lr / rate))))
-        right, up, towards = _seen(study.paths[i, :_STEPS])
-        piece = 0
-        for step in range(len(right)):
-            # A path that goes behind the sphere comes back as another piece.
-            piece += int(step > 0 and (towards[step] > 0) != (towards[step - 1] > 0))
-            if towards[step] > 0:
-                rows.append(
-                    {"right": right[step], "up": up[step], "step": step, "lr": f"{rate:g}", "piece": f"{rate} {piece}"}
-                )
-    data = pd.DataFrame(rows or [{"right": 0.0, "up": 0.0, "step": 0, "lr": f"{PICTURED[0]:g}", "piece": "none"}])
-    domain = [f"{rate:g}" for rate in PICTURED]
-    dashes = alt.Scale(domain=domain, range=[[1, 0], [6, 2], [2, 2], [8, 2, 2, 2]])
-    lines: alt.Chart = (
-        alt.Chart(data)
-        .mark_line(color="white", strokeWidth=1.4, opacity=0.95)
-        .encode(
-            x=x,
-            y=y,
-            order="step:O",
-            detail="piece:N",
-            strokeDash=alt.StrokeDash(
-                "lr:N",
-                scale=dashes,
-                title="trajectory at lr",
-                legend=alt.Legend(orient="bottom", symbolStrokeColor="black", columns=4),
-            ),
-        )
-    )
-    return lines
-
-
-def _marks(toy: SphereToy, x: alt.X, y: alt.Y) -> alt.LayerChart:
-    points = np.concatenate([toy.vectors, -toy.vectors, [toy.optimum], [-toy.optimum]])
-    names = ["a"] * (2 * len(toy.vectors)) + ["optimum"] * 2
-    right, up, towards = _seen(points)
-    data = pd.DataFrame({"right": right, "up": up, "text": names})[towards > 0]
-    dots = alt.Chart(data).mark_point(filled=True, size=45, color="black", stroke="white", opacity=1).encode(x=x, y=y)
-    text = (
-        alt.Chart(data)
-        .mark_text(dy=-10, fontWeight="bold", fontSize=12)
-        .encode(
-            x=x,
-            y=y,
-            text="text:N",
-            # White on the dark of low loss, black on the light of high loss.
-            color=alt.condition("datum.text == 'optimum'", alt.value("white"), alt.value("black")),
-        )
-    )
-    return alt.LayerChart(layer=[dots, text])
 
 
 def _by_toy() -> dict[str, Any]:
@@ -202,7 +101,7 @@ def _loss(frame: pd.DataFrame) -> alt.LayerChart:
 
 
 def _norms(frame: pd.DataFrame) -> alt.LayerChart:
-    kinds = {"full_norm": "|∇L|", "minibatch_norm": "E|∇ℓ|"}
+    kinds = {"full_norm": "full gradient", "minibatch_norm": "single samples, mean"}
     long = frame[["toy", "lr", *kinds]].rename(columns=kinds)
     long = long.melt(["toy", "lr"], var_name="gradient", value_name="norm")
     # Gradients that died out to nothing have no place on a log axis.
@@ -232,9 +131,10 @@ def _temperature(frame: pd.DataFrame) -> alt.LayerChart:
         columns = ["toy", "lr", "temperature", "low", "high"]
         base = alt.Chart(data[columns]).encode(x=lr_axis())
         layers.insert(0, base.mark_area(opacity=0.25, color="#555").encode(y=alt.Y("low:Q", title=title), y2="high:Q"))
-        layers.append(base.mark_point(filled=True, size=35).encode(y=y, **_by_toy()))
+        shape = alt.Shape("toy:N", scale=_SHAPES, legend=None)
+        layers.append(base.mark_point(filled=True, size=35, color="#1b9e77").encode(y=y, shape=shape))
     chart: alt.LayerChart = alt.layer(*layers).properties(
-        width=WIDTH, height=HEIGHT, title="T = dU/dS with 95 % band (dashed: lr·c/(2 − lr·h))"
+        width=WIDTH, height=HEIGHT, title="Under-parameterised: T = dU/dS, 95 % band (dashed: lr·c/(2 − lr·h))"
     )
     return chart
 
@@ -265,18 +165,18 @@ def _course(studies: Sequence[ToyStudy], name: str, title: str, heading: str) ->
 def _decay(decays: Sequence[DecayStudy], name: str, title: str, *, log: bool) -> alt.LayerChart:
     rows = [
         {"decay": row["weight_decay"], "value": row[name], "exact": row[f"exact_{name}"],
-         "study": f"{study.protocol}, d = {study.n_weights}"}
+         "study": f"fixed {_FIXED[study.protocol]}, d = {study.n_weights}"}
         for study in decays
         for row in study.rows()
     ]  # fmt: skip
     data = pd.DataFrame(rows)
+    order = list(dict.fromkeys(data["study"]))
     x = alt.X("decay:Q", scale=log_scale(), title="Weight decay λ", axis=alt.Axis(format=".0e", tickCount=5))
     scale = log_scale() if log else alt.Scale(zero=False)
     y = alt.Y("value:Q", scale=scale, title=title)
-    color = alt.Color(
-        "study:N", title=None, legend=alt.Legend(orient="bottom", columns=2), scale=alt.Scale(scheme="dark2")
-    )
-    shape = alt.Shape("study:N", title=None, legend=alt.Legend(orient="bottom", columns=2))
+    legend = alt.Legend(orient="bottom", columns=2)
+    color = alt.Color("study:N", title=None, legend=legend, scale=alt.Scale(scheme="dark2", domain=order))
+    shape = alt.Shape("study:N", title=None, legend=legend, scale=alt.Scale(domain=order))
     base = alt.Chart(data).encode(x=x)
     lines = base.mark_line(color="#777").encode(y=alt.Y("exact:Q", scale=scale, title=title), detail="study:N")
     points = base.mark_point(size=55).encode(y=y, color=color, shape=shape)

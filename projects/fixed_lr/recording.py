@@ -11,7 +11,7 @@ import torch
 from mlflow import MlflowClient
 from torch import Tensor, nn
 
-from analysis.regime import Regime, classify
+from analysis.regime import BLOCKS, Regime, classify
 from mlflow_thermo import schema
 from mlflow_thermo.recorder import SnapshotRecorder
 from mlflow_thermo.schedule import bursts, consecutive, spaced
@@ -76,13 +76,17 @@ class RecordedRun:
         self._metrics.add(values, step)
 
     def finish(self) -> Regime:
-        """Everything to the server, and the regime that the run ended in."""
+        """Everything to the server, and the regime that the run ended in; no name for a run too short to tell."""
         self.close(complete=None)
         index = self.recorder.index(schema.SPACED)
-        regime = classify(np.array(index.steps), np.array(index.loss_mean, dtype=float), *self._baseline)
+        losses = np.array(index.loss_mean, dtype=float)
+        if len(losses) < BLOCKS:
+            regime = Regime("", float(losses.mean()))
+        else:
+            regime = classify(np.array(index.steps), losses, *self._baseline)
+            self._client.set_tag(self.run_id, schema.TAG_REGIME, regime.name)
         self.log({schema.METRIC_LOSS: regime.loss}, self.config.steps)
         self._metrics.flush()
-        self._client.set_tag(self.run_id, schema.TAG_REGIME, regime.name)
         return regime
 
     def tag_diverged(self) -> None:

@@ -84,6 +84,7 @@ _WORDS = {
     schema.CONVERGING: "converging: the loss still falls",
     schema.UNIFORM: "uniform: the weights wander over the whole sphere, where the temperature is infinite",
     schema.DIVERGED: "diverged: the loss is not finite",
+    "": "-: too few steps to tell, take more",
 }
 
 

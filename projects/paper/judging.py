@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from analysis.claims import Claim, evaluate
-from analysis.figures import course_figures, study_figures, subset_figure
+from analysis.figures import course_figures, study_figures, subset_figure, toy_figures
 from analysis.figures.style import Chart
 from analysis.paper_report import PaperResult
 from analysis.publish import publish
@@ -19,7 +18,12 @@ from analysis.results import StudyResult
 from analysis.source import RunRecord, SourceError, from_tracking
 from analysis.workflow import StudyConfig, analyze
 from mlflow_thermo.schema import DIVERGED, ThermoError
+from projects.fixed_lr.grid import parse_lrs
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
+from projects.toy_sphere.run import fact_rows, run_all, write
+
+#: Of the sphere toy, as its entry point has them.
+TOY_LRS, TOY_STEPS, TOY_CHAINS = "1e-3:10:60", 50_000, 256
 
 
 def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs: int) -> tuple[StudyResult, list[str]]:
@@ -61,8 +65,15 @@ def usable_runs(study: Study, records: list[RunRecord]) -> tuple[list[RunRecord]
     return kept, holes
 
 
-def analyse_all(plan: Plan, experiment_id: str, out: Path, jobs: int) -> tuple[dict[str, StudyResult], list[str]]:
-    """Every study that can be analysed, by name, and what is missing."""
+def analyse_all(
+    plan: Plan, experiment_id: str, out: Path, jobs: int, untrained: Collection[str] = ()
+) -> tuple[dict[str, StudyResult], list[str]]:
+    """Every study that can be analysed, by name, and what is missing.
+
+    Parameters
+    ----------
+    untrained : names of the studies that are known to be missing.
+    """
     results: dict[str, StudyResult] = {}
     holes: list[str] = []
     for study in plan.studies:
@@ -71,13 +82,24 @@ def analyse_all(plan: Plan, experiment_id: str, out: Path, jobs: int) -> tuple[d
             results[study.name], missing = analyse_study(study, plan.scale, experiment_id, out, jobs)
             holes += missing
         except SourceError:
-            holes.append(f"{study.name}: no run was trained")
+            # Why nothing was trained has been said, unless it was never tried.
+            holes += [] if study.name in untrained else [f"{study.name}: no run was trained"]
         except ThermoError as error:
             holes.append(f"{study.name}: {error}")
     return results, holes
 
 
-def judge(plan: Plan, results: Mapping[str, StudyResult], holes: list[str], minutes: float) -> PaperResult:
+def toy(out: Path) -> tuple[list[dict[str, str]], dict[str, Chart]]:
+    """The sphere toy's numbers beside its exact ones, and its figures; its tables go into `out`."""
+    studies, decays = run_all(parse_lrs(TOY_LRS), TOY_STEPS, TOY_CHAINS, 0, lambda line: click.echo(line, err=True))
+    known = write(studies, decays, out / "studies" / "toy")
+    charts = {f"toy/{name}": chart for name, chart in toy_figures(studies, decays).items()}
+    return fact_rows(known), charts
+
+
+def judge(
+    plan: Plan, results: Mapping[str, StudyResult], holes: list[str], minutes: float, toy_rows: list[dict[str, str]]
+) -> PaperResult:
     """The claims on every setting of the plan."""
     claims: list[Claim] = []
     subsets: list[dict[str, Any]] = []
@@ -89,7 +111,13 @@ def judge(plan: Plan, results: Mapping[str, StudyResult], holes: list[str], minu
         claims += found
         subsets += rows
     return PaperResult(
-        plan.scale, tuple(claims), tuple(_exponents(plan, results)), tuple(subsets), tuple(holes), minutes
+        plan.scale,
+        tuple(claims),
+        tuple(_exponents(plan, results)),
+        tuple(subsets),
+        tuple(toy_rows),
+        tuple(holes),
+        minutes,
     )
 
 
@@ -138,9 +166,3 @@ def charts_of(plan: Plan, results: Mapping[str, StudyResult], judged: PaperResul
 def _title(chart: Chart) -> str:
     title = chart.title
     return title if isinstance(title, str) else ""
-
-
-def quiet() -> None:
-    """MLflow's progress bars and links would bury the few lines that matter."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

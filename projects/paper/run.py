@@ -28,11 +28,12 @@ def run_paper(
 
     from analysis.claims import VERDICTS
     from analysis.paper_report import counts, text_table, write_paper_report
-    from projects.paper.judging import analyse_all, charts_of, judge
+    from projects.paper.judging import analyse_all, charts_of, judge, toy
     from projects.paper.training import train_study
 
     os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
     holes: list[str] = []
+    untrained: list[str] = []
     begin = time.monotonic()
     for number, study in enumerate(plan.studies, 1):
         click.echo(f"[{number}/{len(plan.studies)}] {study.name}: {study.runs} runs", err=True)
@@ -40,16 +41,18 @@ def run_paper(
             there, failures = train_study(study, plan.scale, experiment_id, jobs, engine, watch)
         except ThermoError as error:
             holes.append(f"{study.name}: {error}")
+            untrained.append(study.name)
             continue
         if there:
             click.echo(f"{study.name}: {there} of {study.runs} runs were there already", err=True)
         holes += [f"{study.name}: {failure}" for failure in failures]
     minutes = (time.monotonic() - begin) / 60
     click.echo(f"trained in {minutes:.1f} minutes", err=True)
-    results, lacking = analyse_all(plan, experiment_id, out, jobs)
-    judged = judge(plan, results, holes + lacking, minutes)
+    results, lacking = analyse_all(plan, experiment_id, out, jobs, untrained)
+    toy_rows, toy_charts = toy(out) if plan.scale == LAPTOP else ([], {})
+    judged = judge(plan, results, holes + lacking, minutes, toy_rows)
     title = f"SGD as free energy minimisation, scale {plan.scale}"
-    write_paper_report(judged, charts_of(plan, results, judged), out, title)
+    write_paper_report(judged, {**charts_of(plan, results, judged), **toy_charts}, out, title)
     client = MlflowClient()
     client.log_artifacts(run_id, str(out))
     values = {f"{schema.PREFIX_RESULT}claims_{word.replace(' ', '_')}": 0.0 for word in VERDICTS}
