@@ -28,7 +28,7 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
 
     Files of an earlier report in the same folder are replaced.
     """
-    from analysis.figures import study_figures, to_html_parts, to_png
+    from analysis.figures import course_figures, study_figures, to_html_parts, to_png
 
     folder = Path(folder)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
         table = csv.DictWriter(handle, [*COLUMNS, "note"], extrasaction="ignore")
         table.writeheader()
         table.writerows(vars(run) for run in result.runs)
-    figures = study_figures(result)
+    figures = {**study_figures(result), **course_figures(result)}
     for name, chart in figures.items():
         path = folder / "figures" / f"{name}.png"
         path.write_bytes(to_png(chart))
@@ -80,7 +80,7 @@ def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
 
 def check_lines(result: StudyResult) -> list[tuple[str, str]]:
     """The tests of the study in words: what was asked, and what the data answer."""
-    found, lines = result.checks, []
+    found, lines = result.checks, branch_lines(result)
     if "identifiability" in found:
         known = found["identifiability"]
         answer = "yes" if known["status"] == OK else "no"
@@ -118,6 +118,27 @@ def check_lines(result: StudyResult) -> list[tuple[str, str]]:
             f"Exponent over {seeds['n_seeds']} seeds (cluster bootstrap)",
             f"{seeds['exponent']:.3f} ± {seeds['exponent_stderr']:.3f}",
         ))  # fmt: skip
+    return lines
+
+
+def branch_lines(result: StudyResult) -> list[tuple[str, str]]:
+    """Where the branches change, and what uniformly random weights have."""
+    branches, lines = result.checks.get("branches", {}), []
+    for name in ("to_stationary", "to_uniform"):
+        place = branches.get(name)
+        # Where there is no stationary branch both are one.
+        if place and not (name == "to_uniform" and place == branches.get("to_stationary")):
+            lines.append((
+                f"Where does {place['below']} give way to {place['above']}?",
+                f"at lr = {place['lr']:.3g}, 95 % interval {place['lower']:.3g} to {place['upper']:.3g}",
+            ))  # fmt: skip
+    between = branches.get("stationary_range")
+    if between:
+        lines.append(("Stationary range, which all fits take", f"lr from {between[0]:.3g} to {between[1]:.3g}"))
+    level = result.baselines
+    if level.get("loss") is not None and level.get("entropy") is not None:
+        graph = f", {level['paper_entropy']:.5g} by the paper's graph" if level.get("paper_entropy") is not None else ""
+        lines.append(("Uniformly random weights have", f"U = {level['loss']:.4g}, S = {level['entropy']:.5g}{graph}"))
     return lines
 
 

@@ -63,3 +63,25 @@ def test_a_loss_of_zero_has_converged():
 def test_too_few():
     with pytest.raises(ValueError, match="loss has 9 values: at least 10"):
         classify(STEPS[:9], np.ones(9))
+
+
+def test_a_run_that_leaves_its_plateau_for_the_uniform_state_hops():
+    rng = np.random.default_rng(0)
+    steps = np.arange(500, 1000)
+    loss = np.where(steps < 760, 1.0, 5.0) + 0.1 * rng.standard_normal(500)
+    found = classify(steps, loss, 5.0, 0.2)
+    assert found.hops
+    assert found.uniform_share == pytest.approx(0.5, abs=0.11)
+
+
+def test_runs_on_one_branch_do_not_hop():
+    rng = np.random.default_rng(1)
+    steps = np.arange(500, 1000)
+    hopped = 0
+    for _ in range(200):
+        plateau = classify(steps, 1.0 + 0.3 * rng.standard_normal(500), 5.0, 0.2)
+        uniform = classify(steps, 5.0 + 0.2 * rng.standard_normal(500), 5.0, 0.2)
+        hopped += plateau.hops + uniform.hops
+        assert (plateau.uniform_share, uniform.name) == (0.0, "uniform")
+    assert hopped <= 4
+    assert not classify(steps, np.full(500, 5.0)).hops

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.free_energy import convexity_test
 from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE
-from analysis.temperature import temperature_curve
+from analysis.temperature import temperature_curve, with_seed_scatter
 from analysis.temperature.convex import convex_fit
 
 LR = np.geomspace(1e-3, 1e-1, 11)
@@ -306,3 +307,56 @@ def test_the_convex_fit_is_the_constrained_optimum():
     best = minimize(lambda f: np.sum(((u - f) / du) ** 2), np.linspace(0, 5, 8), constraints=[rises, bends], tol=1e-12)
     np.testing.assert_allclose(fit.u, best.x, atol=1e-4)
     assert fit.chi_square == pytest.approx(best.fun, rel=1e-5)
+
+
+class TestSeedScatter:
+    """Errors that runs know nothing of: each seed may sit in a valley of its own."""
+
+    lr = np.repeat(np.geomspace(1e-3, 1e-1, 8), 3)
+
+    def states(self, rng, between, within=0.01):
+        u = 1 + 10 * self.lr + between * rng.standard_normal(24) + within * rng.standard_normal(24)
+        s = 50 * np.log(self.lr) + 5 * between * rng.standard_normal(24) + within * rng.standard_normal(24)
+        return u, s, np.full(24, within), np.full(24, within)
+
+    def test_recovers_the_variance_between_seeds(self):
+        rng = np.random.default_rng(0)
+        found = [with_seed_scatter(self.lr, *self.states(rng, 0.1)) for _ in range(300)]
+        assert np.mean([f.loss_stderr[0] ** 2 for f in found]) == pytest.approx(0.1**2 + 0.01**2, rel=0.1)
+        assert np.mean([f.entropy_stderr[0] ** 2 for f in found]) == pytest.approx(0.5**2 + 0.01**2, rel=0.1)
+
+    def test_adds_little_where_seeds_agree(self):
+        rng = np.random.default_rng(1)
+        found = [with_seed_scatter(self.lr, *self.states(rng, 0.0), correlation=0.5) for _ in range(50)]
+        assert np.mean([f.loss_stderr[0] for f in found]) < 1.2 * 0.01
+
+    def test_finds_how_far_the_scatter_of_loss_and_entropy_go_together(self):
+        rng = np.random.default_rng(2)
+        shared = rng.standard_normal(24)
+        found = with_seed_scatter(
+            self.lr, 1 + 0.1 * shared, 2 + 0.3 * shared, np.full(24, 1e-3), np.full(24, 1e-3), 0.0
+        )
+        assert found.correlation == 0.95  # capped: a correlation of one would make the errors cancel
+
+    def test_one_seed_says_nothing(self):
+        lr = np.geomspace(1e-3, 1e-1, 8)
+        err = np.full(8, 0.1)
+        found = with_seed_scatter(lr, lr, lr, err, err, 0.3)
+        np.testing.assert_array_equal(found.loss_stderr, err)
+        assert found.correlation == 0.3
+
+    def test_convexity_is_not_rejected_because_seeds_differ(self):
+        """Convex states with a scatter of the seeds ten times what their runs know of."""
+        rng = np.random.default_rng(3)
+        rejected = {"told": 0, "with scatter": 0}
+        for _ in range(40):
+            s = np.repeat(np.linspace(0, 10, 8), 3) + 0.0
+            u = 0.05 * s**2 + 0.1 * rng.standard_normal(24)
+            err = np.full(24, 0.01)
+            scatter = with_seed_scatter(self.lr, u, s, err, np.full(24, 1e-6))
+            rejected["told"] += convexity_test(self.lr, u, s, err, np.full(24, 1e-6)).p_value < 0.05
+            rejected["with scatter"] += (
+                convexity_test(self.lr, u, s, scatter.loss_stderr, scatter.entropy_stderr).p_value < 0.05
+            )
+        assert rejected["told"] > 30
+        assert rejected["with scatter"] <= 5

@@ -1,0 +1,234 @@
+"""Verdicts of the claims on studies that are made up: each holds, fails or cannot be told where it should."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.claims import FAILS, HOLDS, UNCLEAR, evaluate, subset_rows
+from analysis.claims.claim import above, below, levels, mean_and_error, rises, verdict
+from analysis.results import OK, RunResult, StudyResult
+from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
+
+LRS = np.geomspace(1e-3, 1e-1, 9)
+BASELINES = {"loss": 5.0, "entropy": 0.0, "paper_entropy": 1000.0}
+
+
+def run(lr, seed, regime, **fields):
+    return RunResult(f"{lr:g}-{seed}", float(lr), seed, OK, regime, **fields)
+
+
+def study(runs, branches, law=None, **checks):
+    return StudyResult(
+        tuple(runs), {"name": "oas", "dim": 100}, "local-quadratic", law, checks={"branches": branches, **checks},
+        baselines=BASELINES,
+    )  # fmt: skip
+
+
+def boundary(lr):
+    return {"below": "", "above": "", "lr": lr, "lower": lr / 1.1, "upper": lr * 1.1, "n_misplaced": 0}
+
+
+def signal(full, minibatch, steps=None):
+    n = len(full)
+    full, minibatch = np.asarray(full, dtype=float), np.asarray(minibatch, dtype=float)
+    snr = full / np.sqrt(np.maximum(minibatch**2 - full**2, 1e-12))
+    return {
+        "steps": list(range(1, n + 1)) if steps is None else [int(s) for s in steps],
+        "full_norm": full.tolist(), "minibatch_norm": minibatch.tolist(), "minibatch_norm_stderr": [0.0] * n,
+        "snr": snr.tolist(), "snr_stderr": [0.0] * n, "train_loss": [1.0] * n,
+    }  # fmt: skip
+
+
+STEPS = np.unique(np.geomspace(1, 10_000, 60).astype(int))
+
+
+def under(t=1.0, seeds=3, rng=None):
+    """Plateaus that rise with lr, T ∝ lr^t, a constant gradient noise, and the uniform state at the top."""
+    rng = np.random.default_rng(0) if rng is None else rng
+    runs = []
+    for lr in LRS:
+        for seed in range(seeds):
+            regime = UNIFORM if lr > 5e-2 else STATIONARY
+            loss = 5.0 if regime == UNIFORM else 1 + 20 * lr
+            entropy = 0.0 if regime == UNIFORM else -500 + 50 * np.log(lr / 1e-3)
+            temperature = 0.01 * lr**t if regime == STATIONARY else None
+            full = np.exp(rng.normal(np.log(0.1), 0.05, len(STEPS)))
+            runs.append(
+                run(
+                    lr, seed, regime, loss=loss + 0.002 * rng.standard_normal(), loss_stderr=0.002,
+                    entropy=entropy + 0.5 * rng.standard_normal(), entropy_stderr=0.5,
+                    paper_entropy=1000 + entropy, temperature=temperature,
+                    temperature_lower=None if temperature is None else 0.95 * temperature,
+                    temperature_upper=None if temperature is None else 1.05 * temperature,
+                    signal=signal(full, np.full(len(STEPS), 1.0), STEPS), n_train=1000,
+                )
+            )  # fmt: skip
+    law = {"exponent": t, "exponent_stderr": 0.03, "prefactor": 0.01, "lr_min": 1e-3, "lr_max": 5e-2}
+    branches = {"to_stationary": None, "to_uniform": boundary(6e-2), "bistable": [], "stationary_range": [1e-3, 5e-2]}
+    return study(runs, branches, law, convexity_p_value=0.6)
+
+
+def over(k=0.8, cooling=1.0, n_train=1000, warm_exponent=0.5, rng=None):
+    """Convergence at low lr, with U ∝ t^-cooling and S ∝ −ln t, then a stationary branch, then the uniform state."""
+    rng = np.random.default_rng(1) if rng is None else rng
+    runs = []
+    t = np.array([100.0, 300.0, 1000.0, 3000.0, 10_000.0])
+    for lr in LRS:
+        for seed in range(3):
+            regime = CONVERGING if lr < 1e-2 else STATIONARY if lr < 5e-2 else UNIFORM
+            scatter = np.exp(0.02 * rng.standard_normal(5))
+            temperature = 1e-4 * (lr / 1e-3) ** -0.5 * (t / 100) ** -cooling * scatter
+            course = {
+                "steps": t.tolist(), "loss": (0.1 * (t / 100) ** -cooling * scatter).tolist(),
+                "entropy": (-100 * np.log(t)).tolist(), "paper_entropy": (-50 * np.log(t)).tolist(),
+                "temperature": temperature.tolist(), "paper_temperature": temperature.tolist(),
+            }  # fmt: skip
+            full = 10 / STEPS * np.exp(0.02 * rng.standard_normal(len(STEPS)))
+            warm = regime == STATIONARY
+            value = 0.01 * lr**warm_exponent if warm else None
+            losses = {CONVERGING: 1e-4 * (lr / 1e-3) ** -0.3, STATIONARY: 1 + 10 * lr}
+            runs.append(
+                run(
+                    lr, seed, regime, loss=losses.get(regime, 5.0), loss_stderr=1e-6, entropy=-100.0,
+                    entropy_stderr=1.0, paper_entropy=100.0, temperature=value,
+                    temperature_lower=value and 0.9 * value, temperature_upper=value and 1.1 * value,
+                    course=course, signal=signal(full, 3 * full**k, STEPS), n_train=n_train,
+                )
+            )  # fmt: skip
+    law = {"exponent": warm_exponent, "exponent_stderr": 0.05, "prefactor": 0.01, "lr_min": 1e-2, "lr_max": 5e-2}
+    branches = {
+        "to_stationary": boundary(1e-2 * 0.8), "to_uniform": boundary(6e-2), "bistable": [0.02],
+        "stationary_range": [9e-3, 5e-2],
+    }  # fmt: skip
+    return study(runs, branches, law)
+
+
+def sizes(*pairs):
+    return {f"op-{n}": over(k, n_train=n, rng=np.random.default_rng(n)) for n, k in pairs}
+
+
+FALLING = sizes((200, 0.95), (500, 0.88), (1000, 0.8))
+
+
+def verdicts(up, op, subsets=FALLING):
+    claims, _ = evaluate("digits", up, op, subsets)
+    return {claim.number: claim.verdict for claim in claims}
+
+
+def test_everything_as_the_paper_says():
+    claims, rows = evaluate("digits", under(), over(), FALLING)
+    assert [claim.number for claim in claims] == list(range(1, 9))
+    assert {claim.verdict for claim in claims} == {HOLDS}, [(c.number, c.verdict, c.measured) for c in claims]
+    assert [row["n_train"] for row in rows] == [200, 500, 1000]
+    assert "bistable at lr = 0.02" in claims[3].measured
+    assert all(claim.figures for claim in claims)
+
+
+def test_nothing_there():
+    claims, rows = evaluate("digits", None, None, {})
+    assert [claim.verdict for claim in claims] == [UNCLEAR] * 8
+    assert rows == []
+    assert all(claim.measured for claim in claims)
+
+
+def test_a_loss_that_falls_with_lr_contradicts_1():
+    up = under()
+    turned = tuple(replace(r, loss=2 - 20 * r.lr) if r.regime == STATIONARY else r for r in up.runs)
+    assert verdicts(replace(up, runs=turned), over())[1] == FAILS
+
+
+def test_a_falling_temperature_contradicts_2():
+    assert verdicts(under(t=-0.5), over())[2] == FAILS
+
+
+def test_a_rejected_convexity_contradicts_2():
+    up = under()
+    assert verdicts(replace(up, checks={**up.checks, "convexity_p_value": 0.001}), over())[2] == FAILS
+
+
+def test_a_wide_exponent_leaves_2_and_5_open():
+    up, op = under(), over()
+    up = replace(up, power_law={**up.power_law, "exponent_stderr": 2.0})
+    op = replace(op, power_law={**op.power_law, "exponent_stderr": 2.0})
+    found = verdicts(up, op)
+    assert (found[2], found[5]) == (UNCLEAR, UNCLEAR)
+
+
+def test_a_temperature_that_stays_contradicts_3():
+    """dU/dS that does not fall by ten, and a loss that does not fall at all."""
+    assert verdicts(under(), over(cooling=0.0))[3] == FAILS
+
+
+def test_no_jump_contradicts_4():
+    op = over()
+    smooth = tuple(replace(r, loss=r.lr) for r in op.runs)
+    assert verdicts(under(), replace(op, runs=smooth))[4] == FAILS
+
+
+def test_no_stationary_branch_leaves_5_open():
+    op = over()
+    runs = tuple(r for r in op.runs if r.regime != STATIONARY)
+    assert verdicts(under(), replace(op, runs=runs, power_law=None))[5] == UNCLEAR
+
+
+def test_norms_that_stay_contradict_6():
+    op = over()
+    still = tuple(replace(r, signal=signal(np.full(60, 2.0), np.full(60, 2.5))) for r in op.runs)
+    assert verdicts(under(), replace(op, runs=still))[6] != HOLDS
+
+
+def test_an_exponent_that_rises_with_the_data_contradicts_7():
+    assert verdicts(under(), over(), sizes((200, 0.7), (500, 0.8), (1000, 0.95)))[7] == FAILS
+
+
+def test_one_size_says_nothing_of_7():
+    assert verdicts(under(), over(), sizes((1000, 0.8)))[7] == UNCLEAR
+    assert subset_rows({"none": under()}) == []
+
+
+def test_a_high_lr_short_of_the_uniform_state_contradicts_8():
+    up = under()
+    short = tuple(replace(r, loss=4.0 + 0.001 * r.seed) if r.regime == UNIFORM else r for r in up.runs)
+    assert verdicts(replace(up, runs=short), over())[8] == FAILS
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [([True, True], HOLDS), ([True, None], UNCLEAR), ([None, False], FAILS), ([], UNCLEAR)],
+)
+def test_verdict(answers, expected):
+    assert verdict(answers) == expected
+
+
+def test_three_valued_tests():
+    assert above(1.0, 0.1) is True
+    assert above(-1.0, 0.1) is False
+    assert above(0.1, 0.1) is None
+    assert above(math.nan, 0.1) is None
+    assert below(-1.0, 0.1) is True
+    assert below(1.0, 0.1, border=2.0) is True
+
+
+def test_levels_hold_the_scatter_of_the_seeds():
+    runs = [run(0.1, seed, STATIONARY, loss=value, loss_stderr=1e-6) for seed, value in enumerate((1.0, 2.0, 3.0))]
+    found = levels(runs, "loss")
+    assert found.mean[0] == 2.0
+    assert found.stderr[0] == pytest.approx(1 / np.sqrt(3))
+
+
+def test_rises_forgives_noise_but_no_fall():
+    lr = np.arange(4.0)
+    steady = [run(x, 0, STATIONARY, loss=value, loss_stderr=0.1) for x, value in zip(lr, (1, 0.95, 2, 3), strict=True)]
+    assert rises(levels(steady, "loss")) is True
+    fallen = [run(x, 0, STATIONARY, loss=value, loss_stderr=0.1) for x, value in zip(lr, (1, 3, 2, 4), strict=True)]
+    assert rises(levels(fallen, "loss")) is False
+    assert rises(levels(steady[:2], "loss")) is None
+
+
+def test_mean_and_error_has_students_interval():
+    mean, stderr = mean_and_error([1.0, 2.0, 3.0])
+    assert mean == 2.0
+    assert 1.959963984540054 * stderr == pytest.approx(4.303 / np.sqrt(3), rel=1e-3)
+    assert math.isnan(mean_and_error([1.0])[1])

@@ -1,0 +1,117 @@
+"""The law of the gradient noise on systems whose gradients are known, and on laws with a known exponent."""
+
+import numpy as np
+import pytest
+
+from analysis.signal import GradientCourse, noise_power_law, snr_at_gradient_norm
+
+
+def course(full, minibatch, noise=None, *, lr=0.01, seed=0, run_id="r", steps=None):
+    full, minibatch = np.asarray(full, dtype=float), np.asarray(minibatch, dtype=float)
+    noise = minibatch if noise is None else np.asarray(noise, dtype=float)
+    n = len(full)
+    return GradientCourse(
+        steps=np.arange(100, 100 + n) if steps is None else np.asarray(steps), full_norm=full,
+        minibatch_norm=minibatch, minibatch_norm_stderr=np.zeros(n), snr=full / noise, snr_stderr=np.zeros(n), lr=lr,
+        seed=seed, run_id=run_id, regime="converging", n_train=100,
+    )  # fmt: skip
+
+
+def synthetic(rng, k, n_runs=9, scatter=0.1, drift=0.15):
+    """Runs on lines of slope k, each with a prefactor of its own and scatter whose errors go together."""
+    out = []
+    for run in range(n_runs):
+        x = np.linspace(0, -3, 12) + rng.normal(0, 0.1, 12)
+        error = rng.normal(0, scatter, 12) + rng.normal(0, drift) * np.linspace(-0.5, 0.5, 12)
+        out.append(course(np.exp(x), np.exp(rng.normal(1, 0.4) + k * x + error), run_id=str(run)))
+    return out
+
+
+def test_an_exact_law():
+    full = np.geomspace(1e-1, 1e-3, 20)
+    found = noise_power_law([course(full, 3 * full**0.8), course(full, 5 * full**0.8)])
+    assert found.exponent == pytest.approx(0.8)
+    assert found.prefactor == pytest.approx(np.sqrt(15))
+    assert (found.n_points, found.n_runs) == (40, 2)
+    assert found.residual_sd < 1e-10
+
+
+def test_runs_with_prefactors_of_their_own_do_not_bend_the_law():
+    """Larger learning rates end at smaller gradients on lower lines: all points together would lie on another slope."""
+    x = np.geomspace(1, 0.1, 12)
+    runs = [course(s * x, s**1.0 * (s * x) ** 0.7, run_id=str(s)) for s in (1.0, 0.1, 0.01)]
+    assert noise_power_law(runs).exponent == pytest.approx(0.7)
+
+
+def test_the_interval_covers():
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(200):
+        found = noise_power_law(synthetic(rng, 0.8))
+        inside.append(found.lower <= 0.8 <= found.upper)
+    assert 0.9 <= np.mean(inside) <= 0.99
+
+
+def regression(noise, steps=4000, d=5, n=400, batch=8, seed=0):
+    """SGD on linear regression from one start: norms of the full and the minibatch gradient, by direct computation."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, d))
+    y = x @ np.ones(d) + noise * rng.standard_normal(n)
+    w, lr = np.zeros(d), 0.02
+    points, full, minibatch = np.unique(np.geomspace(10, steps, 40).astype(int)), [], []
+    for step in range(1, steps + 1):
+        if step in points:
+            gradients = x * (x @ w - y)[:, None]
+            drawn = rng.integers(n, size=(300, batch))
+            full.append(np.linalg.norm(gradients.mean(axis=0)))
+            minibatch.append(np.linalg.norm(gradients[drawn].mean(axis=1), axis=1).mean())
+        at = rng.integers(n, size=batch)
+        w -= lr * (x[at] * (x[at] @ w - y[at])[:, None]).mean(axis=0)
+    return course(full, minibatch, steps=points, run_id=str(seed))
+
+
+def test_interpolating_regression_has_exponent_one():
+    found = noise_power_law([regression(0.0, steps=400, seed=s) for s in range(5)], last=40)
+    assert found.exponent == pytest.approx(1.0, abs=0.05)
+
+
+def test_noisy_regression_has_exponent_zero():
+    found = noise_power_law([regression(1.0, seed=s) for s in range(5)])
+    assert abs(found.exponent) < 0.15
+    assert found.lower < 0.1
+
+
+def test_only_the_end_counts():
+    full = np.geomspace(1, 1e-4, 40)
+    steps = np.geomspace(1, 10_000, 40).astype(int)
+    minibatch = np.where(steps < 1000, 1.0, full**0.5)
+    assert noise_power_law([course(full, minibatch, steps=np.arange(1, 41) ** 2)], last=1e4).exponent < 0.5
+    assert noise_power_law([course(full, minibatch, steps=steps)], last=10.0).exponent == pytest.approx(0.5)
+
+
+def test_what_is_missing_or_zero_is_left_out():
+    full = np.geomspace(1e-1, 1e-3, 20)
+    broken = course(np.append(full, [0.0, np.nan]), np.append(full**0.5, [0.0, 1.0]), np.ones(22))
+    assert noise_power_law([broken]).n_points == 20
+
+
+def test_too_little_to_fit():
+    with pytest.raises(ValueError, match="3 log points"):
+        noise_power_law([course([1, 0.1, 0.01], [1, 1, 1])])
+    with pytest.raises(ValueError, match="factor"):
+        noise_power_law([course(np.linspace(1, 1.1, 20), np.ones(20))])
+
+
+def test_snr_of_a_constant_noise():
+    full = np.geomspace(1.0, 0.1, 30)
+    runs = [course(full, np.full(30, 2.0), np.full(30, 2.0))]
+    inside = snr_at_gradient_norm(runs, 0.5)
+    assert inside.snr == pytest.approx(0.25)
+    assert not inside.extrapolated
+    below = snr_at_gradient_norm(runs, 1e-3)
+    assert below.snr == pytest.approx(5e-4)
+    assert below.extrapolated
+    with pytest.raises(ValueError, match="norm"):
+        snr_at_gradient_norm(runs, 0.0)
+    with pytest.raises(ValueError, match="no log points"):
+        snr_at_gradient_norm([], 1.0)
