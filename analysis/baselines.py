@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln
@@ -48,13 +50,42 @@ def uniform_entropy(d: int, radius: float = 1.0) -> float:
     return float(np.log(2) + d / 2 * np.log(np.pi) - gammaln(d / 2) + (d - 1) * np.log(radius))
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What an estimator makes of the uniform state.
+
+    Attributes
+    ----------
+    mean : over the draws, in the estimator's units.
+    stderr : of the mean, from the scatter of the draws; NaN for a single one.
+    """
+
+    mean: float
+    stderr: float
+
+
 def uniform_baseline(
     estimate: Callable[[Trajectory], float], n: int, d: int, rng: np.random.Generator, repeats: int = REPEATS
 ) -> float | None:
-    """What `estimate` makes of n uniform points of S^(d−1), on average over `repeats` draws.
+    """The mean of `drawn_baseline`; None where that is None."""
+    found = drawn_baseline(estimate, n, d, rng, repeats)
+    return None if found is None else found.mean
+
+
+def drawn_baseline(
+    estimate: Callable[[Trajectory], float], n: int, d: int, rng: np.random.Generator, repeats: int = REPEATS
+) -> Baseline | None:
+    """What `estimate` makes of n uniform points of S^(d−1), from `repeats` draws.
 
     None for an estimator that does not apply where there is no mean direction, or not to so few points.
+
+    Raises
+    ------
+    ValueError
+        For fewer than one draw, or an n or d that `uniform_points` refuses.
     """
+    if repeats < 1:
+        raise ValueError(f"a baseline needs at least 1 draw, got repeats={repeats}")
     found = []
     for _ in range(repeats):
         points = uniform_points(n, d, rng)
@@ -66,5 +97,7 @@ def uniform_baseline(
             found.append(estimate(run))
         except ValueError:
             return None
-    value = float(np.mean(found))
-    return value if np.isfinite(value) else None
+    if not np.isfinite(found).all():
+        return None
+    stderr = float(np.std(found, ddof=1)) / math.sqrt(repeats) if repeats > 1 else math.nan
+    return Baseline(float(np.mean(found)), stderr)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import BoolArray, FloatArray
+from analysis._typing import BoolArray, FloatArray, IntArray
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 
 #: Share of runs whose regime a test takes wrongly, at least: the level of the test for a slope (`analysis.regime`).
@@ -43,8 +43,9 @@ class Branches:
 
     Attributes
     ----------
-    to_stationary : from converging to anything else; None where all runs are on one side.
-    to_uniform : from anything else to uniform; None where all runs are on one side.
+    to_stationary : from converging to anything else; None where all runs are on one side (`one_sided` says on which),
+        or where no place puts more than half of the runs on their right sides.
+    to_uniform : from anything else to uniform; None likewise.
     bistable : learning rates whose runs end in different regimes, or one of whose runs changes its branch on the way.
     stationary_range : smallest and largest learning rate most of whose runs are stationary, between the boundaries;
         None where there is none.
@@ -64,7 +65,9 @@ def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collecti
     Each boundary is a change point in ln lr with a flat prior over the learning rates of the study. A run is on its
     right side with probability 1 − ε, where ε is the share of runs on the wrong side at the best place, (misplaced + ½)
     / (n + 1), and at least `ERROR_FLOOR`. The posterior of each gap between neighbouring learning rates is its
-    likelihood times its width; within a gap nothing is known, so the interval never ends inside of the grid's doubt.
+    likelihood times its width in ln lr, spread evenly over the gap, about which nothing more is known: a boundary
+    without a misplaced run and with several seeds is as uncertain as its gap is wide. The interval has equal tails: it
+    is then the same in lr and in ln lr, which the densest 95 % are not, and in one piece.
 
     Parameters
     ----------
@@ -76,20 +79,9 @@ def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collecti
     ValueError
         Lists of different length, or a learning rate that is not a finite positive number.
     """
-    rates = np.asarray(lr, dtype=float)
-    if len(rates) != len(regimes):
-        raise ValueError(f"lr and regimes have {len(rates)} and {len(regimes)} entries: give one regime for each run")
-    known = np.array([regime in _ORDER for regime in regimes], dtype=bool)
-    if not (np.isfinite(rates[known]).all() and (rates[known] > 0).all()):
-        raise ValueError("lr must hold finite positive numbers")
-    at = [int(i) for i in np.nonzero(known)[0]]
-    rank = np.array([_ORDER.index(regimes[i]) for i in at], dtype=int)
-    rates = rates[at]
-    first = _boundary(rates, rank >= 1)
-    last = _boundary(rates, rank >= 2)
+    at, rates, rank = _ranked(lr, regimes)
     names = [regimes[i] for i in at]
-    to_stationary = None if first is None else _named(first, rates, names)
-    to_uniform = None if last is None else _named(last, rates, names)
+    to_stationary, to_uniform = (_named(_boundary(rates, rank >= k), rates, names, rank >= k) for k in (1, 2))
     groups: dict[float, list[str]] = {}
     for value, name in zip(rates.tolist(), names, strict=True):
         groups.setdefault(value, []).append(name)
@@ -107,15 +99,50 @@ def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collecti
     return Branches(to_stationary, to_uniform, tuple(bistable), between, strays)
 
 
-def _named(found: tuple[float, float, float, int], lr: FloatArray, names: list[str]) -> Boundary:
+def one_sided(lr: Sequence[float], regimes: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each change of regime that lies outside of the learning rates of the study, lowest first.
+
+    Parameters and errors are those of `find_branches`.
+    """
+    _, rates, rank = _ranked(lr, regimes)
+    if not len(rates):
+        return ()
+    said = []
+    for name, above in ((f"away from {CONVERGING}", rank >= 1), (f"to {UNIFORM}", rank >= 2)):
+        if above.all():
+            said.append(f"the change {name} lies below the smallest lr = {rates.min():.3g}")
+        elif not above.any():
+            said.append(f"the change {name} lies above the largest lr = {rates.max():.3g}")
+    return tuple(said)
+
+
+def _ranked(lr: Sequence[float], regimes: Sequence[str]) -> tuple[list[int], FloatArray, IntArray]:
+    """Indices of the runs whose regime is known, with their learning rates and places in `_ORDER`."""
+    rates = np.asarray(lr, dtype=float)
+    if len(rates) != len(regimes):
+        raise ValueError(f"lr and regimes have {len(rates)} and {len(regimes)} entries: give one regime for each run")
+    at = [i for i, regime in enumerate(regimes) if regime in _ORDER]
+    rates = rates[at]
+    if not (np.isfinite(rates).all() and (rates > 0).all()):
+        raise ValueError("lr must hold finite positive numbers")
+    return at, rates, np.array([_ORDER.index(regimes[i]) for i in at], dtype=int)
+
+
+def _named(
+    found: tuple[float, float, float, int] | None, lr: FloatArray, names: list[str], above: BoolArray
+) -> Boundary | None:
     """The boundary with the regimes of most runs next to it on either side."""
+    if found is None:
+        return None
     place = found[0]
 
-    def nearest(side: BoolArray) -> str:
-        value = lr[side][np.argmin(np.abs(np.log(lr[side] / place)))]
-        return Counter(name for name, one in zip(names, lr, strict=True) if one == value).most_common(1)[0][0]
+    def nearest(side: BoolArray, kind: BoolArray) -> str:
+        # Strays next to the boundary must not name it: no regime gives way to one that comes before it.
+        own = side & kind if (side & kind).any() else kind
+        value = lr[own][np.argmin(np.abs(np.log(lr[own] / place)))]
+        return Counter(names[i] for i in np.nonzero(own & (lr == value))[0]).most_common(1)[0][0]
 
-    return Boundary(nearest(lr <= place), nearest(lr > place), *found)
+    return Boundary(nearest(lr <= place, ~above), nearest(lr > place, above), *found)
 
 
 def _boundary(lr: FloatArray, above: BoolArray) -> tuple[float, float, float, int] | None:

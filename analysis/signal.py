@@ -62,6 +62,7 @@ class NoisePowerLaw:
     prefactor : C, geometric mean over the runs.
     n_points, n_runs : behind it.
     residual_sd : of ln E|g_B| about the law.
+    note : where the interval comes from.
     """
 
     exponent: float
@@ -72,6 +73,7 @@ class NoisePowerLaw:
     n_points: int
     n_runs: int
     residual_sd: float
+    note: str
 
 
 def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed: int = 0) -> NoisePowerLaw:
@@ -80,7 +82,8 @@ def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed:
     The exponent is what the gradients do along a training: runs at different learning rates approach the optimum on
     lines of their own. The full gradient is exact, so nothing attenuates the slope. Points of one run go together: with
     at least `FEWEST_RUNS` runs the interval comes from a bootstrap over runs with Student's t, with fewer from the
-    residuals of single points (HC3), which then holds for these runs only.
+    residuals of single points (HC3), which then holds for these runs only: where the errors of a run go together it is
+    too narrow by far. `note` says which.
 
     Parameters
     ----------
@@ -108,13 +111,15 @@ def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed:
     x, y = (np.concatenate([group[i] for group in groups]) for i in (0, 1))
     fit = sm.OLS(y, x).fit(cov_type="HC3")
     exponent, stderr, quantile = float(fit.params[0]), float(fit.bse[0]), stats.norm.isf(0.025)
+    note = f"HC3 errors of single points: {len(groups)} runs, {FEWEST_RUNS} are needed to resample them"
     if len(groups) >= FEWEST_RUNS:
         stderr = _over_runs(groups, np.random.default_rng(seed))
         quantile = stats.t.isf(0.025, len(groups) - 1)
+        note = f"bootstrap over {len(groups)} runs"
     half = float(quantile) * stderr
     return NoisePowerLaw(
         exponent, stderr, exponent - half, exponent + half, float(np.exp(level[0] - exponent * level[1])), n_points,
-        len(groups), float(np.sqrt(np.sum(fit.resid**2) / max(1, n_points - len(groups) - 1))),
+        len(groups), float(np.sqrt(np.sum(fit.resid**2) / max(1, n_points - len(groups) - 1))), note,
     )  # fmt: skip
 
 
@@ -128,6 +133,25 @@ def _over_runs(groups: list[tuple[FloatArray, FloatArray]], rng: np.random.Gener
     return float(np.std(slopes, ddof=1)) * float(np.sqrt(len(groups) / (len(groups) - 1)))
 
 
+def plateau_snr(course: GradientCourse, last: float = 10.0) -> tuple[float, float]:
+    """Mean SNR over the last factor `last` of steps, and its standard error.
+
+    The error comes from the scatter of the log points, taken as independent, and is at least what their own give.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two log points with an SNR there.
+    """
+    at = course.late(last)
+    at = at[np.isfinite(course.snr[at])]
+    if len(at) < 2:
+        raise ValueError(f"run {course.run_id} has {len(at)} late log points with an SNR: a plateau needs 2")
+    told = float(np.sqrt(np.nansum(course.snr_stderr[at] ** 2))) / len(at)
+    seen = float(np.std(course.snr[at], ddof=1)) / float(np.sqrt(len(at)))
+    return float(np.mean(course.snr[at])), max(told, seen)
+
+
 @dataclass(frozen=True)
 class ExpectedSNR:
     """SNR that runs have at a given |∇L|.
@@ -135,7 +159,7 @@ class ExpectedSNR:
     Attributes
     ----------
     snr, stderr : value and standard error.
-    extrapolated : whether |∇L| lies below all that the runs have seen.
+    extrapolated : whether |∇L| lies outside of all that the runs have seen.
     """
 
     snr: float
@@ -147,25 +171,26 @@ def snr_at_gradient_norm(courses: Sequence[GradientCourse], norm: float, last: f
     """What SNR the runs have, or would have, where the full gradient has this norm.
 
     SNR = |∇L|/noise, and the noise of an under-parameterised model hardly depends on |∇L| near its optimum: it is
-    interpolated in ln |∇L|, and below the smallest |∇L| that of the lowest tenth of the points is taken.
+    taken from the tenth of the points that is nearest in ln |∇L|: below all of them, where it is constant, the lowest.
 
     Raises
     ------
     ValueError
-        No points, or a norm that is not positive.
+        No points with an SNR, or a norm that is not positive.
     """
     if not (np.isfinite(norm) and norm > 0):
         raise ValueError(f"norm must be a finite positive number, got {norm}")
-    parts = [(c.full_norm[at], c.full_norm[at] / c.snr[at]) for c in courses if len(at := c.late(last))]
-    if not parts:
-        raise ValueError("no log points with gradient norms: train with log_points")
-    full, noise = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    fine = np.isfinite(noise) & (noise > 0)
-    full, noise = full[fine], noise[fine]
+    parts = [(c.full_norm[at], c.snr[at]) for c in courses if len(at := c.late(last))]
+    full, snr_seen = (np.concatenate([part[i] for part in parts] or [np.empty(0)]) for i in (0, 1))
+    # An SNR of zero has no noise to go with it.
+    fine = np.isfinite(snr_seen) & (snr_seen > 0)
+    if not fine.any():
+        raise ValueError("no log points with gradient norms and an SNR: train with log_points")
+    full, noise = full[fine], full[fine] / snr_seen[fine]
     order = np.argsort(full)
     full, noise = full[order], noise[order]
     nearest = np.argsort(np.abs(np.log(full / norm)))[: max(3, len(full) // 10)]
     log_noise = np.log(noise[nearest])
     error = float(np.std(log_noise, ddof=1) / np.sqrt(len(nearest))) if len(nearest) > 1 else float("nan")
     snr = norm / float(np.exp(np.mean(log_noise)))
-    return ExpectedSNR(snr, snr * error, bool(norm < full[0]))
+    return ExpectedSNR(snr, snr * error, bool(not full[0] <= norm <= full[-1]))

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow_thermo.recorder import SnapshotRecorder
-    from mlflow_thermo.schedule import Schedule, consecutive, spaced
+    from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
     from mlflow_thermo.schema import ThermoError
 
-__all__ = ["Schedule", "SnapshotRecorder", "ThermoError", "consecutive", "spaced"]
+__all__ = ["Schedule", "SnapshotRecorder", "ThermoError", "bursts", "consecutive", "spaced"]
 
 _HOME = {
     "Schedule": "schedule",
     "SnapshotRecorder": "recorder",
+    "bursts": "schedule",
     "consecutive": "schedule",
     "spaced": "schedule",
     "ThermoError": "schema",

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/format.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/format.md", "docs/physics.md"])
 def test_links_and_pictures_exist(name):
     page = ROOT / name
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):

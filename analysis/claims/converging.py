@@ -36,7 +36,13 @@ def falls_without_bound(study: StudyResult | None, setting: str) -> Claim:
     """Claim 3, from the bursts of the runs that converge."""
     figures = tuple(
         f"{setting}-op/{name}"
-        for name in ("loss_course", "entropy_course", "paper_entropy_course", "temperature_course")
+        for name in (
+            "loss_course",
+            "entropy_course",
+            "paper_entropy_course",
+            "temperature_course",
+            "paper_temperature_course",
+        )
     )
     runs = [run for run in runs_in(study, CONVERGING) if len(run.course.get("steps", [])) >= 3]
     if not runs:

@@ -36,6 +36,9 @@ def course_figures(result: StudyResult) -> dict[str, Chart]:
             course, "paper_entropy", graph, "S(t), the paper's graph of a burst", level=level("course_paper_entropy")
         ),
         "temperature_course": _lines(cold, "temperature", slope, "T(t) while converging", log=True, band=bands),
+        "paper_temperature_course": _lines(
+            cold, "paper_temperature", "T = dU/dS (loss per graph unit)", "T(t) by the paper's graph", log=True
+        ),
         "signal_course": _lines(signal, "snr", ratio, "SNR(t) of the minibatch gradient", log=True),
         "gradient_course": _lines(
             _norms(signal), "norm", "Norm of the gradient", "Gradient norms", log=True, by="gradient"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from analysis.results import StudyResult
 from analysis.source import RunRecord, SourceError, from_tracking
 from analysis.workflow import StudyConfig, analyze
 from mlflow_thermo.schema import DIVERGED, ThermoError
-from projects.fixed_lr.grid import parse_lrs
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
 from projects.toy_sphere.run import fact_rows, run_all, write
 
 #: Of the sphere toy, as its entry point has them.
-TOY_LRS, TOY_STEPS, TOY_CHAINS = "1e-3:10:60", 50_000, 256
+TOY_STEPS, TOY_CHAINS = 50_000, 256
 
 
 def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs: int) -> tuple[StudyResult, list[str]]:
@@ -89,9 +88,9 @@ def analyse_all(
     return results, holes
 
 
-def toy(out: Path) -> tuple[list[dict[str, str]], dict[str, Chart]]:
+def toy(lrs: Sequence[float], out: Path) -> tuple[list[dict[str, str]], dict[str, Chart]]:
     """The sphere toy's numbers beside its exact ones, and its figures; its tables go into `out`."""
-    studies, decays = run_all(parse_lrs(TOY_LRS), TOY_STEPS, TOY_CHAINS, 0, lambda line: click.echo(line, err=True))
+    studies, decays = run_all(lrs, TOY_STEPS, TOY_CHAINS, 0, lambda line: click.echo(line, err=True))
     known = write(studies, decays, out / "studies" / "toy")
     charts = {f"toy/{name}": chart for name, chart in toy_figures(studies, decays).items()}
     return fact_rows(known), charts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,26 @@ import click
 
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
+from projects.fixed_lr.grid import parse_lrs
 from projects.paper.needs import estimate, require
 from projects.paper.plan import LAPTOP, Plan, make_plan
 
 if TYPE_CHECKING:
     from projects.fixed_lr.lifetime import ParentWatch
 
+#: Of the sphere toy.
+TOY_LRS = "1e-3:10:60"
+
 
 def run_paper(
-    plan: Plan, run_id: str, experiment_id: str, out: Path, jobs: int, engine: str, watch: ParentWatch
+    plan: Plan,
+    run_id: str,
+    experiment_id: str,
+    out: Path,
+    jobs: int,
+    engine: str,
+    watch: ParentWatch,
+    toy_lrs: Sequence[float] = (),
 ) -> None:
     """Train what is missing, analyse every study, and write the report into `out` and the run."""
     from mlflow import MlflowClient
@@ -49,7 +61,7 @@ def run_paper(
     minutes = (time.monotonic() - begin) / 60
     click.echo(f"trained in {minutes:.1f} minutes", err=True)
     results, lacking = analyse_all(plan, experiment_id, out, jobs, untrained)
-    toy_rows, toy_charts = toy(out) if plan.scale == LAPTOP else ([], {})
+    toy_rows, toy_charts = toy(toy_lrs, out) if toy_lrs else ([], {})
     judged = judge(plan, results, holes + lacking, minutes, toy_rows)
     title = f"SGD as free energy minimisation, scale {plan.scale}"
     write_paper_report(judged, {**charts_of(plan, results, judged), **toy_charts}, out, title)
@@ -86,6 +98,7 @@ def given_options(arguments: list[str]) -> dict[str, str]:
 @click.option("--seeds", default="", help="Seeds of every study in place of its own.")
 @click.option("--jobs", default="", help="Trainings side by side; default one for each core.")
 @click.option("--engine", default="", help="auto, batched or process.")
+@click.option("--toy", default="", help="Learning rates of the sphere toy; default 1e-3:10:60 at scale laptop.")
 @click.option("--out", default="thermo-paper", show_default=True, help="Folder for the report.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @click.pass_context
@@ -96,6 +109,7 @@ def main(
     seeds: str,
     jobs: str,
     engine: str,
+    toy: str,
     out: str,
     experiment: str | None,
 ) -> None:
@@ -106,6 +120,7 @@ def main(
     words = given_options(context.args)
     if jobs and not (jobs.isdigit() and int(jobs) > 0):
         raise ThermoError(f"jobs must be a whole number of at least 1, got {jobs!r}")
+    toy_lrs = parse_lrs(toy or TOY_LRS) if toy or scale == LAPTOP else []
     # What is missing is said before anything slow is imported.
     require(make_plan(scale, words, lrs, seeds), words)
     from mlflow import MlflowClient
@@ -127,7 +142,7 @@ def main(
         with watch.holding():
             run_id = open_run(experiment, f"paper {scale}", schema.KIND_PAPER, {})
         experiment_id = MlflowClient().get_run(run_id).info.experiment_id
-        run_paper(plan, run_id, experiment_id, Path(out), n_jobs, engine, watch)
+        run_paper(plan, run_id, experiment_id, Path(out), n_jobs, engine, watch, toy_lrs)
         status = "FINISHED"
     except (Terminated, KeyboardInterrupt) as end:
         status = "KILLED"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.branches import find_branches
+from analysis.branches import find_branches, one_sided
 
 LRS = np.geomspace(1e-3, 1e-1, 9)
 
@@ -18,9 +18,10 @@ def test_clean_branches():
     assert found.to_stationary.below == "converging"
     assert found.to_stationary.above == "stationary"
     assert found.to_uniform.above == "uniform"
-    # Between two neighbouring learning rates nothing is known: the interval is about the gap.
-    assert LRS[2] < found.to_stationary.lr < LRS[3]
-    assert LRS[1] < found.to_stationary.lower < found.to_stationary.upper < LRS[4]
+    # Between two neighbouring learning rates nothing is known: the interval is 95 % of the gap.
+    assert found.to_stationary.lr == pytest.approx(np.sqrt(LRS[2] * LRS[3]))
+    low, high = LRS[2] * (LRS[3] / LRS[2]) ** np.array([0.025, 0.975])
+    assert (found.to_stationary.lower, found.to_stationary.upper) == pytest.approx((low, high), rel=1e-3)
     assert found.to_stationary.n_misplaced == 0
     assert found.stationary_range == (LRS[3], LRS[6])
     assert found.bistable == ()
@@ -66,7 +67,8 @@ def test_a_stray_run_is_in_no_range():
     assert found.stationary_range == (LRS[3], LRS[6])
     assert found.to_stationary.n_misplaced == 1
     # One misplaced run makes the boundary less sure.
-    assert found.to_stationary.upper / found.to_stationary.lower > 1
+    sure = find_branches(lr, regimes(lr, 4e-3, 4e-2)).to_stationary
+    assert found.to_stationary.upper / found.to_stationary.lower > sure.upper / sure.lower
 
 
 def test_runs_that_say_nothing_are_left_out():
@@ -74,17 +76,49 @@ def test_runs_that_say_nothing_are_left_out():
     assert find_branches([], []).stationary_range is None
 
 
+def test_strays_at_the_edge_do_not_name_the_boundary():
+    """No regime gives way to one that comes before it."""
+    found = find_branches([1.0, 2.0, 3.0], ["stationary", "converging", "uniform"])
+    assert (found.to_stationary.below, found.to_stationary.above) == ("converging", "uniform")
+    assert (found.to_uniform.below, found.to_uniform.above) == ("converging", "uniform")
+    assert found.strays == (0,)
+
+
+def test_regimes_without_order_have_no_boundary():
+    assert find_branches([1.0, 1.0, 2.0, 2.0], ["uniform", "stationary"] * 2).to_uniform is None
+    alone = find_branches([1e-2, 1e-2], ["uniform", "stationary"])
+    assert alone.to_uniform is None
+    assert alone.bistable == (1e-2,)
+
+
+def test_a_change_outside_of_the_study_is_said_to_be_there():
+    low, high = "below the smallest lr = 0.001", "above the largest lr = 0.1"
+    cases = {"converging": (high, high), "stationary": (low, high), "uniform": (low, low)}
+    for name, expected in cases.items():
+        said = one_sided(LRS[::-1], [name] * 9)
+        assert [sentence.split(" lies ")[1] for sentence in said] == list(expected)
+        assert [sentence.split(" lies ")[0] for sentence in said] == [
+            "the change away from converging",
+            "the change to uniform",
+        ]
+    assert len(one_sided([0.5], ["stationary"])) == 2
+    assert one_sided(LRS, regimes(LRS, 4e-3, 4e-2)) == ()
+    assert one_sided([], []) == one_sided([1.0], ["diverged"]) == ()
+
+
 # One run a learning rate cannot show that none is misplaced: the interval then says more than 95 %.
-@pytest.mark.parametrize(("n_seeds", "wrong", "most"), [(1, 0.0, 1.0), (3, 0.03, 0.99)])
+@pytest.mark.parametrize(
+    ("n_seeds", "wrong", "most"), [(1, 0.0, 1.0), (1, 0.03, 0.99), (3, 0.0, 0.99), (3, 0.03, 0.99)]
+)
 def test_the_interval_covers(n_seeds, wrong, most):
     rng = np.random.default_rng(1)
     lr = np.repeat(np.geomspace(1e-3, 1e-1, 12), n_seeds)
     inside = []
     for _ in range(500):
-        place = np.exp(rng.uniform(np.log(2e-3), np.log(5e-2)))
+        place = np.exp(rng.uniform(np.log(lr[0]), np.log(lr[-1])))
         warm = (lr > place) ^ (rng.random(len(lr)) < wrong)
         found = find_branches(lr, np.where(warm, "stationary", "converging").tolist()).to_stationary
-        inside.append(found.lower <= place <= found.upper)
+        inside.append(found is not None and found.lower <= place <= found.upper)
     assert 0.9 <= np.mean(inside) <= most
 
 

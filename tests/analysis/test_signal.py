@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.signal import GradientCourse, noise_power_law, snr_at_gradient_norm
+from analysis.signal import GradientCourse, noise_power_law, plateau_snr, snr_at_gradient_norm
+from analysis.testsystems import RegressionSGD
 
 
 def course(full, minibatch, noise=None, *, lr=0.01, seed=0, run_id="r", steps=None):
@@ -34,6 +35,8 @@ def test_an_exact_law():
     assert found.prefactor == pytest.approx(np.sqrt(15))
     assert (found.n_points, found.n_runs) == (40, 2)
     assert found.residual_sd < 1e-10
+    assert found.note.startswith("HC3")
+    assert noise_power_law([course(full, full**0.8)] * 5).note == "bootstrap over 5 runs"
 
 
 def test_runs_with_prefactors_of_their_own_do_not_bend_the_law():
@@ -81,6 +84,52 @@ def test_noisy_regression_has_exponent_zero():
     assert found.lower < 0.1
 
 
+def gradients(system, iterates):
+    """|∇L| and the exact rms of the minibatch noise of `RegressionSGD` at iterates (n, d).
+
+    For Gaussian inputs (Isserlis) B·E|g_B − ∇L|² = (eᵀHe + s²)·tr H + |He|².
+    """
+    h, b = system.curvatures, system.batch_size
+    full = np.sqrt((iterates**2) @ h**2)
+    return full, np.sqrt((((iterates**2) @ h + system.label_std**2) * h.sum() + full**2) / b)
+
+
+def exact_courses(system, start=None, n=40, spacing=5, n_runs=6):
+    """Courses with E|g_B| by its rms, which is in proportion where the exponent is asked for."""
+    iterates = system.simulate(np.full(n_runs, 0.05), n, np.random.default_rng(2), spacing=spacing, start=start)
+    pairs = [gradients(system, run) for run in iterates]
+    return [course(full, np.hypot(full, rms), rms, run_id=str(i)) for i, (full, rms) in enumerate(pairs)]
+
+
+def test_exact_gradients_of_the_interpolating_system_have_exponent_one():
+    """With equal curvatures noise and signal are in proportion at every point: SNR² = B/(d + 1)."""
+    runs = exact_courses(RegressionSGD(np.ones(5), 0.0, 8), np.ones(5))
+    found = noise_power_law(runs)
+    assert found.exponent == pytest.approx(1.0, abs=1e-9)
+    assert found.prefactor == pytest.approx(np.sqrt(1 + 6 / 8))
+    assert plateau_snr(runs[0])[0] == pytest.approx(np.sqrt(8 / 6))
+
+
+def test_exact_gradients_of_the_noisy_system_have_exponent_zero_and_its_constant_noise():
+    system = RegressionSGD(np.ones(5), 1.0, 8)
+    runs = exact_courses(system)
+    assert abs(noise_power_law(runs).exponent) < 0.1
+    # The same |∇L| far below: SNR -> |∇L| / sqrt(s² tr H / B).
+    found = snr_at_gradient_norm(runs, 1e-4)
+    assert found.extrapolated
+    assert found.snr == pytest.approx(1e-4 / np.sqrt(5 / 8), rel=0.05)
+
+
+def test_a_plateau_of_the_snr():
+    full, rng = np.ones(200), np.random.default_rng(3)
+    snr = 0.3 + 0.02 * rng.standard_normal(200)
+    mean, stderr = plateau_snr(course(full, full, full / snr))
+    assert stderr == pytest.approx(0.02 / np.sqrt(200), rel=0.2)
+    assert abs(mean - 0.3) < 3 * stderr
+    with pytest.raises(ValueError, match="run r has 0 late log points with an SNR"):
+        plateau_snr(course(full, full, np.full(200, np.nan)))
+
+
 def test_only_the_end_counts():
     full = np.geomspace(1, 1e-4, 40)
     steps = np.geomspace(1, 10_000, 40).astype(int)
@@ -111,7 +160,12 @@ def test_snr_of_a_constant_noise():
     below = snr_at_gradient_norm(runs, 1e-3)
     assert below.snr == pytest.approx(5e-4)
     assert below.extrapolated
+    assert snr_at_gradient_norm(runs, 50.0).extrapolated
     with pytest.raises(ValueError, match="norm"):
         snr_at_gradient_norm(runs, 0.0)
     with pytest.raises(ValueError, match="no log points"):
         snr_at_gradient_norm([], 1.0)
+    # An SNR that nobody logged, or one of zero, says nothing of the noise.
+    for noise in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="no log points"):
+            snr_at_gradient_norm([course(full, full, np.full(30, noise))], 1.0)

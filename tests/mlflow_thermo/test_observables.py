@@ -57,6 +57,15 @@ def test_full_batches_have_the_training_size_and_count_each_sample_once(problem)
     assert (parts[-1][2] > 0).sum() == 2
 
 
+def test_full_batches_of_data_sorted_by_class_are_mixed():
+    """A batch of one class has other normalisation statistics than a training batch, and another loss."""
+    y = torch.arange(10).repeat_interleave(32)
+    for _, labels, _ in full_batches(torch.zeros(320, 1), y, 64):
+        assert len(torch.unique(labels)) >= 8
+    again = [labels for _, labels, _ in full_batches(torch.zeros(320, 1), y, 64)]
+    assert all(torch.equal(a, b) for a, (_, b, _) in zip(again, full_batches(torch.zeros(320, 1), y, 64), strict=True))
+
+
 def test_full_gradient_is_the_gradient_of_the_mean_loss(problem):
     gradient, x, y = problem
     full, metrics = full_gradient(gradient, x, y, 16)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mlflow_thermo import Schedule, SnapshotRecorder, consecutive, schema, spaced
+from mlflow_thermo import Schedule, SnapshotRecorder, bursts, consecutive, schema, spaced
 from mlflow_thermo.schema import ThermoError
 from mlflow_thermo.store import read_index, read_weights
 
@@ -31,6 +31,28 @@ class TestSchedules:
     def test_consecutive_is_the_last_iterates(self):
         assert consecutive(1500, 1000).steps == tuple(range(501, 1501))
         assert consecutive(3, 1000).steps == (1, 2, 3)
+
+    @pytest.mark.parametrize(("total", "n", "size"), [(12_000, 10, 100), (3000, 10, 100), (1_600_000, 10, 1000)])
+    def test_bursts_end_at_log_spaced_steps_and_do_not_touch(self, total, n, size):
+        steps = np.array(bursts(total, n, size).steps)
+        parts = np.split(steps, np.nonzero(np.diff(steps) > 1)[0] + 1)
+        assert {len(part) for part in parts} == {size}
+        assert steps[-1] == total
+        ends = np.array([part[-1] for part in parts])
+        assert n - 3 <= len(ends) <= n
+        ratios = ends[1:] / ends[:-1]
+        # Early bursts that would touch the next are dropped; the rest keep one ratio.
+        np.testing.assert_allclose(ratios[2:], (total / size) ** (1 / (n - 1)), rtol=0.02)
+
+    @pytest.mark.parametrize(("total", "size", "expected"), [(1, 100, 1), (50, 100, 50), (100, 10, 100)])
+    def test_bursts_of_short_trainings(self, total, size, expected):
+        steps = bursts(total, 10, size).steps
+        assert steps[-1] == total
+        assert len(steps) <= expected
+
+    def test_bad_bursts(self):
+        with pytest.raises(ThermoError, match="n=0"):
+            bursts(100, 0, 10)
 
     @pytest.mark.parametrize("steps", [(), (0, 1), (2, 2), (3, 1)])
     def test_bad_steps(self, steps):

@@ -98,3 +98,56 @@ def test_cifar_files(tmp_path, monkeypatch, n_classes):
     per_channel = data.x_train.mean(dim=(0, 2, 3)), data.x_train.std(dim=(0, 2, 3))
     torch.testing.assert_close(per_channel[0], torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(per_channel[1], torch.ones(3), atol=1e-3, rtol=0)
+
+
+def write_miniature(folder, n=40, labels=None):
+    """CIFAR-10 and CIFAR-100 files with a few random images, whose checksums are not the published ones."""
+    rng = np.random.default_rng(0)
+
+    def put(path, count, key, n_classes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        given = [i % n_classes for i in range(count)] if labels is None else labels(count, n_classes)
+        images = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+        path.write_bytes(pickle.dumps({b"data": images, key: given}))
+
+    for i in range(1, 6):
+        put(folder / "cifar-10-batches-py" / f"data_batch_{i}", n, b"labels", 10)
+    put(folder / "cifar-10-batches-py" / "test_batch", 20, b"labels", 10)
+    put(folder / "cifar-100-python" / "train", 100, b"fine_labels", 100)
+    put(folder / "cifar-100-python" / "test", 100, b"fine_labels", 100)
+
+
+@pytest.mark.parametrize(("name", "n_train"), [("cifar10", 200), ("cifar100", 100)])
+def test_other_files_in_the_format_are_taken_with_a_warning(tmp_path, caplog, name, n_train):
+    write_miniature(tmp_path)
+    data = load_dataset(name, tmp_path)
+    assert data.x_train.shape == (n_train, 3, 32, 32)
+    assert f"dataset '{name}' in {tmp_path} is not the published one" in caplog.text
+
+
+def test_a_half_written_cifar_file(tmp_path):
+    write_miniature(tmp_path)
+    path = tmp_path / "cifar-10-batches-py" / "data_batch_3"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ThermoError, match="data_batch_3 is not a CIFAR file") as caught:
+        load_dataset("cifar10", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_labels(tmp_path):
+    write_miniature(tmp_path)
+    (tmp_path / "cifar-100-python" / "train").write_bytes(pickle.dumps({b"data": np.zeros((3, 3072), np.uint8)}))
+    with pytest.raises(ThermoError, match="train is not a CIFAR file .KeyError"):
+        load_dataset("cifar100", tmp_path)
+
+
+def test_labels_that_miss_a_class(tmp_path):
+    write_miniature(tmp_path, labels=lambda count, n_classes: [i % (n_classes - 2) for i in range(count)])
+    with pytest.raises(ThermoError, match="'cifar10' has no training image of label 8 and 1 more"):
+        load_dataset("cifar10", tmp_path)
+
+
+def test_labels_beyond_the_classes(tmp_path):
+    write_miniature(tmp_path, labels=lambda count, n_classes: [i % (n_classes + 1) for i in range(count)])
+    with pytest.raises(ThermoError, match="training label 10, its classes are 0 to 9"):
+        load_dataset("cifar10", tmp_path)
