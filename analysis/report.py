@@ -132,6 +132,7 @@ def branch_lines(result: StudyResult) -> list[tuple[str, str]]:
                 f"Where does {place['below']} give way to {place['above']}?",
                 f"at lr = {place['lr']:.3g}, 95 % interval {place['lower']:.3g} to {place['upper']:.3g}",
             ))  # fmt: skip
+    lines += [("Other changes of regime", sentence) for sentence in branches.get("beyond", [])]
     between = branches.get("stationary_range")
     if between:
         lines.append(("Stationary range, which all fits take", f"lr from {between[0]:.3g} to {between[1]:.3g}"))

@@ -133,25 +133,6 @@ def _over_runs(groups: list[tuple[FloatArray, FloatArray]], rng: np.random.Gener
     return float(np.std(slopes, ddof=1)) * float(np.sqrt(len(groups) / (len(groups) - 1)))
 
 
-def plateau_snr(course: GradientCourse, last: float = 10.0) -> tuple[float, float]:
-    """Mean SNR over the last factor `last` of steps, and its standard error.
-
-    The error comes from the scatter of the log points, taken as independent, and is at least what their own give.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two log points with an SNR there.
-    """
-    at = course.late(last)
-    at = at[np.isfinite(course.snr[at])]
-    if len(at) < 2:
-        raise ValueError(f"run {course.run_id} has {len(at)} late log points with an SNR: a plateau needs 2")
-    told = float(np.sqrt(np.nansum(course.snr_stderr[at] ** 2))) / len(at)
-    seen = float(np.std(course.snr[at], ddof=1)) / float(np.sqrt(len(at)))
-    return float(np.mean(course.snr[at])), max(told, seen)
-
-
 @dataclass(frozen=True)
 class ExpectedSNR:
     """SNR that runs have at a given |∇L|.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis.baselines import uniform_baseline, uniform_entropy
-from analysis.branches import find_branches
+from analysis.branches import find_branches, one_sided
 from analysis.entropy.base import EntropyEstimator
 from analysis.entropy.select import make_estimator
 from analysis.results import RunResult
@@ -23,16 +23,15 @@ _PAPER_SNAPSHOTS = 1000
 
 def branches_of(runs: Sequence[RunResult]) -> tuple[dict[str, Any], frozenset[str], list[str]]:
     """Branch points as a check of the study, ids of the stationary runs that belong to no branch, and notes."""
-    found = find_branches(
-        [run.lr for run in runs], [run.regime for run in runs], [i for i, run in enumerate(runs) if run.hops]
-    )
+    rates, regimes = [run.lr for run in runs], [run.regime for run in runs]
+    found = find_branches(rates, regimes, [i for i, run in enumerate(runs) if run.hops])
     strays = frozenset(runs[i].run_id for i in found.strays)
     notes = []
     if found.bistable:
         notes.append(f"bistable: runs of one learning rate end on different branches at lr = {_listed(found.bistable)}")
     if strays:
-        rates = sorted({runs[i].lr for i in found.strays})
-        notes.append(f"{len(strays)} stationary runs lie outside of the stationary range: lr = {_listed(rates)}")
+        outside = sorted({runs[i].lr for i in found.strays})
+        notes.append(f"{len(strays)} stationary runs lie outside of the stationary range: lr = {_listed(outside)}")
     # Lists, as JSON gives them back: a result that was read is equal to the one that was written.
     check = {
         name: list(value) if isinstance(value, tuple) else value
@@ -42,7 +41,7 @@ def branches_of(runs: Sequence[RunResult]) -> tuple[dict[str, Any], frozenset[st
     if found.stationary_range is not None:
         low, high = found.stationary_range
         notes.append(f"the stationary range is lr from {low:.3g} to {high:.3g}")
-    return check, strays, notes
+    return {**check, "beyond": list(one_sided(rates, regimes))}, strays, notes
 
 
 def _listed(rates: Sequence[float]) -> str:

@@ -114,8 +114,8 @@ def uniform_state(study: StudyResult | None, setting: str, role: str) -> Claim:
     u, s, ours = (found.get(name, (math.nan, math.nan)) for name in ("loss", "paper_entropy", "entropy"))
     return Claim(
         8, setting, SAYS_8,
-        f"at lr = {last:.2g} U lies {_percent(*u)} short of that of random points, of the way from the smallest "
-        f"stationary lr; S by the paper's graph {_percent(*s)}, by the study's estimator {_percent(*ours)}",
+        f"of the way from the smallest stationary lr to random points, at lr = {last:.2g} U has gone {_percent(*u)}, "
+        f"S by the paper's graph {_percent(*s)}, S by the study's estimator {_percent(*ours)}",
         verdict([_within(*u), _within(*s)]), figures,
         {"lr": last, "loss_left": u[0], "paper_entropy_left": s[0], "entropy_left": ours[0]},
     )  # fmt: skip
@@ -132,7 +132,8 @@ def _way_left(study: StudyResult, top: list[RunResult], name: str) -> tuple[floa
 
 
 def _percent(value: float, stderr: float) -> str:
-    return f"{interval(100 * value, 100 * stderr)} %"
+    """What has been gone of a way of which the share `value` is left."""
+    return f"{interval(100 * (1 - value), 100 * stderr)} %"
 
 
 def _within(value: float, stderr: float) -> Answer:

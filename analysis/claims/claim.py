@@ -136,9 +136,14 @@ def interval(estimate: float, stderr: float, digits: int = 3) -> str:
     if not math.isfinite(estimate):
         return "-"
     if not math.isfinite(stderr):
-        return f"{estimate:.{digits}g}"
+        return _text(estimate, digits)
     low, high = estimate - Z * stderr, estimate + Z * stderr
-    return f"{estimate:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"
+    return f"{_text(estimate, digits)} [{_text(low, digits)}, {_text(high, digits)}]"
+
+
+def _text(value: float, digits: int) -> str:
+    """Thousands are easier to read than their powers of ten."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.{digits}g}"
 
 
 def factor(log_estimate: float, log_stderr: float) -> str:

@@ -137,7 +137,8 @@ def subset_rows(studies: Mapping[str, StudyResult]) -> list[dict[str, Any]]:
             rows.append({
                 "name": name, "n_train": counted[0], "k": law.exponent, "stderr": law.exponent_stderr,
                 "lower": law.lower, "upper": law.upper, "prefactor": law.prefactor, "exponent": f"{law.exponent:.3f}",
-                "interval": f"{law.lower:.3f} to {law.upper:.3f}", "points": f"{law.n_points}, {law.n_runs}",
+                "interval": f"{law.lower:.3f} to {law.upper:.3f}",
+                "points": f"{law.n_points}, {law.n_runs} ({law.note})",
             })  # fmt: skip
     return sorted(rows, key=lambda row: int(row["n_train"]))
 

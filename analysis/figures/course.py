@@ -108,7 +108,7 @@ def _lines(
     viridis = alt.Scale(scheme="viridis", domain=data.sort_values("lr")["own"].unique().tolist())
     color = alt.Color(
         "own:O", title="learning rate", sort=alt.EncodingSortField("lr"), scale=viridis,
-        legend=alt.Legend(orient="bottom", columns=MOST_LINES, symbolOpacity=1),
+        legend=alt.Legend(orient="bottom", columns=4, symbolOpacity=1),
     )  # fmt: skip
     domain = [one for one in (*REGIMES, "-") if one in set(data["regime"])] if by == "regime" else sorted(set(data[by]))
     dash = alt.StrokeDash(

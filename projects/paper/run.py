@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from projects.fixed_lr.lifetime import ParentWatch
 
 #: Of the sphere toy.
-TOY_LRS = "1e-3:10:60"
+TOY_LRS, NO_TOY = "1e-3:10:60", "none"
 
 
 def run_paper(
@@ -98,7 +98,7 @@ def given_options(arguments: list[str]) -> dict[str, str]:
 @click.option("--seeds", default="", help="Seeds of every study in place of its own.")
 @click.option("--jobs", default="", help="Trainings side by side; default one for each core.")
 @click.option("--engine", default="", help="auto, batched or process.")
-@click.option("--toy", default="", help="Learning rates of the sphere toy; default 1e-3:10:60 at scale laptop.")
+@click.option("--toy", default="", help="Learning rates of the sphere toy, or none.")
 @click.option("--out", default="thermo-paper", show_default=True, help="Folder for the report.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @click.pass_context
@@ -120,7 +120,8 @@ def main(
     words = given_options(context.args)
     if jobs and not (jobs.isdigit() and int(jobs) > 0):
         raise ThermoError(f"jobs must be a whole number of at least 1, got {jobs!r}")
-    toy_lrs = parse_lrs(toy or TOY_LRS) if toy or scale == LAPTOP else []
+    wanted = toy or (TOY_LRS if scale == LAPTOP else NO_TOY)
+    toy_lrs = parse_lrs(wanted) if wanted != NO_TOY else []
     # What is missing is said before anything slow is imported.
     require(make_plan(scale, words, lrs, seeds), words)
     from mlflow import MlflowClient

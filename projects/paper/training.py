@@ -10,6 +10,7 @@ from mlflow.entities import Run
 
 from mlflow_thermo import schema
 from projects.fixed_lr.config import resolve
+from projects.fixed_lr.data import load_dataset
 from projects.fixed_lr.engine import AUTO, choose_engine
 from projects.fixed_lr.lifetime import ParentWatch
 from projects.fixed_lr.sweep import run_sweep
@@ -58,6 +59,13 @@ def train_study(
         if lrs:
             missing[lrs].append(seed)
     there = sum((lr, seed) in done for lr in study.lrs for seed in study.seeds)
+    if missing:
+        # What is wrong with the data is wrong for every run: say so before any process starts.
+        config = resolve({**study.options, "lr": study.lrs[0]})
+        load_dataset(
+            config.dataset, config.data_folder, download=config.download,
+            samples_per_label=config.samples_per_label, label_noise=config.label_noise, seed=config.data_seed,
+        )  # fmt: skip
     failures: list[str] = []
     for lrs, seeds in missing.items():
         config = resolve({**study.options, "lr": lrs[0]})

@@ -26,7 +26,7 @@ def test_writes_everything(result, tmp_path):
     written = write_report(result, out, "A <study>")
     assert {p.name for p in written} == {
         "result.json", "temperature.csv", "report.html", "loss.png", "entropy.png", "temperature.png",
-        "free_energy.png",
+        "free_energy.png", "paper_entropy.png",
     }  # fmt: skip
     raw = json.loads((out / "result.json").read_text())
     assert raw["schema_version"] == RESULT_SCHEMA_VERSION

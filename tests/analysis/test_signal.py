@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.signal import GradientCourse, noise_power_law, plateau_snr, snr_at_gradient_norm
+from analysis.signal import GradientCourse, noise_power_law, snr_at_gradient_norm
 from analysis.testsystems import RegressionSGD
 
 
@@ -107,7 +107,6 @@ def test_exact_gradients_of_the_interpolating_system_have_exponent_one():
     found = noise_power_law(runs)
     assert found.exponent == pytest.approx(1.0, abs=1e-9)
     assert found.prefactor == pytest.approx(np.sqrt(1 + 6 / 8))
-    assert plateau_snr(runs[0])[0] == pytest.approx(np.sqrt(8 / 6))
 
 
 def test_exact_gradients_of_the_noisy_system_have_exponent_zero_and_its_constant_noise():
@@ -118,16 +117,6 @@ def test_exact_gradients_of_the_noisy_system_have_exponent_zero_and_its_constant
     found = snr_at_gradient_norm(runs, 1e-4)
     assert found.extrapolated
     assert found.snr == pytest.approx(1e-4 / np.sqrt(5 / 8), rel=0.05)
-
-
-def test_a_plateau_of_the_snr():
-    full, rng = np.ones(200), np.random.default_rng(3)
-    snr = 0.3 + 0.02 * rng.standard_normal(200)
-    mean, stderr = plateau_snr(course(full, full, full / snr))
-    assert stderr == pytest.approx(0.02 / np.sqrt(200), rel=0.2)
-    assert abs(mean - 0.3) < 3 * stderr
-    with pytest.raises(ValueError, match="run r has 0 late log points with an SNR"):
-        plateau_snr(course(full, full, np.full(200, np.nan)))
 
 
 def test_only_the_end_counts():

@@ -164,8 +164,8 @@ def test_full_scale_end_to_end_on_a_miniature(store, tmp_path):
 
 def test_laptop_scale_reports_with_holes_and_goes_on_where_it_stopped(store, tmp_path):
     arguments = ("--scale", "laptop", "--steps", "120", "--seeds", "0", "--snapshots", "40", "--burst_size", "12",
-                 "--bursts", "4", "--width", "1", "--toy", "1e-2:1:6")  # fmt: skip
-    first = paper(store, tmp_path, *arguments, "--lrs", "1e-3,1e-2,0.1")
+                 "--bursts", "4", "--width", "1")  # fmt: skip
+    first = paper(store, tmp_path, *arguments, "--lrs", "1e-3,1e-2,0.1", "--toy", "1e-2,0.03,0.1")
     assert first.returncode == 0, first.stderr[-2000:]
     content = json.loads((tmp_path / "thermo-paper" / "claims.json").read_text())
     assert [claim["number"] for claim in content["claims"]] == list(range(1, 9))
@@ -185,7 +185,7 @@ def test_laptop_scale_reports_with_holes_and_goes_on_where_it_stopped(store, tmp
     before = {run.info.run_id for run in trained()}
     lost = next(run for run in trained() if run.data.tags[schema.TAG_SWEEP].startswith("paper-laptop-digits-up"))
     store.delete_run(lost.info.run_id)
-    second = paper(store, tmp_path, *arguments, "--lrs", "1e-3,1e-2,0.1,0.3")
+    second = paper(store, tmp_path, *arguments, "--lrs", "1e-3,1e-2,0.1,0.3", "--toy", "none")
     assert second.returncode == 0, second.stderr[-2000:]
     assert "digits-up: 2 of 4 runs were there already" in second.stderr
     fresh = [run for run in trained() if run.info.run_id not in before]
