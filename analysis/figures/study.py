@@ -57,8 +57,9 @@ def _points(frame: pd.DataFrame, name: str, title: str, heading: str, result: St
         # A log axis has no zero: a bound at or below it is drawn down to the axis' foot.
         data["low"] = data["low"].clip(lower=least / 3)
     scale = log_scale() if wide else alt.Scale(zero=False)
+    axis = alt.Axis(format="~g", tickCount=6) if wide else alt.Axis(tickCount=6)
     dots = base.mark_point(filled=True, size=70).encode(
-        y=alt.Y(f"{name}:Q", title=title, scale=scale, axis=alt.Axis(format="~g" if wide else ",~g", tickCount=6)),
+        y=alt.Y(f"{name}:Q", title=title, scale=scale, axis=axis),
         shape=alt.Shape("regime:N", title="regime", legend=BELOW),
         color=alt.Color("regime:N", title="regime", scale=alt.Scale(scheme="dark2"), legend=BELOW),
         tooltip=["run_id", "lr", "seed", name, "status"],
