@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,15 @@ def _dataset(study: Study) -> str:
     return str(study.options.get("dataset", preset.get("dataset", "digits")))
 
 
+#: Device files without which no driver of a GPU works on Linux: CUDA, Tegra, ROCm, WSL.
+_DEVICE_FILES = ("nvidia[0-9]*", "nvhost*", "nvmap", "kfd", "dxg")
+
+
 def _has_gpu() -> bool:
-    # Imported here: torch takes seconds, which a missing file must not wait for.
+    folder = Path("/dev")
+    if sys.platform == "linux" and not any(True for name in _DEVICE_FILES for _ in folder.glob(name)):
+        return False
+    # Imported here: torch takes seconds, which somebody without any GPU need not wait for.
     import torch
 
     return torch.cuda.is_available()

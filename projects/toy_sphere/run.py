@@ -50,7 +50,8 @@ def facts(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy]) -> dict[str
     whole = over.lr[over.converged >= 1]
     if len(whole):
         found["op_largest_converging_lr"] = float(whole.max())
-    lost = over.lr[over.converged < 1]
+    # Below it a training that is too short has not come to its end yet.
+    lost = over.lr[(over.converged < 1) & (over.lr > whole.max(initial=0.0))]
     if len(lost):
         found["op_smallest_other_lr"] = float(lost.min())
     if np.sum(under.lr <= 0.03) >= 2:
