@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.cifar import cifar_folder, cifar_is_there
 from projects.fixed_lr.presets import PRESETS
 from projects.paper.plan import Plan, Study
+
+if TYPE_CHECKING:
+    from projects.fixed_lr.experiment import Experiment
 
 
 def require(plan: Plan, given: dict[str, Any]) -> None:
@@ -40,6 +43,8 @@ def _dataset(study: Study) -> str:
     return str(study.options.get("dataset", preset.get("dataset", "digits")))
 
 
+#: Log points at the first steps, besides the log-spaced ones.
+_FIRST_POINTS = 10
 #: Device files without which no driver of a GPU works on Linux: CUDA, Tegra, ROCm, WSL.
 _DEVICE_FILES = ("nvidia[0-9]*", "nvhost*", "nvmap", "kfd", "dxg")
 
@@ -55,7 +60,7 @@ def _has_gpu() -> bool:
 
 
 def estimate(studies: Sequence[Study], jobs: int) -> list[str]:
-    """A line for each study: about how long its steps take here and how many bytes its runs keep.
+    """A line for each study: about how long it takes here, without compiling, and how many bytes its runs keep.
 
     Raises
     ------
@@ -77,14 +82,24 @@ def estimate(studies: Sequence[Study], jobs: int) -> list[str]:
             lines.append(f"{study.name}: {error}")
             continue
         side_by_side = jobs if one.device.type == "cpu" else 1
-        seconds = step_seconds(one) * config.steps * study.runs / side_by_side
+        seconds = step_seconds(one) * (config.steps + _measuring(one)) * study.runs / side_by_side
         total += seconds
         size = study.runs * _bytes(config.snapshots, config.bursts * config.burst_size, one.d)
         lines.append(
-            f"{study.name}: {study.runs} runs of {config.steps} steps, d = {one.d}: at most about "
+            f"{study.name}: {study.runs} runs of {config.steps} steps, d = {one.d}: about "
             f"{_duration(seconds)}, {size / 1e9:.2g} GB"
         )
-    return [*lines, f"all together at most about {_duration(total)}"]
+    return [*lines, f"all together about {_duration(total)}"]
+
+
+def _measuring(one: Experiment) -> float:
+    """What the log points and the uniform baseline of one run cost, in steps: a loss alone is a third of a gradient."""
+    from projects.fixed_lr.experiment import UNIFORM_SAMPLES
+
+    config, data = one.config, one.data
+    train, test = len(data.y_train) / config.batch_size, len(data.y_test) / config.batch_size
+    points = config.log_points + _FIRST_POINTS
+    return points * (train + config.noise_batches + test / 3) + UNIFORM_SAMPLES * train / 3
 
 
 def _bytes(snapshots: int, bursts: int, d: int) -> int:
