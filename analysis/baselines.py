@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from analysis._typing import FloatArray
+from analysis.testsystems import UniformSphere
 from analysis.trajectory import Trajectory
 from mlflow_thermo.schema import SPHERE
 
@@ -45,9 +45,7 @@ def uniform_points(n: int, d: int, rng: np.random.Generator) -> FloatArray:
 
 def uniform_entropy(d: int, radius: float = 1.0) -> float:
     """Entropy of the uniform state on S^(d−1)(r) in nats: ln 2 + (d/2) ln π − lnΓ(d/2) + (d − 1) ln r."""
-    if d < 2 or not radius > 0:
-        raise ValueError(f"uniform_entropy needs d >= 2 and a positive radius, got d={d} and radius={radius}")
-    return float(np.log(2) + d / 2 * np.log(np.pi) - gammaln(d / 2) + (d - 1) * np.log(radius))
+    return float(UniformSphere(d).entropy(radius)[0])
 
 
 @dataclass(frozen=True)

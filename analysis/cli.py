@@ -181,9 +181,14 @@ def _checkout() -> Path:
 
 
 def main() -> None:
-    """Run the command; a mendable error becomes one line on stderr and exit status 1."""
+    """The console command."""
+    entry(cli)
+
+
+def entry(command: click.Command) -> None:
+    """Run a command; a mendable error becomes one line on stderr and exit status 1."""
     try:
-        cli()
+        command()
     except Exception as error:
         # Imported here: --help must not wait for MLflow.
         from mlflow.exceptions import MlflowException

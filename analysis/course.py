@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis._typing import FloatArray, IntArray
+from analysis.results import NORMAL_95
 from analysis.trajectory import Trajectory
 
 #: Snapshots that a burst must have: an entropy of fewer means nothing.
 FEWEST = 10
-#: Two-sided 95 %.
-_Z = 1.959963984540054
 
 #: Entropy and its standard error, in nats, of one burst.
 BurstEntropy = Callable[[Trajectory], tuple[float, float]]
@@ -93,7 +92,7 @@ def follow(trajectory: Trajectory, entropy_of: BurstEntropy, paper_entropy_of: B
     temperature, stderr = slopes(loss, ours[:, 0], loss_stderr, ours[:, 1])
     return Course(
         np.array([b.steps[-1] for b in bursts]), size, loss, loss_stderr, ours[:, 0], ours[:, 1], temperature,
-        temperature - _Z * stderr, temperature + _Z * stderr, paper[:, 0], slopes(loss, paper[:, 0])[0],
+        temperature - NORMAL_95 * stderr, temperature + NORMAL_95 * stderr, paper[:, 0], slopes(loss, paper[:, 0])[0],
     )  # fmt: skip
 
 

@@ -74,12 +74,10 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     ----------
     charts : figures by the names that the claims use, ``study/figure``; those that no claim names come last.
     """
-    from analysis.figures import to_html_parts, to_png
+    from analysis.figures import to_html_parts, write_pngs
 
     folder = Path(folder)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for old in (folder / "figures").glob("*.png"):
-        old.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "claims.json", folder / "claims.csv", folder / "paper.html"]
     written[0].write_text(json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
@@ -89,10 +87,7 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
             [c.number, c.setting, c.says, c.measured, c.verdict, " ".join(c.figures)] for c in result.claims
         )
     flat = {name.replace("/", "-"): chart for name, chart in charts.items()}
-    for name, chart in flat.items():
-        path = folder / "figures" / f"{name}.png"
-        path.write_bytes(to_png(chart))
-        written.append(path)
+    written += write_pngs(flat, folder / "figures")
     library, fragments = to_html_parts(flat)
     written[2].write_text(_page(result, title, library, fragments, sorted(flat)), encoding="utf-8")
     return written

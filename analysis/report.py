@@ -28,12 +28,10 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
 
     Files of an earlier report in the same folder are replaced.
     """
-    from analysis.figures import course_figures, study_figures, to_html_parts, to_png
+    from analysis.figures import course_figures, study_figures, to_html_parts, write_pngs
 
     folder = Path(folder)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for old in (folder / "figures").glob("*.png"):
-        old.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "result.json", folder / "temperature.csv", folder / "report.html"]
     written[0].write_text(json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
@@ -41,10 +39,7 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
         table.writeheader()
         table.writerows(vars(run) for run in result.runs)
     figures = {**study_figures(result), **course_figures(result)}
-    for name, chart in figures.items():
-        path = folder / "figures" / f"{name}.png"
-        path.write_bytes(to_png(chart))
-        written.append(path)
+    written += write_pngs(figures, folder / "figures")
     library, fragments = to_html_parts(figures)
     written[2].write_text(_page(result, title, library, "".join(fragments.values())), encoding="utf-8")
     return written

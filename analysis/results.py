@@ -48,6 +48,10 @@ REMEDIES: dict[str, str] = {
 }
 
 
+#: Half-width of a normal 95 % interval, in standard errors.
+NORMAL_95 = 1.959963984540054
+
+
 def remedy(status: str) -> str:
     """What to do about `status`; KeyError for a status outside the documented set."""
     return REMEDIES[status]

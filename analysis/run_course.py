@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from analysis._typing import FloatArray, IntArray
 from analysis.course import Course, follow
 from analysis.entropy.select import make_estimator
 from analysis.results import RunResult, number
 from analysis.run_entropy import entropy_of, paper_estimator
-from analysis.trajectory import RunError, Trajectory
+from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 
 #: Time blocks of a burst behind the standard error of its entropy.
@@ -28,9 +27,6 @@ SIGNAL: dict[str, str] = {
     "snr_stderr": schema.METRIC_SNR_STDERR,
     "train_loss": schema.METRIC_TRAIN_LOSS,
 }
-
-#: Names of metrics -> steps and values of each that was logged.
-History = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, FloatArray]]]
 
 
 def with_course(result: RunResult, load: Callable[[str], Trajectory]) -> RunResult:

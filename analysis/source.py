@@ -21,7 +21,7 @@ import numpy as np
 
 from analysis._typing import FloatArray, IntArray
 from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
-from analysis.trajectory import RunError, Trajectory
+from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.schema import SeriesIndex, ThermoError
 from mlflow_thermo.store import Snapshots, read_index, read_snapshots
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 #: MLflow's statuses of a run that nothing adds to any more.
 _ENDED = ("FINISHED", "FAILED", "KILLED")
-
-
-#: Names of metrics -> steps and values of each that was logged.
-History = Callable[[Sequence[str]], dict[str, tuple[IntArray, FloatArray]]]
 
 
 class SourceError(ThermoError):
@@ -236,7 +232,7 @@ def from_tracking(
         query = f"tags.`{schema.TAG_SWEEP}` = '{sweep}'" if sweep else ""
         scope = f"sweep {sweep}" if sweep else "all runs"
     try:
-        runs = list(_search(client, found.experiment_id, query))
+        runs = list(search_runs(client, found.experiment_id, query))
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise SourceError(f"filter {filter_string!r} cannot be used: {reason}") from error
@@ -249,7 +245,8 @@ def from_tracking(
     return Selection(found.experiment_id, found.name, scope, records)
 
 
-def _search(client: MlflowClient, experiment_id: str, query: str) -> Iterator[Run]:
+def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterator[Run]:
+    """All runs of an experiment that match, page after page."""
     token = None
     while True:
         page = client.search_runs([experiment_id], query, max_results=5000, page_token=token)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from analysis._typing import AnyArray, FloatArray, IntArray
 from mlflow_thermo.schema import ThermoError
+
+#: Given names of metrics, steps (n,) and values (n,) of each that a run has logged.
+History: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, FloatArray]]]
 
 
 @dataclass(frozen=True)

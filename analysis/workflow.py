@@ -18,14 +18,14 @@ from analysis.entropy.select import choose_estimator, make_estimator
 from analysis.reduction import SharedBasis, fit_shared_basis
 from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResult, StudyResult, number, remedy
 from analysis.run_checks import Examined, examine, late_temperature, thermometers
-from analysis.run_course import History, with_course, with_signal
+from analysis.run_course import with_course, with_signal
 from analysis.run_entropy import entropy_of, flat, paper_entropy
 from analysis.stationarity import evenly_spaced
 from analysis.study_branches import baselines_of, branches_of
 from analysis.study_checks import identifiability, seeds_disagree
 from analysis.study_temperatures import with_temperatures
 from analysis.temperature import METHODS, OPTIMUM
-from analysis.trajectory import Trajectory
+from analysis.trajectory import History, Trajectory
 from mlflow_thermo.schema import SPACED, STATIONARY, ThermoError
 
 Item = TypeVar("Item")

@@ -14,13 +14,10 @@ import numpy as np
 from scipy import stats
 
 from analysis._typing import FloatArray
-from analysis.results import RunResult, StudyResult
+from analysis.results import NORMAL_95, RunResult, StudyResult
 
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "cannot tell"
 VERDICTS = (HOLDS, FAILS, UNCLEAR)
-
-#: Two-sided 95 %.
-Z = 1.959963984540054
 
 Answer = bool | None
 
@@ -62,7 +59,7 @@ def above(estimate: float, stderr: float, border: float = 0.0) -> Answer:
     if not (math.isfinite(estimate) and math.isfinite(stderr)):
         return None
     distance = estimate - border
-    if abs(distance) <= Z * stderr:
+    if abs(distance) <= NORMAL_95 * stderr:
         return None
     return bool(distance > 0)
 
@@ -120,7 +117,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     if len(known) < 2:
         return (float(known[0]) if len(known) else math.nan), math.nan
     stderr = float(known.std(ddof=1)) / math.sqrt(len(known))
-    return float(known.mean()), stderr * float(stats.t.isf(0.025, len(known) - 1)) / Z
+    return float(known.mean()), stderr * float(stats.t.isf(0.025, len(known) - 1)) / NORMAL_95
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
@@ -128,7 +125,7 @@ def slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     if len(x) < 3 or len(set(x)) < 2:
         return math.nan, math.nan
     fit = stats.linregress(x, y)
-    return float(fit.slope), float(fit.stderr) * float(stats.t.isf(0.025, len(x) - 2)) / Z
+    return float(fit.slope), float(fit.stderr) * float(stats.t.isf(0.025, len(x) - 2)) / NORMAL_95
 
 
 def interval(estimate: float, stderr: float, digits: int = 3) -> str:
@@ -137,7 +134,7 @@ def interval(estimate: float, stderr: float, digits: int = 3) -> str:
         return "-"
     if not math.isfinite(stderr):
         return _text(estimate, digits)
-    low, high = estimate - Z * stderr, estimate + Z * stderr
+    low, high = estimate - NORMAL_95 * stderr, estimate + NORMAL_95 * stderr
     return f"{_text(estimate, digits)} [{_text(low, digits)}, {_text(high, digits)}]"
 
 
@@ -152,7 +149,7 @@ def factor(log_estimate: float, log_stderr: float) -> str:
         return "-"
     if not math.isfinite(log_stderr):
         return f"{math.exp(log_estimate):.3g}"
-    low, high = math.exp(log_estimate - Z * log_stderr), math.exp(log_estimate + Z * log_stderr)
+    low, high = math.exp(log_estimate - NORMAL_95 * log_stderr), math.exp(log_estimate + NORMAL_95 * log_stderr)
     return f"{math.exp(log_estimate):.3g} [{low:.3g}, {high:.3g}]"
 
 

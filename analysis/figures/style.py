@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import altair as alt
 import pandas as pd
@@ -40,6 +41,17 @@ def to_png(chart: Chart) -> bytes:
     import vl_convert
 
     return bytes(vl_convert.vegalite_to_png(_json(chart), scale=2))
+
+
+def write_pngs(charts: Mapping[str, Chart], folder: Path) -> list[Path]:
+    """Write each figure as NAME.png into `folder`, in place of the figures that are there; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    paths = [folder / f"{name}.png" for name in charts]
+    for path, chart in zip(paths, charts.values(), strict=True):
+        path.write_bytes(to_png(chart))
+    return paths
 
 
 def _json(chart: Chart) -> str:

@@ -16,6 +16,7 @@ import torch
 from mlflow import MlflowClient
 from torch import Tensor
 
+from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import TrainConfig, config_options, parse_options, resolve
@@ -26,7 +27,7 @@ from projects.fixed_lr.loop import Diverged, require_finite, run_loop
 from projects.fixed_lr.recording import Baseline, RecordedRun
 from projects.fixed_lr.stack import ModelStack, models_that_fit
 from projects.fixed_lr.tracking import open_run
-from projects.fixed_lr.train import baseline_of, choose_device, entry
+from projects.fixed_lr.train import baseline_of, choose_device
 
 #: Seconds between two words about the progress.
 TELL_EVERY = 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 
@@ -52,3 +53,10 @@ def parse_seeds(text: str) -> list[int]:
     if not seeds or seeds[0] < 0:
         raise ThermoError(f"seeds must be whole numbers of at least 0, as in seeds=0,1,2, got {text!r}")
     return seeds
+
+
+def parse_jobs(text: str) -> int:
+    """Trainings side by side: a whole number of at least 1, one for each core where it is empty."""
+    if text and not (text.isdigit() and int(text) > 0):
+        raise ThermoError(f"jobs must be a whole number of at least 1, got {text!r}")
+    return int(text or os.cpu_count() or 1)

@@ -16,15 +16,15 @@ import click
 import mlflow
 from mlflow import MlflowClient
 
+from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import config_options, parse_options, preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
-from projects.fixed_lr.grid import parse_lrs, parse_seeds
-from projects.fixed_lr.lifetime import ParentWatch, Terminated
-from projects.fixed_lr.tracking import log_new_params, open_run
-from projects.fixed_lr.train import entry
+from projects.fixed_lr.grid import parse_jobs, parse_lrs, parse_seeds
+from projects.fixed_lr.lifetime import ParentWatch
+from projects.fixed_lr.tracking import log_new_params, own_run
 from projects.fixed_lr.workers import Outcome, Workers
 
 #: Seconds between two words about stacks that are still training.
@@ -143,18 +143,14 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, *
     seed_list = parse_seeds(seeds)
     # A parameter that is wrong for one run is wrong for all: say so before any process starts.
     config = resolve({**given, "lr": grid[0]})
-    if jobs and not (jobs.isdigit() and int(jobs) > 0):
-        raise ThermoError(f"jobs must be a whole number of at least 1, got {jobs!r}")
-    n_jobs = int(jobs or os.cpu_count() or 1)
+    n_jobs = parse_jobs(jobs)
     engine = choose_engine(engine or AUTO, config, len(grid) * len(seed_list), n_jobs)
     watch = ParentWatch()
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     client = MlflowClient()
-    run_id = ""
-    status = "FAILED"
-    try:
-        with watch.holding():
-            run_id = open_run(experiment, f"sweep {preset}", schema.KIND_SWEEP, {schema.TAG_SWEEP: sweep})
+    told = f"sweep {sweep} was ended: {{end}}; finished runs are kept"
+    tags = {schema.TAG_SWEEP: sweep}
+    with own_run(watch, experiment, f"sweep {preset}", schema.KIND_SWEEP, tags, told) as run_id:
         os.environ["MLFLOW_EXPERIMENT_ID"] = client.get_run(run_id).info.experiment_id
         log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, "engine": engine, **given})
         outcomes = run_sweep(grid, seed_list, given, sweep, n_jobs, engine, watch)
@@ -164,13 +160,6 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, *
         click.echo(f"sweep {sweep}: {len(outcomes) - len(failed)} of {len(outcomes)} runs trained")
         if failed:
             raise ThermoError(f"sweep {sweep}: {len(failed)} of {len(outcomes)} runs failed, see the table above")
-        status = "FINISHED"
-    except (Terminated, KeyboardInterrupt) as end:
-        status = "KILLED"
-        raise ThermoError(f"sweep {sweep} was ended: {end}; finished runs are kept") from end
-    finally:
-        if run_id:
-            client.set_terminated(run_id, status)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import mlflow
@@ -16,6 +16,8 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_thermo import schema
 from mlflow_thermo.plugin import run_tags
+from mlflow_thermo.schema import ThermoError
+from projects.fixed_lr.lifetime import ParentWatch, Terminated
 
 #: Requests carry at most this many metrics (MLflow's limit for log_batch).
 MAX_METRICS = 1000
@@ -51,6 +53,30 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
     all_tags = {**run_tags(), schema.TAG_KIND: kind, **tags}
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in all_tags.items()])
     return run_id
+
+
+@contextmanager
+def own_run(
+    watch: ParentWatch, experiment: str | None, name: str, kind: str, tags: Mapping[str, str], told: str
+) -> Iterator[str]:
+    """The id of a program's own run (`open_run`), which ends as the program does: finished, failed or killed.
+
+    Parameters
+    ----------
+    told : the error of a program that was told to stop, with ``{end}`` for what told it.
+    """
+    run_id, status = "", "FAILED"
+    try:
+        with watch.holding():
+            run_id = open_run(experiment, name, kind, tags)
+        yield run_id
+        status = "FINISHED"
+    except (Terminated, KeyboardInterrupt) as end:
+        status = "KILLED"
+        raise ThermoError(told.format(end=end)) from end
+    finally:
+        if run_id:
+            MlflowClient().set_terminated(run_id, status)
 
 
 def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:

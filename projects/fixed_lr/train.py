@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import click
 import mlflow
 import torch
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from torch import Tensor
 
+from analysis.cli import entry
 from analysis.regime import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
@@ -139,18 +138,6 @@ def run_once(given: dict[str, Any], experiment: str | None) -> None:
 def main(lr: str, experiment: str | None, **options: str) -> None:
     """Train at one fixed learning rate and record weight snapshots into an MLflow run."""
     run_once({"lr": parse_lr(lr), **parse_options(options)}, experiment)
-
-
-def entry(command: click.Command) -> None:
-    """Run a command; a mendable error becomes one line on stderr and exit status 1."""
-    try:
-        command()
-    except ThermoError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except MlflowException as error:
-        click.echo(f"error: MLflow: {str(error).splitlines()[0]}", err=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

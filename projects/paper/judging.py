@@ -19,10 +19,7 @@ from analysis.source import RunRecord, SourceError, from_tracking
 from analysis.workflow import StudyConfig, analyze
 from mlflow_thermo.schema import DIVERGED, ThermoError
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
-from projects.toy_sphere.run import fact_rows, run_all, write
-
-#: Of the sphere toy, as its entry point has them.
-TOY_STEPS, TOY_CHAINS = 50_000, 256
+from projects.toy_sphere.run import CHAINS, STEPS, fact_rows, run_all, write
 
 
 def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs: int) -> tuple[StudyResult, list[str]]:
@@ -90,10 +87,10 @@ def analyse_all(
 
 def toy(lrs: Sequence[float], out: Path) -> tuple[list[dict[str, str]], dict[str, Chart]]:
     """The sphere toy's numbers beside its exact ones, and its figures; its tables go into `out`."""
-    studies, decays = run_all(lrs, TOY_STEPS, TOY_CHAINS, 0, lambda line: click.echo(line, err=True))
-    known = write(studies, decays, out / "studies" / "toy")
-    charts = {f"toy/{name}": chart for name, chart in toy_figures(studies, decays).items()}
-    return fact_rows(known), charts
+    studies, decays = run_all(lrs, STEPS, CHAINS, 0, lambda line: click.echo(line, err=True))
+    charts = toy_figures(studies, decays)
+    known = write(studies, decays, charts, out / "studies" / "toy")
+    return fact_rows(known), {f"toy/{name}": chart for name, chart in charts.items()}
 
 
 def judge(

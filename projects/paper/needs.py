@@ -25,9 +25,11 @@ def require(plan: Plan, given: dict[str, Any]) -> None:
     if not wanted:
         return
     folder = Path(given.get("data_folder", "data"))
+    # As it was typed: a word that is not empty need not be a yes.
+    download = str(given.get("download", "")).lower() in ("true", "1", "yes")
     missing = []
     for name in wanted:
-        if not given.get("download") and not cifar_is_there(name, folder):
+        if not download and not cifar_is_there(name, folder):
             missing.append(f"{name} in {folder.resolve()} (folder {cifar_folder(name)})")
     if given.get("device", "auto") in ("auto", "cuda") and not _has_gpu():
         missing.append("a GPU that PyTorch can use")
@@ -43,8 +45,6 @@ def _dataset(study: Study) -> str:
     return str(study.options.get("dataset", preset.get("dataset", "digits")))
 
 
-#: Log points at the first steps, besides the log-spaced ones.
-_FIRST_POINTS = 10
 #: Device files without which no driver of a GPU works on Linux: CUDA, Tegra, ROCm, WSL.
 _DEVICE_FILES = ("nvidia[0-9]*", "nvhost*", "nvmap", "kfd", "dxg")
 
@@ -94,11 +94,12 @@ def estimate(studies: Sequence[Study], jobs: int) -> list[str]:
 
 def _measuring(one: Experiment) -> float:
     """What the log points and the uniform baseline of one run cost, in steps: a loss alone is a third of a gradient."""
+    from mlflow_thermo.observables import log_points
     from projects.fixed_lr.experiment import UNIFORM_SAMPLES
 
     config, data = one.config, one.data
     train, test = len(data.y_train) / config.batch_size, len(data.y_test) / config.batch_size
-    points = config.log_points + _FIRST_POINTS
+    points = len(log_points(config.steps, config.log_points))
     return points * (train + config.noise_batches + test / 3) + UNIFORM_SAMPLES * train / 3
 
 

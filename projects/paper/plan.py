@@ -63,11 +63,6 @@ class Plan:
     studies: tuple[Study, ...]
     published: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    @property
-    def runs(self) -> int:
-        """Number of runs of all studies."""
-        return sum(study.runs for study in self.studies)
-
 
 def make_plan(scale: str, given: dict[str, Any], lrs: str = "", seeds: str = "") -> Plan:
     """The plan of a scale with the parameters that the user gave in place of its own.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
-from projects.fixed_lr.grid import parse_lrs
+from projects.fixed_lr.grid import parse_jobs, parse_lrs
 from projects.paper.needs import estimate, require
 from projects.paper.plan import LAPTOP, Plan, make_plan
 
@@ -118,8 +118,7 @@ def main(
     Further options are those of `python -m projects.fixed_lr.train --help`, for all studies.
     """
     words = given_options(context.args)
-    if jobs and not (jobs.isdigit() and int(jobs) > 0):
-        raise ThermoError(f"jobs must be a whole number of at least 1, got {jobs!r}")
+    n_jobs = parse_jobs(jobs)
     wanted = toy or (TOY_LRS if scale == LAPTOP else NO_TOY)
     toy_lrs = parse_lrs(wanted) if wanted != NO_TOY else []
     # What is missing is said before anything slow is imported.
@@ -127,37 +126,23 @@ def main(
     from mlflow import MlflowClient
 
     from projects.fixed_lr.config import TrainConfig, parse_options
-    from projects.fixed_lr.lifetime import ParentWatch, Terminated
-    from projects.fixed_lr.tracking import open_run
+    from projects.fixed_lr.lifetime import ParentWatch
+    from projects.fixed_lr.tracking import own_run
 
     unknown = sorted(set(words) - set(vars(TrainConfig(lr=1.0))) | set(words) & {"lr", "seed", "preset", "threads"})
     if unknown:
         raise ThermoError(f"paper has no option {unknown[0]!r}: see python -m projects.fixed_lr.train --help")
     plan = make_plan(scale, parse_options(words), lrs, seeds)
-    n_jobs = int(jobs or os.cpu_count() or 1)
     for line in estimate(plan.studies, n_jobs) if scale != LAPTOP else []:
         click.echo(line, err=True)
     watch = ParentWatch()
-    run_id, status = "", "FAILED"
-    try:
-        with watch.holding():
-            run_id = open_run(experiment, f"paper {scale}", schema.KIND_PAPER, {})
+    told = "ended: {end}; finished runs are kept, the same command goes on from there"
+    with own_run(watch, experiment, f"paper {scale}", schema.KIND_PAPER, {}, told) as run_id:
         experiment_id = MlflowClient().get_run(run_id).info.experiment_id
         run_paper(plan, run_id, experiment_id, Path(out), n_jobs, engine, watch, toy_lrs)
-        status = "FINISHED"
-    except (Terminated, KeyboardInterrupt) as end:
-        status = "KILLED"
-        raise ThermoError(f"ended: {end}; finished runs are kept, the same command goes on from there") from end
-    finally:
-        if run_id:
-            MlflowClient().set_terminated(run_id, status)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    try:
-        main()
-    except ThermoError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    entry(main)

@@ -8,6 +8,7 @@ import click
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from analysis.source import search_runs
 from mlflow_thermo import schema
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.data import load_dataset
@@ -22,16 +23,8 @@ def done_runs(client: MlflowClient, experiment_id: str, key: str) -> dict[tuple[
 
     Finished with all their snapshots, or diverged, which they would again.
     """
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], f"tags.`{schema.TAG_SWEEP}` = '{key}'", page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            break
     found: dict[tuple[float, int], Run] = {}
-    for run in runs:
+    for run in search_runs(client, experiment_id, f"tags.`{schema.TAG_SWEEP}` = '{key}'"):
         tags = run.data.tags
         whole = run.info.status == "FINISHED" and tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_COMPLETE
         diverged = tags.get(schema.TAG_REGIME) == schema.DIVERGED and run.info.status == "FAILED"

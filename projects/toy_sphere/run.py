@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
+from analysis.cli import entry
 from analysis.decay import DecayStudy, run_decay
 from analysis.testsystems.toy_sphere import toys
 from analysis.toy import ToyStudy, run_toy, small_lr_slope
@@ -19,6 +20,11 @@ from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.grid import parse_lrs
 
+if TYPE_CHECKING:
+    from analysis.figures.style import Chart
+
+#: Steps and chains of a toy, where the user gives none.
+STEPS, CHAINS = 50_000, 256
 #: Protocol, lr and range of the weight decays of the isotropic-noise sphere.
 DECAYS = ((schema.FIXED_ELR, 0.05, 1e-3, 1e-1), (schema.FIXED_LR, 0.5, 5e-3, 2e-1))
 DIMENSIONS = (3, 10)
@@ -85,19 +91,19 @@ def fact_rows(known: dict[str, float]) -> list[dict[str, str]]:
     ]
 
 
-def write(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy], out: Path) -> dict[str, float]:
+def write(
+    studies: Sequence[ToyStudy], decays: Sequence[DecayStudy], charts: Mapping[str, Chart], out: Path
+) -> dict[str, float]:
     """Tables, facts and figures into `out`; returns the facts."""
-    from analysis.figures import to_png, toy_figures
+    from analysis.figures import write_pngs
 
-    (out / "figures").mkdir(parents=True, exist_ok=True)
+    write_pngs(charts, out / "figures")
     known = facts(studies, decays)
     rows = [row for study in studies for row in study.rows()]
     _csv(out / "toy.csv", rows)
     _csv(out / "decay.csv", [row for study in decays for row in study.rows()])
     content = {"facts": known, "toy": rows}
     (out / "toy.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    for name, chart in toy_figures(studies, decays).items():
-        (out / "figures" / f"{name}.png").write_bytes(to_png(chart))
     return known
 
 
@@ -120,8 +126,8 @@ def _number(name: str, text: str, least: int) -> int:
 
 @click.command()
 @click.option("--lrs", default="1e-3:10:80", show_default=True, help="lo:hi:n (log-spaced) or a comma list.")
-@click.option("--steps", default="50000", show_default=True, help="Steps of every chain.")
-@click.option("--chains", default="256", show_default=True, help="Independent chains at each learning rate.")
+@click.option("--steps", default=str(STEPS), show_default=True, help="Steps of every chain.")
+@click.option("--chains", default=str(CHAINS), show_default=True, help="Independent chains at each learning rate.")
 @click.option("--seed", default="0", show_default=True, help="Seed of start and samples.")
 @click.option("--out", default="thermo-toy", show_default=True, help="Folder for tables and figures.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
@@ -131,20 +137,18 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
     sizes = _number("steps", steps, 1000), _number("chains", chains, 10), _number("seed", seed, 0)
     from mlflow import MlflowClient
 
-    from projects.fixed_lr.lifetime import ParentWatch, Terminated
-    from projects.fixed_lr.tracking import log_new_params, open_run
+    from analysis.figures import toy_figures
+    from projects.fixed_lr.lifetime import ParentWatch
+    from projects.fixed_lr.tracking import log_new_params, own_run
     from projects.toy_sphere.recording import record_study
 
     watch = ParentWatch()
     client = MlflowClient()
-    run_id, status = "", "FAILED"
-    try:
-        with watch.holding():
-            run_id = open_run(experiment, "toy_sphere", schema.KIND_TOY, {})
+    with own_run(watch, experiment, "toy_sphere", schema.KIND_TOY, {}, "ended: {end}") as run_id:
         log_new_params(run_id, {"lrs": lrs, "steps": steps, "chains": chains, "seed": seed})
         studies, decays = run_all(rates, *sizes, tell=lambda line: click.echo(line, err=True))
         watch.check()
-        known = write(studies, decays, Path(out))
+        known = write(studies, decays, toy_figures(studies, decays), Path(out))
         experiment_id = client.get_run(run_id).info.experiment_id
         for study in studies:
             record_study(client, experiment_id, study)
@@ -153,18 +157,9 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
             client.log_metric(run_id, f"toy/{name}", value)
             click.echo(f"{name:<28} {value:.5g}")
         click.echo(f"figures {(Path(out) / 'figures').resolve()}")
-        status = "FINISHED"
-    except (Terminated, KeyboardInterrupt) as end:
-        status = "KILLED"
-        raise ThermoError(f"ended: {end}") from end
-    finally:
-        if run_id:
-            client.set_terminated(run_id, status)
 
 
 if __name__ == "__main__":
-    from projects.fixed_lr.train import entry
-
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     entry(main)
