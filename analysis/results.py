@@ -105,6 +105,7 @@ class RunResult:
         temperature from it (arXiv 2505.23489).
     paper_ratio : paper_temperature over temperature; about one half on a quadratic, where consecutive iterates
         measure the step instead of the spread.
+    paper_n_used : iterates behind the paper's entropy.
     burn_in, n_used : snapshots dropped at the start; snapshots behind the entropy, equally many for all runs.
     entropy_isotropic, entropy_subspace, entropy_shrinkage : three answers to what N ≪ d snapshots can say, nats
         (`analysis.entropy.identifiability`); their changes agree where the entropy is identified.
@@ -137,6 +138,7 @@ class RunResult:
     n_eff: float | None = None
     tau: float | None = None
     paper_entropy: float | None = None
+    paper_n_used: int | None = None
     paper_temperature: float | None = None
     paper_ratio: float | None = None
     uniform_loss: float | None = None

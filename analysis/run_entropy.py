@@ -39,12 +39,13 @@ def paper_estimator(dim: int, n: int) -> KNNGraphEntropy:
     return KNNGraphEntropy(min(PAPER_K, max(1, n // 2)), dim=dim, jackknife_blocks=0)
 
 
-def paper_entropy(load: Callable[[str], Trajectory]) -> float | None:
-    """Entropy of a run's consecutive iterates by the paper's graph; None where it has none."""
+def paper_entropy(load: Callable[[str], Trajectory]) -> tuple[float | None, int | None]:
+    """Entropy of a run's consecutive iterates by the paper's graph, and their number; None where it has none."""
     try:
         trajectory = load(CONSECUTIVE)
         dim = trajectory.n_weights - int(trajectory.on_sphere)
-        return number(entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0])
+        entropy = entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0]
+        return number(entropy), len(trajectory)
     except (RunError, ValueError):
         # Parity with the paper is extra: a run without consecutive iterates still has its own numbers.
-        return None
+        return None, None

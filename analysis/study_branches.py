@@ -11,14 +11,12 @@ import numpy as np
 from analysis.baselines import uniform_baseline, uniform_entropy
 from analysis.branches import find_branches, one_sided
 from analysis.entropy.base import EntropyEstimator
+from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.entropy.select import make_estimator
 from analysis.results import RunResult
-from analysis.run_entropy import entropy_of, paper_estimator
+from analysis.run_entropy import PAPER_K, entropy_of, paper_estimator
 from analysis.trajectory import Trajectory
 from mlflow_thermo.schema import SPHERE
-
-#: Snapshots behind the paper's entropies, where no run has any.
-_PAPER_SNAPSHOTS = 1000
 
 
 def branches_of(runs: Sequence[RunResult]) -> tuple[dict[str, Any], frozenset[str], list[str]]:
@@ -54,7 +52,6 @@ def baselines_of(
     n_weights: int,
     n_used: int,
     fresh: Callable[[], EntropyEstimator],
-    consecutive: int | None = None,
 ) -> dict[str, float | None]:
     """Loss and entropies of uniformly random weights, each entropy in the units of the one it stands beside.
 
@@ -62,7 +59,6 @@ def baselines_of(
     ----------
     n_weights, n_used : d, and the snapshots behind the entropies of the runs.
     fresh : the study's estimator, unfitted.
-    consecutive : snapshots behind the paper's entropies.
     """
     levels = [run.uniform_loss for run in runs if run.uniform_loss is not None]
     if protocol != SPHERE:
@@ -80,11 +76,14 @@ def baselines_of(
     def level(estimate: Callable[[Trajectory], tuple[float, float, str]], n: int) -> float | None:
         return uniform_baseline(lambda run: estimate(run)[0], n, n_weights, rng) if n else None
 
-    oas, n_paper = make_estimator("oas", dim=dim, jackknife_blocks=0), consecutive or _PAPER_SNAPSHOTS
+    oas = make_estimator("oas", dim=dim, jackknife_blocks=0)
+    graph = KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0)
+    # Of equally many points: the graph's units are those of one N.
+    n_paper = next((run.paper_n_used for run in runs if run.paper_n_used), 0)
     return {
         "loss": float(np.mean(levels)) if levels else None,
         "entropy": level(lambda run: entropy_of(run, quick()), n_used),
-        "paper_entropy": level(lambda run: entropy_of(run, paper_estimator(dim, n_paper)), n_paper),
+        "paper_entropy": level(lambda run: entropy_of(run, graph), n_paper),
         "course_entropy": level(lambda run: entropy_of(run, oas), size),
         "course_paper_entropy": level(lambda run: entropy_of(run, paper_estimator(dim, size)), size),
         "exact_entropy": uniform_entropy(n_weights),

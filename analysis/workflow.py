@@ -236,8 +236,9 @@ def _measured(run: RunInput, e: Examined, plan: _Plan) -> tuple[RunResult, RunEn
         return replace(result, status=TOO_FEW, note=f"run {run.run_id}: {str(error).splitlines()[0]}"), None, math.nan
     if result.status == OK and status != OK:
         result = replace(result, status=status, note=remedy(status))
+    paper, n_paper = paper_entropy(run.load)
     result = replace(
-        result, entropy=number(entropy), entropy_stderr=number(stderr), paper_entropy=paper_entropy(run.load)
+        result, entropy=number(entropy), entropy_stderr=number(stderr), paper_entropy=paper, paper_n_used=n_paper
     )  # fmt: skip
     if result.regime == CONVERGING or result.status == ZERO_TEMPERATURE:
         return _cooling(result, trajectory.take(np.arange(burn_in, len(trajectory))), plan), None, math.nan
