@@ -189,15 +189,17 @@ def entry(command: click.Command) -> None:
     """Run a command; a mendable error becomes one line on stderr and exit status 1."""
     try:
         command()
+    except ThermoError as error:
+        _fail(str(error))
     except Exception as error:
-        # Imported here: --help must not wait for MLflow.
+        # Imported here: neither --help nor an error that names its remedy must wait for MLflow.
         from mlflow.exceptions import MlflowException
 
-        if isinstance(error, ThermoError):
-            message = str(error)
-        elif isinstance(error, MlflowException):
-            message = f"MLflow: {str(error).splitlines()[0]}"
-        else:
+        if not isinstance(error, MlflowException):
             raise
-        click.echo(f"error: {message}", err=True)
-        sys.exit(1)
+        _fail(f"MLflow: {str(error).splitlines()[0]}")
+
+
+def _fail(message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)
