@@ -37,9 +37,13 @@ def centred_columns(X: AnyArray, columns: slice) -> FloatArray:
     return chunk
 
 
-def provisional_centre(X: AnyArray) -> FloatArray:
-    """A point (d,) amid the rows of X: all that subtracting it has to do is to keep a Gram matrix from cancelling."""
-    return np.asarray(X[_few(len(X))].mean(axis=0, dtype=np.float64))
+def provisional_centre(X: AnyArray, rows: IntArray | None = None) -> FloatArray:
+    """A point (d,) amid the rows of X, or amid those whose indices are given.
+
+    All that subtracting it has to do is to keep a Gram matrix from cancelling.
+    """
+    few = _few(len(X)) if rows is None else rows[_few(len(rows))]
+    return np.asarray(X[few].mean(axis=0, dtype=np.float64))
 
 
 def _few(n: int) -> IntArray:

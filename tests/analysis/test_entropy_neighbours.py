@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.signal import lfilter
+from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
 from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy, SlidingKNNGraph, knn_graph_entropies
@@ -157,6 +158,27 @@ class TestManyNeighbours:
     def test_bad_input(self, ks, gamma, match):
         with pytest.raises(ValueError, match=match):
             knn_graph_entropies(np.eye(10), ks, gamma)
+
+
+class TestDistancesThatCancel:
+    """Far from the origin and close to each other in time: products alone would lose the short distances."""
+
+    @pytest.mark.parametrize(("precision", "rtol"), [(np.float64, 1e-9), (np.float32, 3e-4)])
+    @pytest.mark.parametrize("n", [12, 200])
+    def test_against_differences(self, precision, rtol, n):
+        # With 12 rows the few close pairs are recomputed one by one, with 200 by a product of their own.
+        X = 1e3 + np.cumsum(1e-2 * np.random.default_rng(n).normal(size=(n, 3000)), axis=0)
+        X[5:] += 30.0
+        found = squared_distances(X, precision=precision)
+        np.testing.assert_allclose(found, cdist(X, X, "sqeuclidean"), rtol=rtol)
+
+    def test_repeats_among_close_rows_are_at_distance_zero(self):
+        X = 1e3 + np.cumsum(1e-2 * np.random.default_rng(0).normal(size=(100, 500)), axis=0)
+        X[50] = X[49]
+        for precision in (np.float64, np.float32):
+            sq = squared_distances(X, precision=precision)
+            assert sq[49, 50] == sq[50, 49] == 0.0
+            assert np.count_nonzero(sq == 0) == len(X) + 2
 
 
 class TestSlidingWindow:
