@@ -36,6 +36,7 @@ def main(quick: bool) -> None:
         "coverage",
         "Coverage of the 95 % temperature interval",
         f"Share of the intervals that hold the true temperature, over all learning rates of {repetitions} studies. "
+        "`noise`: errors of the losses, equal at all learning rates or in proportion to the temperature. "
         "`errors`: whether the method is told the standard errors of U and S or has to find them out. `convex` and "
         "`power-law` are run where their assumption is true. The last systems are measured on 1000 independent "
         "snapshots, U by their mean loss and S by the exact-bias maximum likelihood with a jackknife, so that the "
@@ -43,19 +44,18 @@ def main(quick: bool) -> None:
         ("system", "noise", "errors", "method", "coverage", "median error", "median half-width"),
     )
     for name, states in families().items():
+        relative = states.temperature / states.temperature.mean()
         for noise, (du, ds) in NOISE.items():
-            for told in (True, False):
-                for method in METHODS:
-                    if method == "power-law" and name not in ("power law", "saturating entropy"):
-                        continue
-                    rng = np.random.default_rng(0)
-
-                    def make(states=states, du=du, ds=ds, told=told, rng=rng):
-                        u, s = states.loss + du * rng.normal(size=11), states.entropy + ds * rng.normal(size=11)
-                        return LR, states.temperature, (u, s, *((np.full(11, du), np.full(11, ds)) if told else ()))
-
-                    found = coverage(make, method, repetitions)
-                    table.add(name, noise, "told" if told else "found", method, *found)
+            for shape, sizes in (("equal", np.ones(11)), ("as T", relative)):
+                for told in (True, False):
+                    for method in METHODS:
+                        if method == "power-law" and name not in ("power law", "saturating entropy"):
+                            continue
+                        make = _given(states, du * sizes, np.full(11, ds), told)
+                        table.add(
+                            name, f"{noise}, {shape}", "told" if told else "found", method,
+                            *coverage(make, method, repetitions),
+                        )  # fmt: skip
     for name, (system, controls) in sampled(np.random.default_rng(0)).items():
         rng = np.random.default_rng(1)
         estimator = GaussianEntropy("ml", dim=system.dim)
@@ -70,6 +70,17 @@ def main(quick: bool) -> None:
                 table.add(name, "1000 snapshots", errors, method, *coverage(make, method, repetitions))
     if not quick:
         table.write()
+
+
+def _given(states, du, ds, told):
+    """Draws of the states with these errors; the same ones for every method."""
+    rng = np.random.default_rng(0)
+
+    def make():
+        u, s = states.loss + du * rng.normal(size=11), states.entropy + ds * rng.normal(size=11)
+        return LR, states.temperature, (u, s, *((du, ds) if told else ()))
+
+    return make
 
 
 def _measured(system, controls, estimator, rng):

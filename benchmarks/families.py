@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.integrate import cumulative_simpson
 
-from analysis.testsystems import GibbsQuadratic, System, VonMisesFisher
+from analysis.testsystems import GibbsQuadratic, QuadraticSGD, System, VonMisesFisher
 
 #: Learning rates of the families that are given by formulas.
 LR = np.geomspace(1e-3, 1e-1, 11)
@@ -46,9 +46,10 @@ def families() -> dict[str, States]:
 
 
 def sampled(rng: np.random.Generator) -> dict[str, tuple[System, np.ndarray]]:
-    """Systems whose states are measured on snapshots, so that U and S share their noise; nine temperatures each."""
+    """Systems whose states are measured on snapshots, so that U and S share their noise; nine states each."""
     decade = np.geomspace(0.1, 1.0, 9)
     return {
         "quadratic, d = 10": (GibbsQuadratic(np.geomspace(1, 10, 10)), decade),
         "von Mises-Fisher, d = 10": (VonMisesFisher(10), decade / 10),
+        "SGD on a quadratic, d = 10, lr·h from 0.01 to 1": (QuadraticSGD(np.ones(10)), np.geomspace(0.01, 1.0, 9)),
     }

@@ -1,4 +1,4 @@
-"""The guide of a local fit: dU = T dS with a power law T = a·lr^b."""
+"""The guide of a local fit: dU = T dS with a power law T = a·lr^b, or with a constant heat capacity."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from analysis.temperature.linear import Linear, least_squares, polynomial
 
 #: Exponents b that are tried; the best of them is refined.
 EXPONENTS = np.linspace(-3.0, 5.0, 81)
-#: Degree of the polynomial in ln lr that guides the entropy.
-DEGREE = 3
+#: Degree of the polynomial in ln lr that guides the entropy, where the points leave it two degrees of freedom.
+DEGREE = 4
 #: Different learning rates that the guide needs: with fewer it would pass through all the points.
 FEWEST = 5
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(6)
@@ -25,9 +25,9 @@ class Guide:
 
     Attributes
     ----------
-    u, s : (n,) U_0 + ∫ a·lr^b dS and S, a polynomial in ln lr.
-    u_slope, s_slope : (n,) their derivatives in ln lr; the ratio is a·lr^b.
-    of_u : the guide of U as a fit to the losses, linearised in b.
+    u, s : (n,) U_0 + ∫ T dS and S, a polynomial in ln lr.
+    u_slope, s_slope : (n,) their derivatives in ln lr; the ratio is T.
+    of_u : the guide of U as a fit to the losses, linearised in its parameters.
     of_s : the guide of S as a fit to the entropies.
     u_of_s : the guide of U as a function of the entropies, linearised.
     """
@@ -48,10 +48,7 @@ def no_guide(n: int) -> Guide:
 
 
 def power_law_guide(x: FloatArray, u: FloatArray, s: FloatArray, du: FloatArray, ds: FloatArray) -> Guide:
-    """Weighted least squares: a polynomial to S first, then U_0, a and b to U.
-
-    A temperature that is a power of the learning rate is followed exactly, whatever the entropy does, and the noise
-    of the entropy's guide drops out of the ratio of the slopes.
+    """T = a·lr^b. Such a temperature is followed exactly, whatever the entropy does.
 
     Parameters
     ----------
@@ -59,22 +56,51 @@ def power_law_guide(x: FloatArray, u: FloatArray, s: FloatArray, du: FloatArray,
     u, s : (n,)
     du, ds : (n,) positive errors, of which only the ratios within each matter.
     """
-    powers = np.arange(DEGREE + 1)
-    of_s = polynomial(x, DEGREE, (ds.mean() / ds) ** 2)
-    s_slope = of_s.slope @ s
+    return _guide(x, u, s, du, ds, through_entropy=False)
+
+
+def heat_capacity_guide(x: FloatArray, u: FloatArray, s: FloatArray, du: FloatArray, ds: FloatArray) -> Guide:
+    """T = a·e^(S/C): a constant heat capacity C = dU/dT, as a quadratic loss has it (equipartition: C = d/2).
+
+    What the learning rate does to the states does not matter then. SGD's own law, T ∝ lr/(2 − lr·h), leaves every power
+    of the learning rate as it nears the edge of stability, but keeps its heat capacity. Parameters as for
+    `power_law_guide`.
+    """
+    return _guide(x, u, s, du, ds, through_entropy=True)
+
+
+def _guide(
+    x: FloatArray, u: FloatArray, s: FloatArray, du: FloatArray, ds: FloatArray, *, through_entropy: bool
+) -> Guide:
+    """Weighted least squares: a polynomial to S first, then U_0, a and b of T = a·e^(b·z) to U.
+
+    z is ln lr or the polynomial itself; either way the noise of the latter drops out of the ratio of the slopes.
+    """
+    degree = min(DEGREE, len(np.unique(x)) - 2)
+    powers = np.arange(degree + 1)
+    of_s = polynomial(x, degree, (ds.mean() / ds) ** 2)
+    s_guide, s_slope = of_s.level @ s, of_s.slope @ s
     integrals = _Integrals(x)
-    # Derivative of the entropy's guide at the nodes, as a matrix that acts on the entropies.
-    at = integrals.nodes.ravel()
-    derivative = (powers * at[:, None] ** np.maximum(powers - 1, 0)) @ np.linalg.pinv(x[:, None] ** powers)
-    derivative = derivative @ of_s.level
-    entropy_slope = (derivative @ s).reshape(integrals.nodes.shape)
+    # The polynomial and its derivative at the nodes, as matrices that act on the entropies.
+    at = integrals.nodes.ravel()[:, None]
+    through_points = np.linalg.pinv(x[:, None] ** powers) @ of_s.level
+    value = at**powers @ through_points
+    derivative = (powers * at ** np.maximum(powers - 1, 0)) @ through_points
+    shape = integrals.nodes.shape
+    entropy_slope = (derivative @ s).reshape(shape)
+    z, z_nodes, per_entropy = x, integrals.nodes, 0.0
+    if through_entropy:
+        # As wide as ln lr, so that the same exponents are of interest.
+        per_entropy = float(np.ptp(x)) / (float(np.ptp(s_guide)) or 1.0)
+        middle = float(s_guide.mean())
+        z, z_nodes = per_entropy * (s_guide - middle), per_entropy * ((value @ s).reshape(shape) - middle)
     weight = (du.mean() / du) ** 2
     share = weight / weight.sum()
     centred = u - u @ share
 
     def misfit(b: float | FloatArray) -> FloatArray:
         """Of the best U_0 and a at each b, relative to that of a constant; a is left free to be negative."""
-        column = integrals.of(np.atleast_1d(b), entropy_slope)
+        column = integrals.of(np.exp(np.atleast_1d(b)[:, None, None] * z_nodes) * entropy_slope)
         column = column - (column @ share)[:, None]
         square, product = column**2 @ share, column @ (centred * share)
         return np.asarray(centred**2 @ share - product**2 / np.where(square > 0, square, np.inf))
@@ -82,27 +108,26 @@ def power_law_guide(x: FloatArray, u: FloatArray, s: FloatArray, du: FloatArray,
     k, step = int(np.argmin(misfit(EXPONENTS))), float(EXPONENTS[1] - EXPONENTS[0])
     bounds = (EXPONENTS[k] - step, EXPONENTS[k] + step)
     b = float(minimize_scalar(lambda b: float(misfit(b)[0]), bounds=bounds, method="bounded").x)
-    growth = np.exp(b * x)
-    column = integrals.of(np.array([b]), entropy_slope)[0]
+    growth, growth_nodes = np.exp(b * z), np.exp(b * z_nodes)
+    # The third column lets b answer to a change of the losses.
+    column, tilt = integrals.of(np.stack([growth_nodes * entropy_slope, z_nodes * growth_nodes * entropy_slope]))
     rise = column - column @ share
     a = float(rise @ (centred * share) / max(float(rise**2 @ share), 1e-300))
-    # The third column lets b answer to a change of the losses.
-    tilt = integrals.of(np.array([b]), integrals.nodes * entropy_slope)[0]
     of_u = least_squares(
         np.column_stack([np.ones_like(x), column, tilt]),
-        np.column_stack([np.zeros_like(x), growth * s_slope, x * growth * s_slope]),
+        np.column_stack([np.zeros_like(x), growth * s_slope, z * growth * s_slope]),
         weight,
     )
     # A change of the entropies moves the column of a; what the other parameters can make good of it, they do.
-    responses = derivative.T.reshape(len(x), *integrals.nodes.shape)
-    moved = np.column_stack([integrals.of(np.array([b]), response)[0] for response in responses])
-    u_of_s = Linear(a * (moved - of_u.level @ moved), a * (growth[:, None] * of_s.slope - of_u.slope @ moved))
-    level = u @ share + a * rise
-    return Guide(level, of_s.level @ s, a * growth * s_slope, s_slope, of_u, of_s, u_of_s)
+    change = derivative + b * per_entropy * entropy_slope.ravel()[:, None] * value
+    moved = integrals.of(growth_nodes * change.T.reshape(len(x), *shape)).T
+    moved_slope = growth[:, None] * (of_s.slope + b * per_entropy * s_slope[:, None] * of_s.level)
+    u_of_s = Linear(a * (moved - of_u.level @ moved), a * (moved_slope - of_u.slope @ moved))
+    return Guide(u @ share + a * rise, s_guide, a * growth * s_slope, s_slope, of_u, of_s, u_of_s)
 
 
 class _Integrals:
-    """∫ e^(b·x)·f(x) dx from the first point to each, by Gauss–Legendre between neighbours."""
+    """∫ f(x) dx from the first point to each, by Gauss–Legendre between neighbours."""
 
     def __init__(self, x: FloatArray) -> None:
         self._order = np.argsort(x, kind="stable")
@@ -111,9 +136,9 @@ class _Integrals:
         #: (n - 1, k) where f is wanted.
         self.nodes = (ends[1:] + ends[:-1])[:, None] / 2 + self._half * _NODES
 
-    def of(self, b: FloatArray, f: FloatArray) -> FloatArray:
-        """(m, n) for exponents (m,) and values (n - 1, k) of f at the nodes."""
-        steps = np.sum(np.exp(b[:, None, None] * self.nodes) * (f * _NODE_WEIGHTS * self._half), axis=2)
-        out = np.zeros((len(b), len(self._order)))
+    def of(self, f: FloatArray) -> FloatArray:
+        """(m, n) for the values (m, n - 1, k) of m functions at the nodes."""
+        steps = np.sum(f * (_NODE_WEIGHTS * self._half), axis=2)
+        out = np.zeros((len(f), len(self._order)))
         out[:, self._order[1:]] = np.cumsum(steps, axis=1)
         return out

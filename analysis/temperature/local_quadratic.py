@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import stats
 
 from analysis._typing import FloatArray
 from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE
 from analysis.temperature._points import Points, TemperatureCurve
+from analysis.temperature.noise import Noise
 from analysis.temperature.selection import GuidedFit, Scaled, choose_fits
 
 #: Different learning rates that the bias correction needs; fewer get the plain local quadratic.
 POINTS_FOR_CORRECTION = 5
-#: Significance, in standard errors, from which the noise of U and S is taken to be correlated.
-_SHARED = 2.0
 
 
 def local_quadratic_temperatures(points: Points, level: float) -> TemperatureCurve:
@@ -32,7 +28,7 @@ def local_quadratic_temperatures(points: Points, level: float) -> TemperatureCur
     """
     data = Scaled.of(points)
     fit, corrected = choose_fits(data, correct=len(data.grid()) >= POINTS_FOR_CORRECTION)
-    noise = _Noise.of(fit)
+    noise = Noise.of(fit)
     errors = np.sqrt(np.diag(_covariance(corrected, noise)))
     u_error, s_error = _slope_errors(corrected, noise)
     reach = noise.reach(level)
@@ -53,63 +49,7 @@ def local_quadratic_temperatures(points: Points, level: float) -> TemperatureCur
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Noise:
-    """Errors of the data.
-
-    Attributes
-    ----------
-    u, s : (n,) standard errors, NaN where the residuals are too few to show them.
-    correlation : between U and S.
-    dof : degrees of freedom behind what was estimated; infinite when all was told.
-    """
-
-    u: FloatArray
-    s: FloatArray
-    correlation: float
-    dof: float
-
-    @classmethod
-    def of(cls, fit: GuidedFit) -> _Noise:
-        data = fit.data
-        u, s = (r / error for r, error in zip(fit.residuals(), (data.du, data.ds), strict=True))
-        u_dof, s_dof = fit.u_fit.degrees_of_freedom(), fit.s_fit.degrees_of_freedom()
-        sums = float(np.sum(u**2)), float(np.sum(s**2))
-        correlation = float(np.sum(u * s)) / (float(np.sqrt(sums[0] * sums[1])) or 1.0)
-        told = data.u_told and data.s_told
-        dof = float("inf") if told else min(d for d, t in ((u_dof, data.u_told), (s_dof, data.s_told)) if not t)
-        if data.correlation is not None:
-            correlation = data.correlation
-        elif told and abs(np.arctanh(np.clip(correlation, -0.999, 0.999))) * np.sqrt(max(s_dof - 2, 0.5)) < _SHARED:
-            correlation = 0.0
-        return cls(
-            data.du * _scale(sums[0], u_dof, data.u_told), data.ds * _scale(sums[1], s_dof, data.s_told),
-            correlation, max(1.0, dof),
-        )  # fmt: skip
-
-    def through(self, by_u: FloatArray, by_s: FloatArray) -> FloatArray:
-        """Covariance (m, m) of what answers to U and S by the matrices (m, n)."""
-        u, s = by_u * self.u, by_s * self.s
-        shared = self.correlation * (u @ s.T)
-        covariance = u @ u.T + s @ s.T + shared + shared.T
-        # Rounding may leave less than nothing where U and S cancel.
-        covariance[np.diag_indices(len(covariance))] = np.maximum(np.diag(covariance), 0.0)
-        return np.asarray(covariance)
-
-    def reach(self, level: float) -> float:
-        """Half-width of an interval in standard errors."""
-        return float(stats.norm.ppf(0.5 + level / 2) if np.isinf(self.dof) else stats.t.ppf(0.5 + level / 2, self.dof))
-
-
-def _scale(chi_square: float, dof: float, told: bool) -> float:
-    """Factor on the errors. Scatter beyond what was told (seeds, basins) widens them; it never narrows them."""
-    if dof <= 0.5:
-        return 1.0 if told else float("nan")
-    scale = float(np.sqrt(chi_square / dof))
-    return max(1.0, scale) if told else scale
-
-
-def _slope_errors(fit: GuidedFit, noise: _Noise) -> tuple[FloatArray, FloatArray]:
+def _slope_errors(fit: GuidedFit, noise: Noise) -> tuple[FloatArray, FloatArray]:
     """Standard errors of dU/d ln lr and dS/d ln lr, (n,) each."""
     return (
         np.sqrt(np.diag(noise.through(fit.u_fit.slope, fit.u_slope_of_s()))),
@@ -117,7 +57,7 @@ def _slope_errors(fit: GuidedFit, noise: _Noise) -> tuple[FloatArray, FloatArray
     )
 
 
-def _covariance(fit: GuidedFit, noise: _Noise) -> FloatArray:
+def _covariance(fit: GuidedFit, noise: Noise) -> FloatArray:
     """Of the temperatures, (n, n), by the delta method, with the guide's answer to the noise in it."""
     s_slope, temperature = fit.slopes()[1][:, None], fit.temperature()[:, None]
     safe = np.where(s_slope == 0, np.nan, s_slope)

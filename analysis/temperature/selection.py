@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis._typing import FloatArray, IntArray
 from analysis.temperature._points import Points, scatter
-from analysis.temperature.guide import FEWEST, Guide, no_guide, power_law_guide
+from analysis.temperature.guide import FEWEST, Guide, heat_capacity_guide, no_guide, power_law_guide
 from analysis.temperature.linear import Linear, local_polynomial
 
 #: Bandwidths that are tried, in units of the median spacing of ln lr; the last is a global fit.
@@ -18,8 +18,9 @@ BANDWIDTHS = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, np.inf)
 PREFERENCE = 3.0
 #: Rounds in which the weights and the temperatures that they depend on settle.
 _ROUNDS = 3
-#: A state that is fitted exactly says nothing about how well it is predicted.
-_LEAST_FREEDOM = 0.05
+#: A state that is fitted exactly says nothing about how well it is predicted. A state that is much sharper than its
+#: neighbours is nearly so at every useful bandwidth: a larger share would leave the stiff fits alone to choose from.
+_LEAST_FREEDOM = 0.01
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,21 @@ class GuidedFit:
         u, s = self.slopes()
         return np.asarray(np.divide(u, s, out=np.zeros_like(u), where=s != 0))
 
+    def temperature_scale(self) -> FloatArray:
+        """The temperatures, (n,), as a positive size; where noise has turned the sign, a small part of the largest."""
+        temperature = self.temperature()
+        return np.asarray(np.maximum(temperature, 1e-3 * np.abs(temperature).max()))
+
     def residuals(self) -> tuple[FloatArray, FloatArray]:
         """Of U and S, (n,) each."""
         u, s = self.data.u - self.guide.u, self.data.s - self.guide.s
         return u - self.local.level @ u, s - self.local.level @ s
+
+    def residual_responses(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """How the residuals answer to the data: those of U to U, those of U to S, those of S to S; (n, n) each."""
+        one = np.eye(len(self.data.x))
+        through = (one - self.local.level) @ self.guide.u_of_s.level
+        return one - self.u_fit.level, -through, one - self.s_fit.level
 
     def can_be_judged(self) -> bool:
         """Whether every inner state says something about the fit, and the residuals show noise that is not told."""
@@ -163,17 +175,17 @@ def _left_out(level: FloatArray, residual: FloatArray, one: IntArray) -> FloatAr
 
 
 def choose_fits(data: Scaled, correct: bool) -> tuple[GuidedFit, GuidedFit]:
-    """The local quadratic that predicts best, and the same with cubics where `correct`."""
+    """The local quadratic and guide that predict best, and the same with cubics where `correct`."""
     n, spacing = len(data.x), data.spacing()
     fit = GuidedFit.of(data, no_guide(n), local_polynomial(data.x, np.ones((n, n)), 2 * spacing, degree=2))
     for _ in range(_ROUNDS):
-        temperature = fit.temperature()
-        # What the weights need is a size; where noise has turned the sign, a small part of the largest.
-        size = np.maximum(temperature, 1e-3 * np.abs(temperature).max())
+        size = fit.temperature_scale()
         weight = 1 / (data.du**2 + (size[:, None] * data.ds) ** 2)
         guides = [no_guide(n)]
         if len(data.grid()) >= FEWEST:
-            guides.append(power_law_guide(data.x, data.u, data.s, np.hypot(data.du, size * data.ds), data.ds))
+            errors = np.hypot(data.du, size * data.ds)
+            for guided in (power_law_guide, heat_capacity_guide):
+                guides.append(guided(data.x, data.u, data.s, errors, data.ds))
         best = np.inf
         for bandwidth in BANDWIDTHS:
             local = local_polynomial(data.x, weight, bandwidth * spacing, degree=2)

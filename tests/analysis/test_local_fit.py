@@ -5,9 +5,12 @@ import pytest
 
 from analysis.temperature import temperature_curve
 from analysis.temperature._points import Points
-from analysis.temperature.guide import no_guide, power_law_guide
+from analysis.temperature.guide import heat_capacity_guide, no_guide, power_law_guide
 from analysis.temperature.linear import Linear, local_polynomial, polynomial
+from analysis.temperature.noise import Noise
 from analysis.temperature.selection import GuidedFit, Scaled
+from analysis.testsystems import QuadraticSGD
+from benchmarks.families import families
 
 LR = np.geomspace(1e-3, 1e-1, 11)
 X = np.log(LR) - np.log(LR).mean()
@@ -61,13 +64,34 @@ class TestGuide:
         np.testing.assert_allclose(guide.s, s, atol=1e-9)
         np.testing.assert_allclose(guide.u_slope / guide.s_slope, t, rtol=1e-4)
 
+    @pytest.mark.parametrize("capacity", [-20.0, 20.0, 80.0])
+    def test_follows_a_constant_heat_capacity_exactly(self, capacity):
+        _, s, _ = law(1.0)
+        t = np.exp(s / capacity)
+        u = capacity * t
+        guide = heat_capacity_guide(X, u / np.ptp(u), s / np.ptp(s), np.ones(11), np.ones(11))
+        np.testing.assert_allclose(guide.u, u / np.ptp(u), atol=1e-5)
+        np.testing.assert_allclose(guide.u_slope / guide.s_slope * np.ptp(u) / np.ptp(s), t, rtol=1e-4)
+
+    def test_heat_capacity_of_an_entropy_that_does_not_change(self):
+        guide = heat_capacity_guide(X, np.exp(X), np.zeros(11), np.ones(11), np.ones(11))
+        assert np.isfinite(guide.u).all()
+        assert np.isfinite(guide.of_u.level).all()
+
+    def test_sgd_up_to_the_edge_of_stability(self):
+        """T = lr·c/(2 − lr·h) is no power of the learning rate there: a power-law guide alone is 10 % off."""
+        system = QuadraticSGD(np.ones(3), noise=0.25)
+        lr = np.geomspace(0.01, 1.0, 9)
+        curve = temperature_curve(lr, system.loss(lr), system.entropy(lr), 0.03 * system.loss(lr), np.full(9, 0.05))
+        np.testing.assert_allclose(curve.temperature, system.temperature(lr), rtol=0.05)
+
     @pytest.mark.parametrize("exponent", [0.5, 1.5])
     def test_temperature_of_a_power_law_is_exact_to_the_ends(self, exponent):
         u, s, t = law(exponent)
         curve = temperature_curve(LR, u, s, np.full(11, 1e-9), np.full(11, 1e-6))
         np.testing.assert_allclose(curve.temperature, t, rtol=1e-3)
 
-    @pytest.mark.parametrize("guided", [True, False])
+    @pytest.mark.parametrize("guided", [power_law_guide, heat_capacity_guide, None])
     def test_answers_to_a_change_of_the_data_as_it_says(self, guided):
         """The matrices behind the delta method against changed data, on points that no law fits exactly."""
         rng = np.random.default_rng(1)
@@ -77,7 +101,7 @@ class TestGuide:
         errors = np.ones(11)
 
         def fit(u, s):
-            guide = power_law_guide(X, u, s, errors, errors) if guided else no_guide(11)
+            guide = guided(X, u, s, errors, errors) if guided else no_guide(11)
             return GuidedFit.of(Scaled(X, u, s, errors, errors, False, False, None, 1.0), guide, local)
 
         here = fit(u, s)
@@ -125,6 +149,66 @@ class TestNoise:
             widths[shared] = np.median(width)
         assert widths[True] < 0.8 * widths[False]
         assert np.mean(hits) > 0.9
+
+    def fitted(self, u, s, du=None, ds=None, bandwidth=1.5):
+        """A guided fit of one bandwidth, whose answers to the data are linear as long as the noise is small."""
+        data = Scaled.of(Points(X, u, s, du, ds))
+        guide = power_law_guide(data.x, data.u, data.s, data.du, data.ds)
+        return GuidedFit.of(data, guide, local_polynomial(data.x, np.ones((11, 11)), bandwidth, 2))
+
+    @pytest.mark.parametrize("correlation", [0.0, 0.9])
+    def test_moments_of_the_residuals_find_the_noise(self, correlation):
+        """Although the residuals of U answer to the noise of S too, through the guide."""
+        rng = np.random.default_rng(5)
+        u, s, t = law(0.8)
+        du, ds = 1e-4 * t * np.ptp(u), np.full(11, 1e-4 * np.ptp(u))
+        found = []
+        for _ in range(400):
+            e = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], size=11).T
+            # The told errors are half the true ones: what is found widens them.
+            noise = Noise.of(self.fitted(u + du * e[0], s + ds * e[1], du / 2, ds / 2))
+            unit = np.ptp(u + du * e[0]), np.ptp(s + ds * e[1])
+            found.append((np.mean(noise.u * unit[0] / du), np.mean(noise.s * unit[1] / ds), noise.correlation))
+        u_scale, s_scale, shared = np.transpose(found)
+        # Root mean squares: it is the variances that are without bias.
+        assert np.sqrt(np.mean(u_scale**2)) == pytest.approx(1, abs=0.1)
+        assert np.sqrt(np.mean(s_scale**2)) == pytest.approx(1, abs=0.05)
+        assert np.median(shared) == pytest.approx(correlation, abs=0.05)
+
+    def test_errors_that_grow_with_the_temperature_are_told_from_equal_ones(self):
+        rng = np.random.default_rng(6)
+        u, s, t = law(1.0)
+        for shape, other in ((np.ones(11), t), (t / t.mean(), np.ones(11))):
+            right = 0
+            for _ in range(100):
+                noisy = u + 0.003 * np.ptp(u) * shape * rng.normal(size=11)
+                found = Noise.of(self.fitted(noisy, s + 0.003 * np.ptp(s) * rng.normal(size=11))).u
+                like = [np.ptp(np.log(found / one)) for one in (shape, other)]
+                right += like[0] < like[1]
+            assert right >= 80, shape
+
+    def test_degrees_of_a_noise_estimate(self):
+        """The spread of the estimate itself: a χ²'s relative variance is two over its degrees."""
+        rng = np.random.default_rng(7)
+        u, s, _ = law(0.8)
+        ds = 1e-4 * np.ptp(s)
+        draws = [Noise.of(self.fitted(u, s + ds * rng.normal(size=11), bandwidth=0.6)) for _ in range(500)]
+        variances = np.array([np.mean(noise.s) ** 2 for noise in draws])
+        degrees = 2 * variances.mean() ** 2 / variances.var(ddof=1)
+        assert degrees == pytest.approx(np.median([noise.dof for noise in draws]), rel=0.25)
+
+    def test_a_state_much_sharper_than_its_neighbours_does_not_forbid_short_bandwidths(self):
+        """A temperature that levels off, with errors in proportion to it."""
+        states = families()["plateau"]
+        rng = np.random.default_rng(8)
+        du, ds = 1e-4 * states.temperature / states.temperature.mean(), np.full(11, 0.03)
+        hits = []
+        for _ in range(30):
+            u, s = states.loss + du * rng.normal(size=11), states.entropy + ds * rng.normal(size=11)
+            curve = temperature_curve(LR, u, s, du, ds)
+            hits.append((curve.lower <= states.temperature) & (states.temperature <= curve.upper))
+        # Where the stiff fits are off, one interval in ten held the temperature.
+        assert np.mean(hits, axis=0)[5:8].min() > 0.6
 
     def test_a_correlation_that_is_told_counts(self):
         u, s, _ = law(1.0)

@@ -11,6 +11,7 @@ from analysis.free_energy import convexity_test
 from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE
 from analysis.temperature import temperature_curve, with_seed_scatter
 from analysis.temperature.convex import convex_fit
+from benchmarks.families import families
 
 LR = np.geomspace(1e-3, 1e-1, 11)
 
@@ -48,6 +49,22 @@ class TestLocalQuadratic:
                 hits.append((curve.lower <= exact) & (exact <= curve.upper))
             # Three standard errors of a coverage from 150 correlated rows.
             assert 0.88 <= np.mean(hits) <= 0.995, told
+
+    @pytest.mark.parametrize("shape", ["equal", "as T"])
+    @pytest.mark.parametrize("told", [True, False])
+    @pytest.mark.parametrize("name", ["kink", "wave"])
+    def test_interval_covers_where_the_noise_is_far_below_the_curvature(self, name, told, shape):
+        """benchmarks/coverage.md has the other sizes of noise, other curves and 200 studies each."""
+        states = families()[name]
+        relative = states.temperature / states.temperature.mean()
+        rng = np.random.default_rng(9)
+        du, ds = 1e-4 * (relative if shape == "as T" else np.ones(11)), np.full(11, 0.03)
+        hits = []
+        for _ in range(60):
+            u, s = states.loss + du * rng.normal(size=11), states.entropy + ds * rng.normal(size=11)
+            curve = temperature_curve(LR, u, s, *((du, ds) if told else ()))
+            hits.append((curve.lower <= states.temperature) & (states.temperature <= curve.upper))
+        assert 0.9 <= np.mean(hits) <= 0.985
 
     def test_flat_loss_is_zero_temperature(self):
         rng = np.random.default_rng(1)
