@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing as mp
 import os
 import subprocess
 import sys
@@ -15,18 +14,15 @@ import numpy as np
 import torch
 
 from benchmarks.plain import PlainTraining
+from benchmarks.steps import CORES, CPU, limit_note, plain_rate, stack_rate, together
 from benchmarks.table import Table
 from mlflow_thermo.observables import log_points
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.engine import choose_engine, deal
-from projects.fixed_lr.experiment import Experiment, prepare
+from projects.fixed_lr.experiment import prepare
 from projects.fixed_lr.grid import parse_lrs
-from projects.fixed_lr.protocols import make_update
-from projects.fixed_lr.stack import ModelStack
 
 ROOT = Path(__file__).parents[1]
-CPU = torch.device("cpu")
-CORES = os.cpu_count() or 1
 LRS = parse_lrs("5.6e-4:5.6e-2:13")
 STEPS, POINTS = 12_000, 100
 SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
@@ -35,58 +31,6 @@ SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
         {"dataset": "random", "model": "convnet", "width": 8, "label_noise": 0.0}, 8,
     ),
 }  # fmt: skip
-
-
-def plain_rate(options: dict[str, Any], seconds: float, ready: Any, rates: Any) -> None:
-    """Model-steps a second of the plain loop, with the threads that torch takes by itself."""
-    data = prepare(resolve({"lr": 0.01, **options}), CPU).data
-    training = PlainTraining(data, options.get("width", 2), 0.01)
-    _timed(training.step, 1, seconds, ready, rates)
-
-
-def stack_rate(options: dict[str, Any], models: int, seconds: float, ready: Any, rates: Any) -> None:
-    """Model-steps a second of this project's step in one thread; `models` of 0 is a single model's own loop."""
-    torch.set_num_threads(1)
-    config = resolve({"lr": 0.01, "steps": 10**9, **options})
-    experiment: Experiment = prepare(config, CPU)
-    lr: float | torch.Tensor = 0.01
-    if models:
-        experiment = ModelStack(experiment, models)
-        experiment.compile_if_worth_it("auto")
-        lr = torch.logspace(-3, -1.5, models).unsqueeze(1)
-    update = make_update(config.protocol, lr, 0.0)
-    source = experiment.training_batches(experiment.generator)
-    weight = torch.full((config.batch_size,), 1 / config.batch_size)
-
-    def step() -> None:
-        gradient, _ = experiment.weighted_gradient(*next(source), weight)
-        update(experiment.weights, gradient)
-
-    _timed(step, max(1, models), seconds, ready, rates)
-
-
-def _timed(step: Any, models: int, seconds: float, ready: Any, rates: Any) -> None:
-    for _ in range(3):
-        step()
-    ready.wait()
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        step()
-        count += 1
-    rates.put(models * count / (time.perf_counter() - start))
-
-
-def together(jobs: list[tuple[Any, tuple[Any, ...]]]) -> float:
-    """Sum of the rates of processes that run at the same time."""
-    context = mp.get_context("spawn")
-    ready, rates = context.Barrier(len(jobs)), context.Queue()
-    processes = [context.Process(target=target, args=(*arguments, ready, rates)) for target, arguments in jobs]
-    for process in processes:
-        process.start()
-    total = sum(rates.get() for _ in processes)
-    for process in processes:
-        process.join()
-    return float(total)
 
 
 def plain_sweep_seconds(steps: int, points: int) -> float:
@@ -146,6 +90,8 @@ def main(quick: bool) -> None:
             table.add(name, way, float(np.median(rates)), "-", float(np.median(np.array(rates) / plain)))
         chosen = choose_engine("auto", resolve({"lr": 0.01, **options}), models, CORES)
         table.notes.append(f"engine=auto takes {chosen} for {name}.")
+        if chosen == "process":
+            table.notes.append(limit_note(options, float(np.median(plain))))
     whole(table, quick)
     if not quick:
         table.write()

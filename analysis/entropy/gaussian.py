@@ -10,10 +10,15 @@ from scipy.special import digamma
 from analysis._typing import AnyArray, IntArray
 from analysis.entropy import shrinkage
 from analysis.entropy.base import EntropyEstimator, Evaluator, half_log_2pi_e
-from analysis.entropy.shrinkage import CovarianceSpectrum, SampleSpectrum
+from analysis.entropy.shrinkage import CovarianceSpectrum, Moments, SampleSpectrum
 from analysis.entropy.spectrum import SpectrumFinder
 from analysis.results import TOO_FEW, UNIDENTIFIED
 
+#: Weights of the identity in the linear shrinkages, which need no spectrum.
+LINEAR: dict[str, Callable[[Moments], float]] = {
+    "ledoit-wolf": shrinkage.ledoit_wolf_weight,
+    "oas": shrinkage.oas_weight,
+}
 SHRUNK: dict[str, Callable[[SampleSpectrum], CovarianceSpectrum]] = {
     "ledoit-wolf": shrinkage.ledoit_wolf,
     "oas": shrinkage.oas,
@@ -69,13 +74,17 @@ class GaussianEntropy(EntropyEstimator):
         self.shrinkage_ = np.nan
         if self.covariance == "ml":
             return lambda keep: unbiased_gaussian_entropy(finder.spectrum(keep))
-        shrink = SHRUNK[self.covariance]
-        self.shrinkage_ = shrink(finder.spectrum(np.arange(len(X)))).shrinkage
+        shrink, weight_of = SHRUNK[self.covariance], LINEAR.get(self.covariance)
+        # The estimate itself is made from the spectrum, which shows what is wrong with a sample.
+        whole = shrink(finder.spectrum(np.arange(len(X))))
+        self.shrinkage_ = whole.shrinkage
 
-        def evaluate(keep: IntArray) -> float:
-            return half_log_2pi_e(self.dim_) + 0.5 * shrink(finder.spectrum(keep)).log_det()
+        def log_det(keep: IntArray) -> float:
+            if len(keep) == len(X):
+                return whole.log_det()
+            return finder.shrunk_log_det(keep, weight_of) if weight_of else shrink(finder.spectrum(keep)).log_det()
 
-        return evaluate
+        return lambda keep: half_log_2pi_e(self.dim_) + 0.5 * log_det(keep)
 
     def _status(self, n: int) -> str:
         status = super()._status(n)

@@ -14,6 +14,24 @@ from analysis._typing import FloatArray
 
 
 @dataclass(frozen=True)
+class Moments:
+    """What linear shrinkage needs to know of N centred snapshots in D dimensions.
+
+    Attributes
+    ----------
+    n, dim : N and D.
+    trace, trace_sq : of the sample covariance (1/N) and of its square.
+    fourth : mean of |x_n|⁴.
+    """
+
+    n: int
+    dim: int
+    trace: float
+    trace_sq: float
+    fourth: float
+
+
+@dataclass(frozen=True)
 class SampleSpectrum:
     """What a covariance estimate needs to know of N centred snapshots in D dimensions.
 
@@ -33,6 +51,12 @@ class SampleSpectrum:
         """Number of snapshots N."""
         return len(self.sq_norms)
 
+    def moments(self) -> Moments:
+        """Traces and fourth moment."""
+        eigenvalues = self.scatter / self.n
+        fourth = float(np.mean(self.sq_norms**2))
+        return Moments(self.n, self.dim, float(eigenvalues.sum()), float(np.sum(eigenvalues**2)), fourth)
+
 
 @dataclass(frozen=True)
 class CovarianceSpectrum:
@@ -51,7 +75,8 @@ class CovarianceSpectrum:
         return float(np.sum(np.log(self.spanned)) + (missing * np.log(self.rest) if missing else 0.0))
 
 
-def _towards_identity(sample: SampleSpectrum, shrinkage: float) -> CovarianceSpectrum:
+def towards_identity(sample: SampleSpectrum, shrinkage: float) -> CovarianceSpectrum:
+    """(1 − ρ)·S + ρ·(tr S/D)·1 for the covariance S of a sample and the weight ρ."""
     eigenvalues = sample.scatter / sample.n
     mu = float(eigenvalues.sum()) / sample.dim
     return CovarianceSpectrum(
@@ -59,30 +84,32 @@ def _towards_identity(sample: SampleSpectrum, shrinkage: float) -> CovarianceSpe
     )
 
 
-def ledoit_wolf(sample: SampleSpectrum) -> CovarianceSpectrum:
-    """Linear shrinkage of Ledoit & Wolf 2004, the same number as ``sklearn.covariance.LedoitWolf``."""
-    if sample.dim == 1:
-        return _towards_identity(sample, 0.0)
-    n, dim = sample.n, sample.dim
-    trace = float(sample.scatter.sum()) / n
-    trace_sq = float(np.sum((sample.scatter / n) ** 2))
-    beta = (float(np.mean(sample.sq_norms**2)) - trace_sq) / n
-    delta = trace_sq - trace**2 / dim
+def ledoit_wolf_weight(m: Moments) -> float:
+    """Weight of the identity in the linear shrinkage of Ledoit & Wolf 2004, as in ``sklearn.covariance.LedoitWolf``."""
+    if m.dim == 1:
+        return 0.0
+    beta = (m.fourth - m.trace_sq) / m.n
+    delta = m.trace_sq - m.trace**2 / m.dim
     # An exactly isotropic sample has delta = 0 up to rounding: it is its own target.
-    shrinkage = 1.0 if delta <= 1e-14 * trace_sq else max(0.0, min(beta, delta)) / delta
-    return _towards_identity(sample, shrinkage)
+    return 1.0 if delta <= 1e-14 * m.trace_sq else max(0.0, min(beta, delta)) / delta
+
+
+def oas_weight(m: Moments) -> float:
+    """Weight of the identity in the shrinkage of Chen et al. 2010, as in ``sklearn.covariance.OAS``."""
+    if m.dim == 1:
+        return 0.0
+    denominator = (m.n + 1) * (m.trace_sq - m.trace**2 / m.dim)
+    return 1.0 if denominator <= 0 else min((m.trace_sq + m.trace**2) / denominator, 1.0)
+
+
+def ledoit_wolf(sample: SampleSpectrum) -> CovarianceSpectrum:
+    """Linear shrinkage by `ledoit_wolf_weight`."""
+    return towards_identity(sample, ledoit_wolf_weight(sample.moments()))
 
 
 def oas(sample: SampleSpectrum) -> CovarianceSpectrum:
-    """Oracle approximating shrinkage of Chen et al. 2010 in the form of ``sklearn.covariance.OAS``."""
-    if sample.dim == 1:
-        return _towards_identity(sample, 0.0)
-    n, dim = sample.n, sample.dim
-    trace = float(sample.scatter.sum()) / n
-    trace_sq = float(np.sum((sample.scatter / n) ** 2))
-    denominator = (n + 1) * (trace_sq - trace**2 / dim)
-    shrinkage = 1.0 if denominator <= 0 else min((trace_sq + trace**2) / denominator, 1.0)
-    return _towards_identity(sample, shrinkage)
+    """Linear shrinkage by `oas_weight`."""
+    return towards_identity(sample, oas_weight(sample.moments()))
 
 
 def _epanechnikov_hilbert(x: FloatArray) -> FloatArray:

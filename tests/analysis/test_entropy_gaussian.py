@@ -5,7 +5,8 @@ import pytest
 from sklearn.covariance import OAS, LedoitWolf
 
 from analysis.entropy import GaussianEntropy, ProbabilisticPCAEntropy
-from analysis.entropy.shrinkage import SampleSpectrum, nonlinear
+from analysis.entropy.gaussian import LINEAR, SHRUNK
+from analysis.entropy.shrinkage import SampleSpectrum, nonlinear, towards_identity
 from analysis.entropy.spectrum import SpectrumFinder
 
 
@@ -147,3 +148,35 @@ def test_ppca_entropy_is_that_of_its_own_covariance():
     values, vectors = np.linalg.eigh(np.cov(X.T))
     values[:5] = values[:5].mean()
     assert fitted.entropy_ == pytest.approx(explicit_entropy(vectors * values @ vectors.T), rel=1e-10)
+
+
+class TestLogDeterminantWithoutASpectrum:
+    """The Cholesky factor of the jackknife against the eigenvalues of the estimate."""
+
+    @pytest.mark.parametrize("name", ["ledoit-wolf", "oas"])
+    @pytest.mark.parametrize(
+        ("n", "d", "dim"), [(60, 400, 400), (60, 59, 2000), (60, 20, 20), (60, 21, 20), (20, 21, 21)]
+    )
+    def test_is_the_spectrum_s(self, name, n, d, dim):
+        rng = np.random.default_rng(d)
+        X = rng.normal(size=(n, d)) * np.geomspace(1, 1e-2, d)
+        if d > dim:
+            # A cloud in fewer dimensions than it has columns, as tangent vectors of a sphere are.
+            X -= np.outer(X @ np.ones(d), np.ones(d)) / d
+        finder, keep = SpectrumFinder(X, dim), np.arange(5, n)
+        expected = SHRUNK[name](finder.spectrum(keep)).log_det()
+        assert finder.shrunk_log_det(keep, LINEAR[name]) == pytest.approx(expected, rel=1e-12)
+
+    def test_a_weight_next_to_nothing_is_left_to_the_eigenvalues(self):
+        X = np.random.default_rng(0).normal(size=(30, 100))
+        finder, keep = SpectrumFinder(X, 100), np.arange(30)
+        for weight in (0.0, 1e-12):
+            expected = towards_identity(finder.spectrum(keep), weight).log_det()
+            assert finder.shrunk_log_det(keep, lambda _, w=weight: w) == expected
+        assert finder.shrunk_log_det(keep, lambda _: 0.0) == -np.inf
+
+    def test_only_the_identity(self):
+        X = np.random.default_rng(0).normal(size=(30, 100))
+        finder, keep = SpectrumFinder(X, 100), np.arange(30)
+        total = finder.trace(keep) / 30
+        assert finder.shrunk_log_det(keep, lambda _: 1.0) == pytest.approx(100 * np.log(total / 100))

@@ -1,0 +1,142 @@
+"""Steps a second of the plain loop and of this project's engines, and what a step is spent on."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.plain import PlainTraining
+from projects.fixed_lr.config import resolve
+from projects.fixed_lr.experiment import Experiment, prepare
+from projects.fixed_lr.protocols import make_update
+from projects.fixed_lr.stack import ModelStack
+
+CPU = torch.device("cpu")
+CORES = os.cpu_count() or 1
+
+
+def plain_rate(options: dict[str, Any], seconds: float, ready: Any, rates: Any) -> None:
+    """Model-steps a second of the plain loop, with the threads that torch takes by itself."""
+    data = prepare(resolve({"lr": 0.01, **options}), CPU).data
+    training = PlainTraining(data, options.get("width", 2), 0.01)
+    _timed(training.step, 1, seconds, ready, rates)
+
+
+def stack_rate(options: dict[str, Any], models: int, seconds: float, ready: Any, rates: Any) -> None:
+    """Model-steps a second of this project's step in one thread; `models` of 0 is a single model's own loop."""
+    _timed(_own_step(options, models), max(1, models), seconds, ready, rates)
+
+
+def _own_step(options: dict[str, Any], models: int) -> Callable[[], None]:
+    torch.set_num_threads(1)
+    config = resolve({"lr": 0.01, "steps": 10**9, **options})
+    experiment: Experiment = prepare(config, CPU)
+    lr: float | torch.Tensor = 0.01
+    if models:
+        experiment = ModelStack(experiment, models)
+        experiment.compile_if_worth_it("auto")
+        lr = torch.logspace(-3, -1.5, models).unsqueeze(1)
+    update = make_update(config.protocol, lr, 0.0)
+    source = experiment.training_batches(experiment.generator)
+    weight = torch.full((config.batch_size,), 1 / config.batch_size)
+
+    def step() -> None:
+        gradient, _ = experiment.weighted_gradient(*next(source), weight)
+        update(experiment.weights, gradient)
+
+    return step
+
+
+def _timed(step: Any, models: int, seconds: float, ready: Any, rates: Any) -> None:
+    for _ in range(3):
+        step()
+    ready.wait()
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        step()
+        count += 1
+    rates.put(models * count / (time.perf_counter() - start))
+
+
+def results(jobs: list[tuple[Any, tuple[Any, ...]]]) -> list[Any]:
+    """What processes that run at the same time put into their queue."""
+    context = mp.get_context("spawn")
+    ready, queue = context.Barrier(len(jobs)), context.Queue()
+    processes = [context.Process(target=target, args=(*arguments, ready, queue)) for target, arguments in jobs]
+    for process in processes:
+        process.start()
+    found = [queue.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return found
+
+
+def together(jobs: list[tuple[Any, tuple[Any, ...]]]) -> float:
+    """Sum of the rates of processes that run at the same time."""
+    return float(sum(results(jobs)))
+
+
+class _Kernels(TorchDispatchMode):
+    """Adds up the seconds inside torch's kernels, by kind."""
+
+    KINDS = (("convolution", "convolutions"), ("batch_norm", "normalisation"), ("max_pool", "pooling"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        start = time.perf_counter()
+        out = func(*args, **(kwargs or {}))
+        kind = next((kind for word, kind in self.KINDS if word in str(func)), "other kernels")
+        self.seconds[kind] += time.perf_counter() - start
+        return out
+
+
+def step_parts(options: dict[str, Any], ready: Any, parts: Any) -> None:
+    """Milliseconds of a single model's step in one thread and of its kernels by kind; speeds in GFLOP/s."""
+    step = _own_step(options, 0)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    flops = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "convolution" in str(op))
+    square = torch.randn(1024, 1024)
+    ready.wait()
+    repeats = 40
+    for _ in range(repeats):
+        step()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    whole = (time.perf_counter() - start) / repeats
+    with _Kernels() as kernels:
+        for _ in range(repeats):
+            step()
+    each = {kind: seconds / repeats for kind, seconds in kernels.seconds.items()}
+    each["outside of kernels"] = max(0.0, whole - sum(each.values()))
+    start = time.perf_counter()
+    for _ in range(repeats):
+        square @ square
+    bare = 2 * 1024**3 * repeats / (time.perf_counter() - start)
+    speeds = {"speed of convolutions": flops / each["convolutions"] / 1e9, "speed of a matrix product": bare / 1e9}
+    parts.put({"step": 1e3 * whole, **{kind: 1e3 * seconds for kind, seconds in each.items()}, **speeds})
+
+
+def limit_note(options: dict[str, Any], plain: float) -> str:
+    """What a step of the process engine is spent on; `plain` is the plain loop's model-steps a second."""
+    found = results([(step_parts, (options,))] * CORES)
+    mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+    kinds = ", ".join(f"{mean[k]:.1f} ms {k}" for k in mean if k != "step" and not k.startswith("speed"))
+    return (
+        f"A step of one ConvNet(8) in each of {CORES} processes takes {mean['step']:.1f} ms: {kinds}. The convolutions "
+        f"run at {mean['speed of convolutions']:.0f} GFLOP/s in one thread, a bare matrix product of 1024 at "
+        f"{mean['speed of a matrix product']:.0f}. Twice the plain loop would be {500 * CORES / plain:.1f} ms."
+    )
