@@ -76,31 +76,22 @@ def _guide(
 
     z is ln lr or the polynomial itself; either way the noise of the latter drops out of the ratio of the slopes.
     """
-    degree = min(DEGREE, len(np.unique(x)) - 2)
-    powers = np.arange(degree + 1)
-    of_s = polynomial(x, degree, (ds.mean() / ds) ** 2)
-    s_guide, s_slope = of_s.level @ s, of_s.slope @ s
-    integrals = _Integrals(x)
-    # The polynomial and its derivative at the nodes, as matrices that act on the entropies.
-    at = integrals.nodes.ravel()[:, None]
-    through_points = np.linalg.pinv(x[:, None] ** powers) @ of_s.level
-    value = at**powers @ through_points
-    derivative = (powers * at ** np.maximum(powers - 1, 0)) @ through_points
-    shape = integrals.nodes.shape
-    entropy_slope = (derivative @ s).reshape(shape)
+    entropy = _EntropyCurve.of(x, ds)
+    integrals, shape = entropy.integrals, entropy.integrals.nodes.shape
+    s_guide, s_slope = entropy.fit.level @ s, entropy.fit.slope @ s
+    s_nodes, slope_nodes = ((matrix @ s).reshape(shape) for matrix in (entropy.at_nodes, entropy.slope_at_nodes))
     z, z_nodes, per_entropy = x, integrals.nodes, 0.0
     if through_entropy:
         # As wide as ln lr, so that the same exponents are of interest.
         per_entropy = float(np.ptp(x)) / (float(np.ptp(s_guide)) or 1.0)
-        middle = float(s_guide.mean())
-        z, z_nodes = per_entropy * (s_guide - middle), per_entropy * ((value @ s).reshape(shape) - middle)
+        z, z_nodes = (per_entropy * (level - float(s_guide.mean())) for level in (s_guide, s_nodes))
     weight = (du.mean() / du) ** 2
     share = weight / weight.sum()
     centred = u - u @ share
 
     def misfit(b: float | FloatArray) -> FloatArray:
         """Of the best U_0 and a at each b, relative to that of a constant; a is left free to be negative."""
-        column = integrals.of(np.exp(np.atleast_1d(b)[:, None, None] * z_nodes) * entropy_slope)
+        column = integrals.of(np.exp(np.atleast_1d(b)[:, None, None] * z_nodes) * slope_nodes)
         column = column - (column @ share)[:, None]
         square, product = column**2 @ share, column @ (centred * share)
         return np.asarray(centred**2 @ share - product**2 / np.where(square > 0, square, np.inf))
@@ -110,7 +101,7 @@ def _guide(
     b = float(minimize_scalar(lambda b: float(misfit(b)[0]), bounds=bounds, method="bounded").x)
     growth, growth_nodes = np.exp(b * z), np.exp(b * z_nodes)
     # The third column lets b answer to a change of the losses.
-    column, tilt = integrals.of(np.stack([growth_nodes * entropy_slope, z_nodes * growth_nodes * entropy_slope]))
+    column, tilt = integrals.of(np.stack([growth_nodes * slope_nodes, z_nodes * growth_nodes * slope_nodes]))
     rise = column - column @ share
     a = float(rise @ (centred * share) / max(float(rise**2 @ share), 1e-300))
     of_u = least_squares(
@@ -119,11 +110,38 @@ def _guide(
         weight,
     )
     # A change of the entropies moves the column of a; what the other parameters can make good of it, they do.
-    change = derivative + b * per_entropy * entropy_slope.ravel()[:, None] * value
+    change = entropy.slope_at_nodes + b * per_entropy * slope_nodes.ravel()[:, None] * entropy.at_nodes
     moved = integrals.of(growth_nodes * change.T.reshape(len(x), *shape)).T
-    moved_slope = growth[:, None] * (of_s.slope + b * per_entropy * s_slope[:, None] * of_s.level)
+    moved_slope = growth[:, None] * (entropy.fit.slope + b * per_entropy * s_slope[:, None] * entropy.fit.level)
     u_of_s = Linear(a * (moved - of_u.level @ moved), a * (moved_slope - of_u.slope @ moved))
-    return Guide(u @ share + a * rise, s_guide, a * growth * s_slope, s_slope, of_u, of_s, u_of_s)
+    return Guide(u @ share + a * rise, s_guide, a * growth * s_slope, s_slope, of_u, entropy.fit, u_of_s)
+
+
+@dataclass(frozen=True)
+class _EntropyCurve:
+    """A polynomial in ln lr through the entropies, as matrices that act on them.
+
+    Attributes
+    ----------
+    fit : at the points.
+    integrals : between them.
+    at_nodes, slope_at_nodes : (m, n) at the m nodes of the integrals.
+    """
+
+    fit: Linear
+    integrals: _Integrals
+    at_nodes: FloatArray
+    slope_at_nodes: FloatArray
+
+    @classmethod
+    def of(cls, x: FloatArray, ds: FloatArray) -> _EntropyCurve:
+        degree = min(DEGREE, len(np.unique(x)) - 2)
+        fit = polynomial(x, degree, (ds.mean() / ds) ** 2)
+        integrals, powers = _Integrals(x), np.arange(degree + 1)
+        nodes = integrals.nodes.ravel()[:, None]
+        coefficients = np.linalg.pinv(x[:, None] ** powers) @ fit.level
+        slopes = powers * nodes ** np.maximum(powers - 1, 0)
+        return cls(fit, integrals, nodes**powers @ coefficients, slopes @ coefficients)
 
 
 class _Integrals:

@@ -19,8 +19,8 @@ def local_quadratic_temperatures(points: Points, level: float) -> TemperatureCur
 
     About each learning rate, U and S are fitted with the same weights, which are those of their free energy
     U − T·S: T is the temperature at which it is stationary there. Errors that U and S share, having been measured on
-    the same snapshots, drop out to first order. The fits are made to what a power-law guide leaves (Glad 1998), which
-    takes most of the bias and so allows a wide bandwidth.
+    the same snapshots, drop out to first order. The fits are made to what a guide leaves (Glad 1998), a power law or a
+    constant heat capacity, which takes most of the bias and so allows a wide bandwidth.
 
     The interval is the delta method's about the slopes of local cubics at the same bandwidth. At the bandwidth that
     predicts best, squared bias and variance are of one size, and an interval about the quadratic itself would be
