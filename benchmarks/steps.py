@@ -103,7 +103,10 @@ class _Kernels(TorchDispatchMode):
 
 
 def step_parts(options: dict[str, Any], ready: Any, parts: Any) -> None:
-    """Milliseconds of a single model's step in one thread and of its kernels by kind; speeds in GFLOP/s."""
+    """A single model's step in one thread: its seconds, those of its kernels by kind, two speeds in FLOP/s.
+
+    The speeds are those of its convolutions and of a bare matrix product.
+    """
     step = _own_step(options, 0)
     with FlopCounterMode(display=False) as counter:
         step()
@@ -126,17 +129,16 @@ def step_parts(options: dict[str, Any], ready: Any, parts: Any) -> None:
     for _ in range(repeats):
         square @ square
     bare = 2 * 1024**3 * repeats / (time.perf_counter() - start)
-    speeds = {"speed of convolutions": flops / each["convolutions"] / 1e9, "speed of a matrix product": bare / 1e9}
-    parts.put({"step": 1e3 * whole, **{kind: 1e3 * seconds for kind, seconds in each.items()}, **speeds})
+    parts.put((whole, each, (flops / each["convolutions"], bare)))
 
 
-def limit_note(options: dict[str, Any], plain: float) -> str:
+def limit_note(name: str, options: dict[str, Any], plain: float) -> str:
     """What a step of the process engine is spent on; `plain` is the plain loop's model-steps a second."""
-    found = results([(step_parts, (options,))] * CORES)
-    mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
-    kinds = ", ".join(f"{mean[k]:.1f} ms {k}" for k in mean if k != "step" and not k.startswith("speed"))
+    wholes, parts, speeds = zip(*results([(step_parts, (options,))] * CORES), strict=True)
+    kinds = ", ".join(f"{1e3 * float(np.mean([one[kind] for one in parts])):.1f} ms {kind}" for kind in parts[0])
+    convolutions, bare = np.mean(speeds, axis=0) / 1e9
     return (
-        f"A step of one ConvNet(8) in each of {CORES} processes takes {mean['step']:.1f} ms: {kinds}. The convolutions "
-        f"run at {mean['speed of convolutions']:.0f} GFLOP/s in one thread, a bare matrix product of 1024 at "
-        f"{mean['speed of a matrix product']:.0f}. Twice the plain loop would be {500 * CORES / plain:.1f} ms."
+        f"A step of {name}, in each of {CORES} processes takes {1e3 * float(np.mean(wholes)):.1f} ms: {kinds}. The "
+        f"convolutions run at {convolutions:.0f} GFLOP/s in one thread, a bare matrix product of 1024 at {bare:.0f}. "
+        f"Twice the plain loop would be {500 * CORES / plain:.1f} ms."
     )

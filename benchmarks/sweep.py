@@ -91,7 +91,7 @@ def main(quick: bool) -> None:
         chosen = choose_engine("auto", resolve({"lr": 0.01, **options}), models, CORES)
         table.notes.append(f"engine=auto takes {chosen} for {name}.")
         if chosen == "process":
-            table.notes.append(limit_note(options, float(np.median(plain))))
+            table.notes.append(limit_note(name, options, float(np.median(plain))))
     whole(table, quick)
     if not quick:
         table.write()

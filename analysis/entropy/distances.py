@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from scipy.spatial.distance import cdist
 
 from analysis._typing import AnyArray, FloatArray, IntArray
-from analysis.entropy.gram import CHUNK, centred_gram, column_chunks, provisional_centre
+from analysis.entropy.gram import CHUNK, centred_gram, column_chunks, gram_about, provisional_centre
 
 #: Up to this many columns differences are formed explicitly: cheap, and free of cancellation.
 EXPLICIT_COLUMNS = 64
@@ -18,8 +18,8 @@ EXPLICIT_COLUMNS = 64
 NEAR_CANCELLING = 1e-5
 #: The same where the products are float32.
 NEAR_CANCELLING_SINGLE = 1e-2
-#: Entries of a matrix product that take as long as the differences of one pair, whose rows have to be gathered.
-_ENTRIES_PER_PAIR = 32
+#: Entries of a Gram matrix that take as long as the differences of one pair, whose rows have to be gathered.
+_ENTRIES_PER_PAIR = 64
 
 
 def squared_distances(X: AnyArray, gram: FloatArray | None = None, precision: DTypeLike = np.float64) -> FloatArray:
@@ -88,23 +88,16 @@ def distances_of_products(
 def _recomputed(X: AnyArray, i: IntArray, j: IntArray) -> FloatArray:
     """Squared distances of the pairs (i[p], j[p]) of rows of X, to the digits of float64.
 
-    Many pairs of few rows, as consecutive iterates are, share a product in float64 about a point amid them; what
-    cancels there too is left to differences.
+    Many pairs of few rows, as consecutive iterates are, share a Gram matrix in float64 about a point amid them;
+    what cancels there too is left to differences.
     """
     rows, at = np.unique(np.concatenate([i, j]), return_inverse=True)
-    left, first = np.unique(at[: len(i)], return_inverse=True)
-    second = at[len(i) :]
-    if len(left) * len(rows) >= _ENTRIES_PER_PAIR * len(i):
+    if len(rows) ** 2 >= _ENTRIES_PER_PAIR * len(i):
         return _explicit_squared_distances(X, i, j)
-    centre = provisional_centre(X, rows)
-    products, norms = np.zeros((len(left), len(rows))), np.zeros(len(rows))
-    for columns in column_chunks(len(rows), X.shape[1]):
-        panel = X[rows, columns].astype(np.float64)
-        panel -= centre[columns]
-        products += panel[left] @ panel.T
-        norms += np.einsum("pc,pc->p", panel, panel)
-    a, b = norms[left][first], norms[second]
-    sq = a + b - 2 * products[first, second]
+    gram = gram_about(X, provisional_centre(X, rows), rows=rows)
+    first, second = at[: len(i)], at[len(i) :]
+    a, b = np.diag(gram)[first], np.diag(gram)[second]
+    sq = a + b - 2 * gram[first, second]
     near = np.nonzero(sq < NEAR_CANCELLING * np.maximum(a, b))[0]
     sq[near] = _explicit_squared_distances(X, i[near], j[near])
     return np.asarray(sq)

@@ -10,7 +10,7 @@ from scipy.special import digamma
 from analysis._typing import AnyArray, IntArray
 from analysis.entropy import shrinkage
 from analysis.entropy.base import EntropyEstimator, Evaluator, half_log_2pi_e
-from analysis.entropy.shrinkage import CovarianceSpectrum, Moments, SampleSpectrum
+from analysis.entropy.shrinkage import Moments, SampleSpectrum
 from analysis.entropy.spectrum import SpectrumFinder
 from analysis.results import TOO_FEW, UNIDENTIFIED
 
@@ -19,11 +19,7 @@ LINEAR: dict[str, Callable[[Moments], float]] = {
     "ledoit-wolf": shrinkage.ledoit_wolf_weight,
     "oas": shrinkage.oas_weight,
 }
-SHRUNK: dict[str, Callable[[SampleSpectrum], CovarianceSpectrum]] = {
-    "ledoit-wolf": shrinkage.ledoit_wolf,
-    "oas": shrinkage.oas,
-    "nonlinear": shrinkage.nonlinear,
-}
+COVARIANCES = ("ml", *LINEAR, "nonlinear")
 
 
 class GaussianEntropy(EntropyEstimator):
@@ -60,8 +56,8 @@ class GaussianEntropy(EntropyEstimator):
         return self.dim_ + 1 if self.covariance == "ml" else 3
 
     def _validate(self, n: int, d: int) -> None:
-        if self.covariance != "ml" and self.covariance not in SHRUNK:
-            raise ValueError(f"covariance must be one of ml, {', '.join(SHRUNK)}; got {self.covariance!r}")
+        if self.covariance not in COVARIANCES:
+            raise ValueError(f"covariance must be one of {', '.join(COVARIANCES)}; got {self.covariance!r}")
         if n < self._min_samples():
             raise ValueError(
                 f"{type(self).__name__}(covariance={self.covariance!r}) in D={self.dim_} dimensions needs at least "
@@ -74,15 +70,17 @@ class GaussianEntropy(EntropyEstimator):
         self.shrinkage_ = np.nan
         if self.covariance == "ml":
             return lambda keep: unbiased_gaussian_entropy(finder.spectrum(keep))
-        shrink, weight_of = SHRUNK[self.covariance], LINEAR.get(self.covariance)
+        weight_of = LINEAR.get(self.covariance)
         # The estimate itself is made from the spectrum, which shows what is wrong with a sample.
-        whole = shrink(finder.spectrum(np.arange(len(X))))
+        sample = finder.spectrum(np.arange(len(X)))
+        whole = shrinkage.linear(sample, weight_of) if weight_of else shrinkage.nonlinear(sample)
         self.shrinkage_ = whole.shrinkage
 
         def log_det(keep: IntArray) -> float:
             if len(keep) == len(X):
                 return whole.log_det()
-            return finder.shrunk_log_det(keep, weight_of) if weight_of else shrink(finder.spectrum(keep)).log_det()
+            part = finder.scatter(keep)
+            return part.shrunk_log_det(weight_of) if weight_of else shrinkage.nonlinear(part.spectrum()).log_det()
 
         return lambda keep: half_log_2pi_e(self.dim_) + 0.5 * log_det(keep)
 

@@ -67,9 +67,11 @@ def centred_gram(X: AnyArray, precision: DTypeLike = np.float64) -> FloatArray:
     return recentred_in_place(gram_about(X, None if near else centre, precision))
 
 
-def gram_about(X: AnyArray, centre: FloatArray | None = None, precision: DTypeLike = np.float64) -> FloatArray:
-    """Gram matrix (n, n) of the rows of X (n, d) about the point `centre` (d,), None for the origin."""
-    n, d = X.shape
+def gram_about(
+    X: AnyArray, centre: FloatArray | None = None, precision: DTypeLike = np.float64, rows: IntArray | None = None
+) -> FloatArray:
+    """Gram matrix (n, n) of X (n, d), or of its `rows` (n,), about the point `centre` (d,), None for the origin."""
+    n, d = len(X) if rows is None else len(rows), X.shape[1]
     kind = np.dtype(precision)
     single = kind == np.float32
     # Float64 accumulates by itself; products of float32 are added up in float64 panel by panel.
@@ -79,13 +81,13 @@ def gram_about(X: AnyArray, centre: FloatArray | None = None, precision: DTypeLi
     gram = np.zeros((n, n))
     for start in range(0, d, width):
         columns = slice(start, min(start + width, d))
-        panel = X[:, columns]
+        part = panel = X[:, columns] if rows is None else X[rows, columns]
         if buffer is not None:
             panel = buffer[:, : columns.stop - start]
             if offset is None:
-                panel[...] = X[:, columns]
+                panel[...] = part
             else:
-                np.subtract(X[:, columns], offset[columns], out=panel, casting="same_kind")
+                np.subtract(part, offset[columns], out=panel, casting="same_kind")
         # numpy sees that both factors are one and takes BLAS's symmetric product, on a part of the columns as it is.
         gram += panel @ panel.T
     return gram

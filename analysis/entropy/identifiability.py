@@ -110,9 +110,9 @@ def summarise_run(
     if q > dim or q >= n:
         raise ValueError(f"the shared subspace has q={q} directions, which D={dim} and n={n} snapshots do not allow")
     everything = np.arange(n)
-    sample = SpectrumFinder(X, dim)
+    sample = SpectrumFinder(X, dim).scatter(everything)
     inside = SpectrumFinder(projection, q).spectrum(everything)
-    trace = sample.trace(everything) / (n - 1)
+    trace = sample.trace / (n - 1)
     shared = unbiased_gaussian_entropy(inside)
     if trace <= 0 or not np.isfinite(shared):
         raise ValueError("the snapshots do not vary along every shared direction: lower q or leave the run out")
@@ -128,7 +128,7 @@ def summarise_run(
         isotropic=isotropic_entropy(trace, dim) + log_volume_correction,
         shared_subspace=shared + log_volume_correction,
         completed=completed + log_volume_correction,
-        shrinkage=half_log_2pi_e(dim) + 0.5 * sample.shrunk_log_det(everything, oas_weight) + log_volume_correction,
+        shrinkage=half_log_2pi_e(dim) + 0.5 * sample.shrunk_log_det(oas_weight) + log_volume_correction,
         dim=dim,
         subspace_dim=q,
         n_eff=float(n if n_eff is None else n_eff),

@@ -99,7 +99,8 @@ def knn_graph_entropies(
     """
     check_neighbours(ks, len(X), gamma)
     finder = NeighbourFinder(X, precision)
-    return _entropies(finder.nearest(np.arange(len(X)), max(ks)), ks, gamma, dim or X.shape[1])
+    nearest = finder.nearest(np.arange(len(X)), max(ks))
+    return _entropies(np.sort(nearest, axis=1), ks, gamma, dim or X.shape[1])
 
 
 class SlidingKNNGraph:
@@ -169,7 +170,7 @@ class SlidingKNNGraph:
         """(len(ks),) entropies in nats of the present window."""
         # What has the digits of float32 is sorted as float32; sums are in float64.
         nearest = np.sort(self._sq, axis=1)[:, : max(self._ks)]
-        return _entropies(np.sqrt(nearest, dtype=np.float64), self._ks, self._gamma, self._dim, ordered=True)
+        return _entropies(np.sqrt(nearest, dtype=np.float64), self._ks, self._gamma, self._dim)
 
 
 def check_neighbours(ks: Sequence[int], n: int, gamma: float) -> None:
@@ -184,18 +185,16 @@ def check_neighbours(ks: Sequence[int], n: int, gamma: float) -> None:
         raise ValueError(f"gamma must be a finite positive number, got {gamma!r}")
 
 
-def _entropies(
-    distances: FloatArray, ks: Sequence[int], gamma: float, dim: int, *, ordered: bool = False
-) -> FloatArray:
+def _entropies(distances: FloatArray, ks: Sequence[int], gamma: float, dim: int) -> FloatArray:
     """Entropies for each of `ks` from the distances (n, max ks) of each point to its neighbours.
 
-    They may come in any order; `ordered` says that they rise along each row.
+    They rise along each row; of a single k they may come in any order.
     """
     longest = float(distances.max())
     if longest == 0.0:
         return np.full(len(ks), -np.inf)
     # Edge lengths relative to the longest: a large γ must not overflow or underflow the sum.
-    edges = (distances if ordered or len(ks) == 1 else np.sort(distances, axis=1)) / longest
+    edges = distances / longest
     lengths = np.cumsum(np.sum(edges**gamma, axis=0))[np.asarray(ks) - 1]
     with np.errstate(divide="ignore"):
         logs = gamma * np.log(longest) + np.log(lengths)

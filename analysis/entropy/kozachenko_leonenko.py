@@ -9,7 +9,7 @@ from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, check_rank, require_integer
 from analysis.entropy.distances import NeighbourFinder
 from analysis.entropy.embedding import isometric_embedding
-from analysis.entropy.shrinkage import SampleSpectrum, oas
+from analysis.entropy.shrinkage import SampleSpectrum, linear, oas_weight
 
 
 def log_unit_ball_volume(dim: int) -> float:
@@ -27,7 +27,8 @@ def whitened(points: FloatArray, dim: int) -> tuple[FloatArray, float]:
     rank = min(len(singular), len(points) - 1)
     left, singular = left[:, :rank], check_rank(dim, singular[:rank] ** 2) ** 0.5
     left = left[:, : len(singular)]
-    covariance = oas(SampleSpectrum(singular**2, np.einsum("nd,nd->n", centred, centred), dim))
+    sample = SampleSpectrum(singular**2, np.einsum("nd,nd->n", centred, centred), dim)
+    covariance = linear(sample, oas_weight)
     half_log_det = 0.5 * covariance.log_det()
     if not np.isfinite(half_log_det):
         return centred, -np.inf

@@ -6,6 +6,7 @@ not span all get the same eigenvalue. The log-determinant therefore needs only t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,8 +76,9 @@ class CovarianceSpectrum:
         return float(np.sum(np.log(self.spanned)) + (missing * np.log(self.rest) if missing else 0.0))
 
 
-def towards_identity(sample: SampleSpectrum, shrinkage: float) -> CovarianceSpectrum:
-    """(1 − ρ)·S + ρ·(tr S/D)·1 for the covariance S of a sample and the weight ρ."""
+def linear(sample: SampleSpectrum, weight_of: Callable[[Moments], float]) -> CovarianceSpectrum:
+    """(1 − ρ)·S + ρ·(tr S/D)·1 for the covariance S of a sample and its weight ρ."""
+    shrinkage = weight_of(sample.moments())
     eigenvalues = sample.scatter / sample.n
     mu = float(eigenvalues.sum()) / sample.dim
     return CovarianceSpectrum(
@@ -100,16 +102,6 @@ def oas_weight(m: Moments) -> float:
         return 0.0
     denominator = (m.n + 1) * (m.trace_sq - m.trace**2 / m.dim)
     return 1.0 if denominator <= 0 else min((m.trace_sq + m.trace**2) / denominator, 1.0)
-
-
-def ledoit_wolf(sample: SampleSpectrum) -> CovarianceSpectrum:
-    """Linear shrinkage by `ledoit_wolf_weight`."""
-    return towards_identity(sample, ledoit_wolf_weight(sample.moments()))
-
-
-def oas(sample: SampleSpectrum) -> CovarianceSpectrum:
-    """Linear shrinkage by `oas_weight`."""
-    return towards_identity(sample, oas_weight(sample.moments()))
 
 
 def _epanechnikov_hilbert(x: FloatArray) -> FloatArray:

@@ -42,9 +42,9 @@ class Noise:
         so that the residuals of U answer to the noise of both.
         """
         data = fit.data
-        du = data.du if data.u_told else data.du * _shape_of_loss_errors(fit)
-        u, s = (residual / error for residual, error in zip(fit.residuals(), (du, data.ds), strict=True))
-        u_of_u, u_of_s, s_of_s = fit.residual_responses()
+        (u_left, s_left), (u_of_u, u_of_s, s_of_s) = fit.residuals(), fit.residual_responses()
+        du = data.du if data.u_told else data.du * _shape_of_loss_errors(u_left, u_of_u, fit.temperature_scale())
+        u, s = u_left / du, s_left / data.ds
         # (n, n) each: how the residuals in units of the errors answer to noise of variance one.
         a, b, c = u_of_u * du / du[:, None], u_of_s * data.ds / du[:, None], s_of_s * data.ds / data.ds[:, None]
         told = data.u_told and data.s_told
@@ -97,20 +97,23 @@ def _degrees(responses: FloatArray) -> float:
     return float(np.trace(m) ** 2 / np.sum(m * m))
 
 
-def _shape_of_loss_errors(fit: GuidedFit) -> FloatArray:
+def _shape_of_loss_errors(residual: FloatArray, response: FloatArray, thermal: FloatArray) -> FloatArray:
     """(n,) what the unknown errors of the losses are proportional to.
 
     All equal, or as the temperatures, of which the thermal fluctuations of a loss are: whichever makes the residuals
     likelier. Where the wrong one is taken, intervals are too narrow by half at one end of a sweep.
+
+    Parameters
+    ----------
+    residual, response : (n,) and (n, n) the residuals of U and how they answer to the losses.
+    thermal : (n,) temperatures, as positive sizes.
     """
-    equal = np.ones(len(fit.data.x))
-    residual, thermal = fit.residuals()[0], fit.temperature_scale()
-    if fit.u_fit.degrees_of_freedom() < 1.0 or not residual.any() or not thermal.any():
+    equal = np.ones(len(residual))
+    if np.sum(response**2) < 1.0 or not residual.any() or not thermal.any():
         return equal
-    answer = fit.residual_responses()[0] ** 2
 
     def log_likelihood(shape: FloatArray) -> float:
-        variance = answer @ shape**2
+        variance = response**2 @ shape**2
         return float(-0.5 * np.sum(np.log(variance)) - len(equal) / 2 * np.log(np.mean(residual**2 / variance)))
 
     return max(equal, thermal / thermal.mean(), key=log_likelihood)

@@ -5,8 +5,8 @@ import pytest
 from sklearn.covariance import OAS, LedoitWolf
 
 from analysis.entropy import GaussianEntropy, ProbabilisticPCAEntropy
-from analysis.entropy.gaussian import LINEAR, SHRUNK
-from analysis.entropy.shrinkage import SampleSpectrum, nonlinear, towards_identity
+from analysis.entropy.gaussian import LINEAR
+from analysis.entropy.shrinkage import SampleSpectrum, linear, nonlinear
 from analysis.entropy.spectrum import SpectrumFinder
 
 
@@ -164,19 +164,19 @@ class TestLogDeterminantWithoutASpectrum:
             # A cloud in fewer dimensions than it has columns, as tangent vectors of a sphere are.
             X -= np.outer(X @ np.ones(d), np.ones(d)) / d
         finder, keep = SpectrumFinder(X, dim), np.arange(5, n)
-        expected = SHRUNK[name](finder.spectrum(keep)).log_det()
-        assert finder.shrunk_log_det(keep, LINEAR[name]) == pytest.approx(expected, rel=1e-12)
+        expected = linear(finder.spectrum(keep), LINEAR[name]).log_det()
+        assert finder.scatter(keep).shrunk_log_det(LINEAR[name]) == pytest.approx(expected, rel=1e-12)
 
     def test_a_weight_next_to_nothing_is_left_to_the_eigenvalues(self):
         X = np.random.default_rng(0).normal(size=(30, 100))
         finder, keep = SpectrumFinder(X, 100), np.arange(30)
         for weight in (0.0, 1e-12):
-            expected = towards_identity(finder.spectrum(keep), weight).log_det()
-            assert finder.shrunk_log_det(keep, lambda _, w=weight: w) == expected
-        assert finder.shrunk_log_det(keep, lambda _: 0.0) == -np.inf
+            expected = linear(finder.spectrum(keep), lambda _, w=weight: w).log_det()
+            assert finder.scatter(keep).shrunk_log_det(lambda _, w=weight: w) == expected
+        assert finder.scatter(keep).shrunk_log_det(lambda _: 0.0) == -np.inf
 
     def test_only_the_identity(self):
         X = np.random.default_rng(0).normal(size=(30, 100))
         finder, keep = SpectrumFinder(X, 100), np.arange(30)
-        total = finder.trace(keep) / 30
-        assert finder.shrunk_log_det(keep, lambda _: 1.0) == pytest.approx(100 * np.log(total / 100))
+        total = finder.scatter(keep).trace / 30
+        assert finder.scatter(keep).shrunk_log_det(lambda _: 1.0) == pytest.approx(100 * np.log(total / 100))

@@ -11,6 +11,7 @@ from analysis.free_energy import convexity_test
 from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE
 from analysis.temperature import temperature_curve, with_seed_scatter
 from analysis.temperature.convex import convex_fit
+from benchmarks.coverage import coverage, noisy
 from benchmarks.families import families
 
 LR = np.geomspace(1e-3, 1e-1, 11)
@@ -57,14 +58,9 @@ class TestLocalQuadratic:
         """benchmarks/coverage.md has the other sizes of noise, other curves and 200 studies each."""
         states = families()[name]
         relative = states.temperature / states.temperature.mean()
-        rng = np.random.default_rng(9)
         du, ds = 1e-4 * (relative if shape == "as T" else np.ones(11)), np.full(11, 0.03)
-        hits = []
-        for _ in range(60):
-            u, s = states.loss + du * rng.normal(size=11), states.entropy + ds * rng.normal(size=11)
-            curve = temperature_curve(LR, u, s, *((du, ds) if told else ()))
-            hits.append((curve.lower <= states.temperature) & (states.temperature <= curve.upper))
-        assert 0.9 <= np.mean(hits) <= 0.985
+        studies = noisy(states, du, ds, told, np.random.default_rng(9))
+        assert 0.9 <= coverage(studies, "local-quadratic", 60)[0] <= 0.985
 
     def test_flat_loss_is_zero_temperature(self):
         rng = np.random.default_rng(1)
