@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PlainTraining
@@ -22,6 +23,8 @@ from projects.fixed_lr.stack import ModelStack
 
 CPU = torch.device("cpu")
 CORES = os.cpu_count() or 1
+#: A copy of this much goes through the memory, not through the caches.
+COPIED_BYTES = 2**26
 
 
 def plain_rate(options: dict[str, Any], seconds: float, ready: Any, rates: Any) -> None:
@@ -86,26 +89,29 @@ def together(jobs: list[tuple[Any, tuple[Any, ...]]]) -> float:
 
 
 class _Kernels(TorchDispatchMode):
-    """Adds up the seconds inside torch's kernels, by kind."""
+    """Adds up the seconds inside torch's kernels, and the bytes that they take and give, by kind."""
 
     KINDS = (("convolution", "convolutions"), ("batch_norm", "normalisation"), ("max_pool", "pooling"))
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         start = time.perf_counter()
         out = func(*args, **(kwargs or {}))
         kind = next((kind for word, kind in self.KINDS if word in str(func)), "other kernels")
         self.seconds[kind] += time.perf_counter() - start
+        self.bytes[kind] += sum(leaf.nbytes for leaf in tree_leaves((args, out)) if isinstance(leaf, torch.Tensor))
         return out
 
 
 def step_parts(options: dict[str, Any], ready: Any, parts: Any) -> None:
-    """A single model's step in one thread: its seconds, those of its kernels by kind, two speeds in FLOP/s.
+    """A single model's step in one thread: its seconds, those of its kernels by kind, and four speeds.
 
-    The speeds are those of its convolutions and of a bare matrix product.
+    The speeds are those of its convolutions and of a bare matrix product in FLOP/s, those of its normalisation and
+    pooling and of a bare copy in bytes/s, each tensor counted once.
     """
     step = _own_step(options, 0)
     with FlopCounterMode(display=False) as counter:
@@ -129,16 +135,25 @@ def step_parts(options: dict[str, Any], ready: Any, parts: Any) -> None:
     for _ in range(repeats):
         square @ square
     bare = 2 * 1024**3 * repeats / (time.perf_counter() - start)
-    parts.put((whole, each, (flops / each["convolutions"], bare)))
+    passes = ("normalisation", "pooling")
+    moving = sum(kernels.bytes[kind] for kind in passes) / sum(kernels.seconds[kind] for kind in passes)
+    there, back = torch.zeros(2, COPIED_BYTES // 4)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        back.copy_(there)
+    copying = 2 * COPIED_BYTES * repeats / (time.perf_counter() - start)
+    parts.put((whole, each, (flops / each["convolutions"], bare, moving, copying)))
 
 
 def limit_note(name: str, options: dict[str, Any], plain: float) -> str:
     """What a step of the process engine is spent on; `plain` is the plain loop's model-steps a second."""
     wholes, parts, speeds = zip(*results([(step_parts, (options,))] * CORES), strict=True)
     kinds = ", ".join(f"{1e3 * float(np.mean([one[kind] for one in parts])):.1f} ms {kind}" for kind in parts[0])
-    convolutions, bare = np.mean(speeds, axis=0) / 1e9
+    convolutions, bare, moving, copying = np.mean(speeds, axis=0) / 1e9
     return (
         f"A step of {name}, in each of {CORES} processes takes {1e3 * float(np.mean(wholes)):.1f} ms: {kinds}. The "
-        f"convolutions run at {convolutions:.0f} GFLOP/s in one thread, a bare matrix product of 1024 at {bare:.0f}. "
+        f"convolutions run at {convolutions:.0f} GFLOP/s in one thread, a bare matrix product of 1024 at {bare:.0f}; "
+        f"normalisation and pooling move {moving:.1f} GB/s, a bare copy of {COPIED_BYTES / 2**20:.0f} MiB "
+        f"{copying:.1f}. "
         f"Twice the plain loop would be {500 * CORES / plain:.1f} ms."
     )
