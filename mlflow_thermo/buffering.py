@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -14,8 +17,18 @@ from torch import Tensor
 
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
-from mlflow_thermo.schema import SKETCH, SPHERE
-from mlflow_thermo.store import MAX_CHUNK_BYTES, CountSketch, SeriesWriter, measured_error, rows_per_chunk, sketch_rows
+from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE
+from mlflow_thermo.store import (
+    MAX_CHUNK_BYTES,
+    CountSketch,
+    SeriesWriter,
+    StoreError,
+    measured_error,
+    rows_per_chunk,
+    sketch_rows,
+)
+
+logger = logging.getLogger(__name__)
 
 #: Blocks of a series: one that the training fills and one that is being written.
 _BLOCKS = 2
@@ -23,6 +36,28 @@ _BLOCKS = 2
 _LOCAL_BYTES = 64 * 2**20
 #: Whole snapshots of the first block of a sketched series that its error is measured on.
 _ERROR_ROWS = 8
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """A disk that does not take the snapshots, as one line that says where they are."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"snapshots cannot be written to {folder} ({error}): make room there and start again; what was written "
+            "before is kept"
+        ) from error
+
+
+def block_rows(n: int, d: int, itemsize: int, storage: str) -> int:
+    """Rows of a block of a series of `n` snapshots of `d` weights, kept as `storage`."""
+    return rows_per_chunk(n, d, itemsize, MAX_CHUNK_BYTES if storage == FULL else _LOCAL_BYTES)
+
+
+def buffer_bytes(n: int, d: int, itemsize: int, storage: str) -> int:
+    """Memory of the blocks of such a series, on the processor's side."""
+    return _BLOCKS * block_rows(n, d, itemsize, storage) * d * itemsize
 
 
 class Losses(Protocol):
@@ -111,22 +146,24 @@ class SeriesBuffer:
     ----------
     next_step : optimiser step of the next snapshot, -1 after the last.
     uploaded : number of chunks that are on the server.
+    sent : whether the server has all chunks that are on disk, and the index as it is there.
     reduced_at_end : whether its chunks are only the raw material of what goes to the server.
     """
 
-    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter, reduced_at_end: bool = False) -> None:
+    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter, storage: str = FULL) -> None:
         self.schedule = schedule
         self.writer = writer
         self.uploaded = 0
-        self.reduced_at_end = reduced_at_end
+        self.sent = False
+        self.reduced_at_end = storage == ISOMETRIC
+        taken = writer.index.steps
+        self.cursor = int(np.searchsorted(schedule.steps, taken[-1], side="right")) if taken else 0
+        self._missed = len(taken) < self.cursor
         sketched = writer.index.storage == SKETCH
         self._sketch = CountSketch(packer.d, writer.index.sketch_dim) if sketched else None
         self._error = writer.index.sketch_error
         self._packer = packer
-        taken = writer.last_step or 0
-        self.cursor = int(np.searchsorted(schedule.steps, taken, side="right"))
-        most = _LOCAL_BYTES if reduced_at_end or sketched else MAX_CHUNK_BYTES
-        self._rows = rows_per_chunk(len(schedule.steps), packer.d, packer.itemsize, most)
+        self._rows = block_rows(len(schedule.steps), packer.d, packer.itemsize, storage)
         self.losses: Losses = (
             HostLosses(self._rows) if packer.device.type == "cpu" else DeviceLosses(self._rows, packer.device)
         )
@@ -153,7 +190,21 @@ class SeriesBuffer:
     @property
     def complete(self) -> bool:
         """Whether every snapshot of the schedule was handed to the writer."""
-        return self.cursor == len(self.schedule.steps) and self._fill == 0
+        return self.cursor == len(self.schedule.steps) and self._fill == 0 and not self._missed
+
+    def skip_to(self, step: int) -> None:
+        """The training goes on after `step`: snapshots that lie before and are not on disk are lost."""
+        missed = [s for s in self.schedule.steps[self.cursor :] if s <= step]
+        if missed:
+            self._missed = True
+            logger.warning(
+                "series %r misses its snapshots from step %d to %d: the training goes on from a later step than the "
+                "last snapshot on disk; call flush() where a checkpoint is saved",
+                self.schedule.name, missed[0], missed[-1],
+            )  # fmt: skip
+            self.cursor += len(missed)
+            self.next_step = self._step_at_cursor()
+            self._from = self._window_start()
 
     def step(self, number: int, loss: Tensor | float | None) -> bool:
         """Count the optimiser step `number`; whether a block is full now."""
@@ -201,7 +252,8 @@ class SeriesBuffer:
                 block.copied.synchronize()
             losses = block.losses
             rows = self._sketched(block.rows[: len(block.steps)])
-            self.writer.append(block.steps, rows, losses[:, 0], losses[:, 1])
+            with disk_errors(self.writer.folder):
+                self.writer.append(block.steps, rows, losses[:, 0], losses[:, 1])
         finally:
             self._free.put(block)
 
@@ -216,7 +268,10 @@ class SeriesBuffer:
 
     def close(self, done: bool) -> None:
         """The final index; `done` says that the training came to its end."""
-        self.writer.close(done and self.complete, sketch_error=self._error)
+        # One that was whole before this process began stays so, however this one ends.
+        if not self.writer.index.complete:
+            with disk_errors(self.writer.folder):
+                self.writer.close(done and self.complete, sketch_error=self._error)
 
 
 class Background:

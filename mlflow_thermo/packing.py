@@ -53,7 +53,12 @@ def flatten_parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 class Packer:
-    """Copies a fixed set of parameters into rows of a buffer and back."""
+    """Copies a fixed set of parameters into rows of a buffer and back.
+
+    Attributes
+    ----------
+    dtype : of the rows: that of the parameters, float32 for bfloat16 ones, which numpy does not have.
+    """
 
     def __init__(self, parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> None:
         self._named = trainable(parameters)
@@ -61,16 +66,18 @@ class Packer:
         self.d = sum(place.size for place in self.layout)
         first = self._named[0][1]
         self.device = first.device
-        self.dtype = first.dtype
+        self.dtype = torch.float32 if first.dtype == torch.bfloat16 else first.dtype
         self._tensors = [tensor for _, tensor in self._named]
         self._places: list[int] = []
         self._flat: Tensor | None = None
         for name, tensor in self._named:
-            if tensor.device != self.device or tensor.dtype != self.dtype:
+            if tensor.device != self.device or tensor.dtype != first.dtype:
                 raise ThermoError(
                     f"parameter {name!r} is {tensor.dtype} on {tensor.device}, {self._named[0][0]!r} is "
-                    f"{self.dtype} on {self.device}: record them with one recorder each"
+                    f"{first.dtype} on {self.device}: record those of one kind, as (name, tensor) pairs"
                 )
+            if not tensor.is_floating_point():
+                raise ThermoError(f"parameter {name!r} is {tensor.dtype}: only real weights can be recorded")
 
     @property
     def itemsize(self) -> int:

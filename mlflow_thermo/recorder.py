@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +19,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from mlflow_thermo import schema
-from mlflow_thermo.buffering import Background, SeriesBuffer
+from mlflow_thermo.buffering import Background, SeriesBuffer, disk_errors
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.schema import SeriesIndex, ThermoError
-from mlflow_thermo.store import SKETCH_COLUMNS, SeriesWriter, choose_storage, reduce_series
+from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter, StoreError, choose_storage, reduce_series
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,20 +51,23 @@ class SnapshotRecorder:
     total_steps : number of steps of the training; needed for the default schedules.
     series : schedules to record; by default `spaced`, `consecutive` and `bursts`.
     lr, seed, protocol : written into the index for the analysis; lr is also logged as a metric.
-    run_id : MLflow run to record into; by default the active run. Not needed with `directory`.
+    run_id : MLflow run to record into; by default the active run. Not needed with `directory`. A run holds the
+        snapshots of one recorder.
     directory : keep the series in this folder too (one folder per series). Without a run, only there.
-    resume : continue the series found in `directory` after their last closed chunk.
+    resume : continue the series found in `directory` after their last closed chunk; see `flush` and `fast_forward`.
     storage : ``full`` keeps every weight; ``isometric`` keeps the inner products of a series' snapshots, all that an
         entropy needs, in N×N numbers whatever d is (the whole snapshots lie in a local folder until the series is
         closed); ``sketch`` keeps `sketch_columns` columns and distances up to a known error, and never stores a whole
         snapshot. ``auto`` chooses by size.
+    disk_share : share of the free disk that whole snapshots may take until they are reduced, with ``auto``; less where
+        several trainings share the disk.
     attributes : anything else that JSON can hold, for the reader of the index.
 
     Raises
     ------
     ThermoError
         No run and no directory; no parameter that needs a gradient; neither `total_steps` nor `series`; an unknown
-        storage.
+        storage; a run or a folder that holds other snapshots already.
     """
 
     def __init__(
@@ -79,44 +84,64 @@ class SnapshotRecorder:
         resume: bool = False,
         storage: str = schema.AUTO,
         sketch_columns: int = SKETCH_COLUMNS,
+        disk_share: float = DISK_SHARE,
         attributes: dict[str, Any] | None = None,
     ) -> None:
         if series is None:
+            total_steps = None if total_steps is None else _whole("total_steps", total_steps)
             if total_steps is None or total_steps < 1:
                 raise ThermoError(f"total_steps must be a positive number of steps, got {total_steps!r}")
             series = (spaced(total_steps), consecutive(total_steps), bursts(total_steps))
         if len({schedule.name for schedule in series}) != len(series):
             raise ThermoError("series: two schedules share one name, give each its own")
+        sketch_columns = _whole("sketch_columns", sketch_columns)
         if sketch_columns < 1:
             raise ThermoError(f"sketch_columns must be at least 1, got {sketch_columns}")
+        lr = None if lr is None else _positive("lr", lr)
+        seed = None if seed is None else _whole("seed", seed)
+        _require_json("attributes", attributes)
+        if resume and directory is None:
+            raise ThermoError("resume needs the directory that holds the series")
         self._packer = Packer(parameters)
         self._client, self.run_id = _client_and_run(run_id, required=directory is None)
+        if self._client is not None and self.run_id is not None and not resume:
+            _require_no_snapshots(self._client, self.run_id)
         self._owns_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._spare: Path | None = None
         self._series: list[SeriesBuffer] = []
         self._background = Background()
+        room = disk_share * shutil.disk_usage(self.directory).free
         for schedule in series:
-            folder = self.directory / schedule.name
-            mode = choose_storage(storage, len(schedule.steps), self._packer.d, self._packer.itemsize, self.directory)
-            if resume and (folder / schema.INDEX_NAME).exists():
+            folder, n = self.directory / schedule.name, len(schedule.steps)
+            resumed = resume and (folder / schema.INDEX_NAME).exists()
+            # What is on disk has its room already.
+            mode = choose_storage(storage, n, self._packer.d, self._packer.itemsize, math.inf if resumed else room)
+            index = SeriesIndex(
+                series=schedule.name,
+                d=self._packer.d,
+                dtype=str(self._packer.dtype).removeprefix("torch."),
+                protocol=protocol,
+                lr=lr,
+                seed=seed,
+                layout=self._packer.layout,
+                attributes=attributes or {},
+            )
+            if resumed:
                 writer = SeriesWriter.resume(folder)
+                _require_same_training(writer.index, index, schedule, folder)
+                # Snapshots that are kept whole may be reduced at the end; nothing else can change its form.
+                if writer.index.storage != schema.FULL or mode == schema.SKETCH:
+                    mode = writer.index.storage
             else:
-                index = SeriesIndex(
-                    series=schedule.name,
-                    d=self._packer.d,
-                    dtype=str(self._packer.dtype).removeprefix("torch."),
-                    protocol=protocol,
-                    lr=lr,
-                    seed=seed,
-                    layout=self._packer.layout,
-                    attributes=attributes or {},
-                )
                 if mode == schema.SKETCH:
                     index = replace(index, storage=mode, sketch_dim=sketch_columns, dtype="float32")
-                writer = SeriesWriter.create(folder, index)
-            self._series.append(SeriesBuffer(schedule, self._packer, writer, mode == schema.ISOMETRIC))
+                with disk_errors(folder):
+                    writer = SeriesWriter.create(folder, index)
+            if mode == schema.ISOMETRIC and not resumed:
+                room -= n * self._packer.d * self._packer.itemsize
+            self._series.append(SeriesBuffer(schedule, self._packer, writer, mode))
         self.steps_taken = 0
         self._closed = False
         self._announce(lr)
@@ -148,8 +173,27 @@ class SnapshotRecorder:
         names = ", ".join(s.schedule.name for s in self._series)
         raise ThermoError(f"series {series!r} is not recorded: choose one of {names}")
 
+    def flush(self) -> None:
+        """Put everything recorded so far on disk; call it where a checkpoint is saved that a training may resume from.
+
+        Raises
+        ------
+        StoreError
+            The disk does not take the snapshots.
+        """
+        for series in self._series:
+            self._hand_over(series)
+        self._background.wait()
+
     def fast_forward(self, step: int) -> None:
-        """Tell a resumed recorder that `step` optimiser steps were taken before this process began."""
+        """Tell a resumed recorder that `step` optimiser steps were taken before this process began.
+
+        Where the last snapshot on disk is older than the checkpoint, a warning names the snapshots that are missing,
+        and their series is not complete.
+        """
+        for series in self._series:
+            self._hand_over(series)
+            series.skip_to(step)
         self.steps_taken = step
 
     def close(self, complete: bool | None = None) -> None:
@@ -158,31 +202,48 @@ class SnapshotRecorder:
         Raises
         ------
         ThermoError
-            When the tracking server would not take the snapshots: names the local folder that keeps them.
+            When the disk or the tracking server would not take the snapshots: names the local folder that keeps them.
+            What can be kept of the other series is kept all the same.
         """
         if self._closed:
             return
         self._closed = True
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
-        try:
-            for series in self._series:
-                self._hand_over(series)
-            self._background.wait()
-        finally:
-            self._background.stop()
+        failures: list[ThermoError] = []
+
+        def attempt(action: Callable[..., None], *arguments: Any) -> None:
+            # One series that cannot be written must not cost the others theirs.
+            try:
+                action(*arguments)
+            except ThermoError as error:
+                failures.append(error)
+
+        # First what went wrong before: it would be raised in place of the next block.
+        attempt(self._background.wait)
         for series in self._series:
-            series.close(done)
-            self._reduce(series)
+            attempt(self._hand_over, series)
+        attempt(self._background.wait)
+        self._background.stop()
+        done = done and not failures
+        for series in self._series:
+            attempt(series.close, done)
+            attempt(self._reduce, series)
             self._upload(series)
+        if self._client is not None and not all(series.sent for series in self._series):
+            failures.append(
+                ThermoError(
+                    f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in "
+                    f"{self.directory}, upload them with 'mlflow artifacts log-artifacts -r {self.run_id} "
+                    f"-l {self.directory} -a {schema.ARTIFACT_ROOT}'"
+                )
+            )
+        if failures:
+            raise failures[0]
+        self._say_all_is_there(done)
+
+    def _say_all_is_there(self, done: bool) -> None:
         if self._client is None or self.run_id is None:
             return
-        left = [s for s in self._series if s.uploaded < len(s.writer.index.chunks)]
-        if left:
-            raise ThermoError(
-                f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in "
-                f"{self.directory}, upload them with 'mlflow artifacts log-artifacts -r {self.run_id} "
-                f"-l {self.directory} -a {schema.ARTIFACT_ROOT}'"
-            )
         tag = schema.SNAPSHOTS_COMPLETE if done else schema.SNAPSHOTS_PARTIAL
         digest = hashlib.sha256()
         for series in self._series:
@@ -238,8 +299,8 @@ class SnapshotRecorder:
             out = self._spare / folder.name
         try:
             series.writer = SeriesWriter(out, reduce_series(folder, out))
-        except (OSError, MemoryError) as error:
-            raise ThermoError(
+        except (OSError, MemoryError, np.linalg.LinAlgError) as error:
+            raise StoreError(
                 f"series {series.schedule.name!r} could not be reduced ({error}): its whole snapshots are safe in "
                 f"{folder}"
             ) from error
@@ -250,6 +311,7 @@ class SnapshotRecorder:
             return
         target = f"{schema.ARTIFACT_ROOT}/{series.schedule.name}"
         chunks = series.writer.index.chunks
+        series.sent = False
         try:
             while series.uploaded < len(chunks):
                 path = series.writer.folder / chunks[series.uploaded].file
@@ -257,7 +319,9 @@ class SnapshotRecorder:
                 series.uploaded += 1
                 if self._owns_directory:
                     path.unlink()
+            # Last: chunks that no index names do not exist for a reader.
             self._client.log_artifact(self.run_id, str(series.writer.index_path), target)
+            series.sent = True
         except Exception as error:
             # A server that is away must not stop a training that runs for days: the chunk stays on disk and
             # goes with the next one; close() raises if it is still not there.
@@ -277,3 +341,62 @@ def _client_and_run(run_id: str | None, required: bool) -> tuple[MlflowClient | 
             )
         return None, None
     return mlflow.MlflowClient(), run_id
+
+
+def _require_no_snapshots(client: MlflowClient, run_id: str) -> None:
+    """Two recorders in one run would write over each other's files."""
+    state = client.get_run(run_id).data.tags.get(schema.TAG_SNAPSHOTS)
+    if state is not None:
+        raise ThermoError(
+            f"run {run_id} holds snapshots already ({schema.TAG_SNAPSHOTS}={state}): record into a run of its own, or "
+            "give resume=True and the directory of the first recording"
+        )
+
+
+def _require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Schedule, folder: Path) -> None:
+    """Refuse to continue the series of another training: its snapshots would not belong together."""
+    # A sketch is float32 whatever it was made from.
+    same = ("d", "layout", "protocol", "lr", "seed", *(("dtype",) if found.storage != schema.SKETCH else ()))
+    for name in same:
+        before, now = getattr(found, name), getattr(asked, name)
+        if before != now:
+            values = "" if name == "layout" else f" ({before!r} there, {now!r} now)"
+            raise ThermoError(
+                f"{folder} holds a series of another training, its {name} differs{values}: resume with the same, or "
+                "choose another directory"
+            )
+    if not set(found.steps) <= set(schedule.steps):
+        raise ThermoError(
+            f"{folder} holds snapshots at steps that the schedule {schedule.name!r} leaves out: resume with the same "
+            "total_steps and series, or choose another directory"
+        )
+
+
+def _whole(name: str, value: Any) -> int:
+    """`value` as a Python int: numpy's and torch's integers do not go into JSON."""
+    try:
+        number = int(value)
+        exact = number == value
+    except (TypeError, ValueError, OverflowError):
+        exact = False
+    if not exact:
+        raise ThermoError(f"{name} must be a whole number, got {value!r}")
+    return number
+
+
+def _positive(name: str, value: Any) -> float:
+    """`value` as a Python float above 0."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise ThermoError(f"{name} must be a finite positive number, got {value!r}")
+    return number
+
+
+def _require_json(name: str, value: Any) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ThermoError(f"{name}: cannot be written as JSON ({error})") from error

@@ -28,6 +28,8 @@ class Schedule:
 
 def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
     """`n` snapshots evenly over the part of training after the fraction `start`; fewer when it is short."""
+    if n < 1:
+        raise ThermoError(f"series 'spaced': n must be at least 1, got {n}")
     first = round(total_steps * start)
     if total_steps <= first:
         raise ThermoError(f"series 'spaced': no step lies after the fraction {start} of {total_steps} steps")
@@ -39,6 +41,8 @@ def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
 
 def consecutive(total_steps: int, n: int = 1000) -> Schedule:
     """The last `n` iterates, as in arXiv 2505.23489."""
+    if n < 1:
+        raise ThermoError(f"series 'consecutive': n must be at least 1, got {n}")
     return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)))
 
 

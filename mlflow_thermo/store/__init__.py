@@ -1,7 +1,7 @@
 """Snapshot series on disk, whole or compressed: what the recorder writes and the analysis reads."""
 
 from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
-from mlflow_thermo.store.modes import SKETCH_COLUMNS, choose_storage
+from mlflow_thermo.store.modes import DISK_SHARE, SKETCH_COLUMNS, choose_storage
 from mlflow_thermo.store.reduce import reduce_series
 from mlflow_thermo.store.series import (
     MAX_CHUNK_BYTES,
@@ -18,6 +18,7 @@ from mlflow_thermo.store.series import (
 from mlflow_thermo.store.sketch import CountSketch, measured_error, sketch_rows
 
 __all__ = [
+    "DISK_SHARE",
     "MAX_CHUNK_BYTES",
     "SKETCH_COLUMNS",
     "CountSketch",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 from mlflow_thermo.schema import AUTO, FULL, ISOMETRIC, SKETCH, STORAGES, ThermoError
 
 #: A series up to this size is kept whole: its weights can then be looked at one by one.
@@ -13,12 +10,16 @@ SMALL = 32 * 2**20
 SKETCH_COLUMNS = 4096
 #: Columns of the sketch beside an isometric series, in which all runs share one basis.
 SHARED_COLUMNS = 512
-#: Share of the free disk that the whole snapshots of a series may take until they are reduced.
-_DISK_SHARE = 0.4
+#: Share of the free disk that the whole snapshots of a run may take until they are reduced.
+DISK_SHARE = 0.4
 
 
-def choose_storage(asked: str, n: int, d: int, itemsize: int, folder: Path) -> str:
+def choose_storage(asked: str, n: int, d: int, itemsize: int, room: float) -> str:
     """``full``, ``isometric`` or ``sketch`` for a series of n snapshots of d weights.
+
+    Parameters
+    ----------
+    room : bytes on the disk that its whole snapshots may take.
 
     ``auto`` keeps small series whole and reduces large ones to their inner products, which loses nothing that an
     entropy needs; where the disk cannot hold the snapshots until then, it sketches. A series of at least as many
@@ -41,4 +42,4 @@ def choose_storage(asked: str, n: int, d: int, itemsize: int, folder: Path) -> s
     assert asked == AUTO
     if whole <= SMALL or 4 * n * (n + 1) >= whole // 2:
         return FULL
-    return ISOMETRIC if whole <= _DISK_SHARE * shutil.disk_usage(folder).free else SKETCH
+    return ISOMETRIC if whole <= room else SKETCH

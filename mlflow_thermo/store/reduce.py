@@ -27,7 +27,8 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
     """Write the isometric form of the full series in `folder` into `out`, which may be the same folder.
 
     The index is replaced in one rename after the chunks that it names, and the whole snapshots are removed from `out`
-    after that: a process that dies in between leaves a series that reads.
+    after that: a process that dies in between leaves a series that reads. A snapshot that is not finite becomes a row
+    of NaN and leaves the others as they are.
 
     Raises
     ------
@@ -44,13 +45,17 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
     def blocks() -> Iterator[NDArray[Any]]:
         shared[:] = 0.0
         for first, block in _column_blocks(folder, index):
-            shared[:] += sketch.apply(block, first)
+            part = sketch.apply(block, first)
+            # One NaN in a product of all rows is a NaN in all of them. A number that is not finite shows in the sketch.
+            block[~np.isfinite(part).all(axis=1)] = 0.0
+            shared[:] += part
             yield block
 
     # Identical snapshots have identical sketches. They must coincide to the last bit, or nobody could count them.
     lower = isometric_factor(blocks, lambda: _alike(shared)[1])
     first_alike, alike = _alike(shared)
     lower = lower[first_alike[alike]]
+    lower[~np.isfinite(shared).all(axis=1)] = np.nan
     out.mkdir(parents=True, exist_ok=True)
     chunks: list[Chunk] = []
     rows = max(1, MAX_CHUNK_BYTES // (8 * n + 4 * sketch.m))
@@ -69,8 +74,9 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
 
 
 def _alike(rows: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First row of each group of identical rows, and the group (n,) of every row."""
-    _, first, groups = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    """First row of each group of identical rows, and the group (n,) of every row; rows that are not finite are one."""
+    finite = np.isfinite(rows).all(axis=1, keepdims=True)
+    _, first, groups = np.unique(np.where(finite, rows, np.inf), axis=0, return_index=True, return_inverse=True)
     return first, groups.ravel()
 
 

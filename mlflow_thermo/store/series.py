@@ -96,7 +96,7 @@ class SeriesWriter:
         index = read_index(folder)
         if index.storage == ISOMETRIC and not index.complete:
             raise StoreError(f"{folder} is reduced to its inner products and cannot go on: choose another folder")
-        return cls(folder, replace(index, complete=False))
+        return cls(folder, index)
 
     @property
     def last_step(self) -> int | None:
@@ -133,6 +133,7 @@ class SeriesWriter:
             loss=(*self.index.loss, *_nullable(loss)),
             loss_mean=(*self.index.loss_mean, *_nullable(loss_mean)),
             chunks=(*self.index.chunks, chunk),
+            complete=False,
         )
         self._write_index()
         return self.folder / chunk.file
@@ -163,10 +164,20 @@ def read_index(folder: str | Path) -> SeriesIndex:
 
 
 def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str, NDArray[Any]]) -> Chunk:
-    """One safetensors file in one atomic rename, and what an index says of it."""
+    """One safetensors file in one atomic rename, and what an index says of it.
+
+    Raises
+    ------
+    OSError
+        A disk that is full or cannot be written.
+    """
     path = folder / f"{stem}-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
     temporary = path.with_name(path.name + ".part")
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)
+    try:
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)
+    except SafetensorError as error:
+        # The library has a class of its own for what the disk says.
+        raise OSError(f"{path}: {error}") from error
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
     os.replace(temporary, path)

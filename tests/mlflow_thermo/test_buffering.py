@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mlflow_thermo import Schedule, SnapshotRecorder
+from mlflow_thermo import Schedule, SnapshotRecorder, ThermoError
 from mlflow_thermo.buffering import Background, DeviceLosses, HostLosses
 from mlflow_thermo.store import SeriesWriter, read_index, read_weights
 
@@ -71,7 +71,7 @@ def test_a_full_disk_stops_the_training(recorder, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(SeriesWriter, "append", full)
-    with pytest.raises(OSError, match="No space left on device"), recorder:
+    with pytest.raises(ThermoError, match="cannot be written to .*No space left on device"), recorder:
         run(recorder, STEPS)
     assert recorder.steps_taken < STEPS
     assert not read_index(tmp_path / "spaced").complete
@@ -84,8 +84,28 @@ def test_a_full_disk_at_the_end_is_heard_too(recorder, monkeypatch):
     run(recorder, STEPS - 3)
     recorder.index("spaced")
     monkeypatch.setattr(SeriesWriter, "append", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ThermoError, match="No space left"):
         recorder.close()
+
+
+def test_a_series_that_cannot_be_written_costs_no_other(tmp_path, monkeypatch):
+    append = SeriesWriter.append
+
+    def full(self, *rest):
+        if self.folder.name == "one":
+            raise OSError(28, "No space left on device")
+        return append(self, *rest)
+
+    series = [Schedule(name, tuple(range(1, 9))) for name in ("one", "two")]
+    recorder = SnapshotRecorder([("w", nn.Parameter(torch.zeros(6)))], series=series, directory=tmp_path)
+    for _ in range(7):
+        recorder.step(0.5)
+    recorder.flush()
+    monkeypatch.setattr(SeriesWriter, "append", full)
+    recorder.step(0.5)
+    with pytest.raises(ThermoError, match="one .*No space left"):
+        recorder.close()
+    assert [read_index(tmp_path / s.name).n_snapshots for s in series] == [7, 8]
 
 
 @pytest.mark.parametrize("losses", [HostLosses(3), DeviceLosses(3, torch.device("cpu"))])

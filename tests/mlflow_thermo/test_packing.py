@@ -85,3 +85,8 @@ def test_mixed_types_are_refused_by_name():
     pairs = [("w", nn.Parameter(torch.zeros(3))), ("v", nn.Parameter(torch.zeros(3, dtype=torch.float64)))]
     with pytest.raises(ThermoError, match="'v' is torch.float64"):
         Packer(pairs)
+
+
+def test_complex_weights_are_refused():
+    with pytest.raises(ThermoError, match=r"'c' is torch\.complex64: only real weights"):
+        Packer([("c", nn.Parameter(torch.zeros(2, dtype=torch.complex64)))])

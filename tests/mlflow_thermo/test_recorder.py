@@ -59,6 +59,11 @@ class TestSchedules:
         with pytest.raises(ThermoError, match="series 'x'"):
             Schedule("x", steps)
 
+    @pytest.mark.parametrize("make", [spaced, consecutive])
+    def test_no_snapshots(self, make):
+        with pytest.raises(ThermoError, match="n must be at least 1, got 0"):
+            make(100, 0)
+
     def test_nothing_to_record_after_the_end(self):
         with pytest.raises(ThermoError, match="fraction"):
             spaced(10, start=1.0)
@@ -215,8 +220,9 @@ def test_a_server_that_is_away_loses_nothing(store, monkeypatch, caplog):
         assert "will retry: no route to host" in caplog.text
         files = {item.path for item in store.list_artifacts(run.info.run_id, "thermo/spaced")}
         assert len(files) == 5
-        # Away for good: the error says where the data is and how to send it.
-        away["now"] = True
+    # Away for good: the error says where the data is and how to send it.
+    away["now"] = True
+    with mlflow.start_run() as run:
         recorder = SnapshotRecorder([("w", w)], series=series)
         train(recorder, w, 32)
         with pytest.raises(ThermoError, match="mlflow artifacts log-artifacts") as caught:
@@ -226,7 +232,159 @@ def test_a_server_that_is_away_loses_nothing(store, monkeypatch, caplog):
     assert store.get_run(run.info.run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_RECORDING
 
 
+def test_an_index_that_did_not_arrive_is_not_called_complete(store, monkeypatch):
+    """The chunks alone are nothing that a reader could find."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    w = make()
+    log_artifact = MlflowClient.log_artifact
+
+    def unreliable(self, run_id, path, target):
+        if path.endswith("index.json"):
+            raise ConnectionError("502 Bad Gateway")
+        return log_artifact(self, run_id, path, target)
+
+    with mlflow.start_run() as run:
+        recorder = SnapshotRecorder([("w", w)], series=SERIES)
+        train(recorder, w, 20)
+        monkeypatch.setattr(MlflowClient, "log_artifact", unreliable)
+        with pytest.raises(ThermoError, match="did not take all snapshots"):
+            recorder.close()
+    assert store.get_run(run.info.run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_RECORDING
+    assert read_index(recorder.directory / "spaced").complete
+
+
+class TestResume:
+    SERIES = (Schedule("spaced", tuple(range(1, 33))),)
+
+    def start(self, folder, series=SERIES, d=6, steps=0, **options):
+        w = make(d)
+        recorder = SnapshotRecorder([("w", w)], series=series, directory=folder, **options)
+        train(recorder, w, steps)
+        return recorder, w
+
+    def test_flushed_at_a_checkpoint(self, tmp_path):
+        first, _ = self.start(tmp_path, steps=21)
+        first.flush()
+        again, w = self.start(tmp_path, resume=True)
+        again.fast_forward(21)
+        train(again, w, 11, first=21)
+        again.close()
+        assert read_index(tmp_path / "spaced").complete
+        np.testing.assert_array_equal(read_weights(tmp_path / "spaced")[:, 0], np.arange(32))
+
+    def test_after_a_checkpoint_later_than_the_last_chunk(self, tmp_path, caplog):
+        first, _ = self.start(tmp_path, steps=21)
+        assert first.index("spaced").steps[-1] == 16
+        again, w = self.start(tmp_path, resume=True)
+        again.fast_forward(21)
+        assert "misses its snapshots from step 17 to 21" in caplog.text
+        train(again, w, 6, first=21)
+        again.flush()
+        # A gap is still one when the training is cut off and goes on once more.
+        last, w = self.start(tmp_path, resume=True)
+        last.fast_forward(27)
+        train(last, w, 5, first=27)
+        last.close()
+        index = read_index(tmp_path / "spaced")
+        assert not index.complete
+        assert index.steps == (*range(1, 17), *range(22, 33))
+        np.testing.assert_array_equal(read_weights(tmp_path / "spaced")[:, 0], np.array(index.steps) - 1)
+        assert index.loss_mean == index.loss
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"d": 7}, r"its d differs \(6 there, 7 now\)"),
+            ({"lr": 0.2}, r"its lr differs \(0.1 there, 0.2 now\)"),
+            ({"seed": 1}, "its seed differs"),
+            ({"protocol": "sphere"}, "its protocol differs"),
+            ({"series": (Schedule("spaced", tuple(range(2, 65, 2))),)}, "the schedule 'spaced' leaves out"),
+        ],
+    )
+    def test_of_another_training(self, tmp_path, options, message):
+        first, _ = self.start(tmp_path, steps=20, lr=0.1)
+        first.flush()
+        before = read_index(tmp_path / "spaced")
+        with pytest.raises(ThermoError, match=message):
+            self.start(tmp_path, resume=True, **{"lr": 0.1, **options})
+        assert read_index(tmp_path / "spaced") == before
+
+    @pytest.mark.parametrize("storage", ["full", "isometric"])
+    def test_a_finished_series_stays_finished(self, tmp_path, storage):
+        first, _ = self.start(tmp_path, d=40, steps=32, storage=storage)
+        first.close()
+        before = read_index(tmp_path / "spaced")
+        assert (before.complete, before.storage) == (True, storage)
+        again, w = self.start(tmp_path, d=40, resume=True, storage=storage)
+        train(again, w, 3)
+        again.close(complete=False)
+        assert read_index(tmp_path / "spaced") == before
+
+    def test_without_a_directory(self, store):
+        import mlflow
+
+        with mlflow.start_run(), pytest.raises(ThermoError, match="resume needs the directory"):
+            SnapshotRecorder([("w", make())], 10, resume=True)
+
+
+@pytest.mark.parametrize("storage", ["full", "isometric", "sketch"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_floats(tmp_path, storage, dtype):
+    torch.manual_seed(0)
+    w = nn.Parameter(torch.randn(50).to(dtype))
+    kept = []
+    with SnapshotRecorder([("w", w)], 16, directory=tmp_path, storage=storage, sketch_columns=40) as recorder:
+        for _ in range(16):
+            kept.append(w.detach().double().numpy().copy())
+            recorder.step(0.5)
+            with torch.no_grad():
+                w += torch.randn(50).to(dtype)
+    steps = np.array(read_index(tmp_path / "consecutive").steps)
+    found, exact = read_weights(tmp_path / "consecutive").astype(float), np.array(kept)[steps - 1]
+    if storage == "full":
+        np.testing.assert_array_equal(found, exact)
+    else:
+        norms = np.linalg.norm(exact, axis=1)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1) / norms, 1, atol=1e-6 if storage != "sketch" else 0.6)
+
+
+def test_numbers_of_other_libraries_go_into_the_index(tmp_path):
+    recorder = SnapshotRecorder(
+        [("w", make())], np.int64(10), directory=tmp_path, lr=np.float32(0.5), seed=torch.tensor(3)
+    )
+    recorder.close()
+    index = read_index(tmp_path / "spaced")
+    assert (index.lr, index.seed) == (0.5, 3)
+
+
 class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"lr": "fast"}, "lr must be a finite positive number, got 'fast'"),
+            ({"lr": 0.0}, "lr must be"),
+            ({"lr": float("nan")}, "lr must be"),
+            ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
+            ({"sketch_columns": "many"}, "sketch_columns must be a whole number"),
+            ({"attributes": {"a": float("nan")}}, "attributes: cannot be written as JSON"),
+            ({"attributes": {"a": object()}}, "attributes: cannot be written as JSON"),
+            ({"total_steps": 10.5}, "total_steps must be a whole number"),
+        ],
+    )
+    def test_arguments(self, tmp_path, options, message):
+        with pytest.raises(ThermoError, match=message):
+            SnapshotRecorder([("w", make())], directory=tmp_path, **{"total_steps": 10, **options})
+        assert not list(tmp_path.iterdir())
+
+    def test_a_second_recorder_in_a_run(self, store):
+        import mlflow
+
+        with mlflow.start_run() as run, SnapshotRecorder([("w", make())], 10):
+            with pytest.raises(ThermoError, match=f"run {run.info.run_id} holds snapshots already"):
+                SnapshotRecorder([("v", make())], 10)
+
     def test_no_run_and_no_directory(self, store):
         with pytest.raises(ThermoError, match=r"mlflow\.start_run\(\), or give a directory"):
             SnapshotRecorder([("w", make())], total_steps=5)

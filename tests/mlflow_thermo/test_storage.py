@@ -139,6 +139,18 @@ class TestReduction:
         assert (found[7:10] == found[3]).all()
         assert len(np.unique(found, axis=0)) == N - 3
 
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_a_snapshot_that_is_not_finite_costs_no_other(self, tmp_path, rng, bad):
+        weights = walk(rng)
+        weights[-4:, 100:] = bad
+        weights[-5, -1] = bad
+        write(tmp_path, weights)
+        reduce_series(tmp_path, tmp_path)
+        found = read_snapshots(tmp_path)
+        assert relative(pdist(found.weights[:-5]), pdist(weights[:-5].astype(float))) < 1e-7
+        assert not np.isfinite(found.weights[-5:]).all(axis=1).any()
+        assert not np.isfinite(found.shared[-5:]).all(axis=1).any()
+
     def test_into_another_folder_leaves_the_first_alone(self, tmp_path, rng):
         write(tmp_path / "whole", walk(rng))
         before = sorted(p.name for p in (tmp_path / "whole").iterdir())
@@ -198,22 +210,29 @@ class TestChoice:
             ("sketch", 20, 20, "sketch"),
         ],
     )
-    def test_by_size(self, asked, n, d, expected, tmp_path, monkeypatch):
-        self.free(monkeypatch, 100 * self.GB)
-        assert choose_storage(asked, n, d, 4, tmp_path) == expected
+    def test_by_size(self, asked, n, d, expected):
+        assert choose_storage(asked, n, d, 4, 40 * self.GB) == expected
 
-    def test_a_disk_that_is_too_small(self, tmp_path, monkeypatch):
-        self.free(monkeypatch, 10 * self.GB)
-        assert choose_storage("auto", 1000, 1_550_016, 4, tmp_path) == "sketch"
+    def test_a_disk_that_is_too_small(self):
+        assert choose_storage("auto", 1000, 1_550_016, 4, 4 * self.GB) == "sketch"
 
-    def test_unknown(self, tmp_path):
+    def test_unknown(self):
         with pytest.raises(ThermoError, match="storage 'zip' is unknown: choose one of auto, full"):
-            choose_storage("zip", 1, 1, 4, tmp_path)
+            choose_storage("zip", 1, 1, 4, self.GB)
 
-    def free(self, monkeypatch, size):
-        monkeypatch.setattr(
-            "mlflow_thermo.store.modes.shutil.disk_usage", lambda folder: type("Use", (), {"free": size})
+    @pytest.mark.parametrize(("share", "expected"), [(0.5, ["isometric", "sketch"]), (0.25, ["sketch", "sketch"])])
+    def test_the_series_of_a_run_share_the_disk(self, tmp_path, monkeypatch, share, expected):
+        """Each for itself would fit."""
+        n, d = 100, 200_000
+        free = 3 * n * d * 4
+        monkeypatch.setattr("mlflow_thermo.recorder.shutil.disk_usage", lambda folder: type("Use", (), {"free": free}))
+        series = [Schedule(name, tuple(range(1, n + 1))) for name in ("one", "two")]
+        recorder = SnapshotRecorder(
+            [("w", torch.nn.Parameter(torch.zeros(d)))], series=series, directory=tmp_path, disk_share=share
         )
+        recorder.step(0.5)
+        modes = ["isometric" if s.reduced_at_end else s.writer.index.storage for s in recorder._series]
+        assert modes == expected
 
 
 class TestRecorder:
