@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
 import torch
-from mlflow import MlflowClient
 from torch import Tensor
 
 from analysis.cli import entry
@@ -24,9 +24,9 @@ from projects.fixed_lr.experiment import prepare
 from projects.fixed_lr.grid import parse_lrs
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop
-from projects.fixed_lr.recording import Baseline, RecordedRun
+from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
-from projects.fixed_lr.tracking import open_run
+from projects.fixed_lr.tracking import end_run, open_run
 from projects.fixed_lr.train import baseline_of, choose_device
 
 #: Seconds between two words about the progress.
@@ -34,8 +34,9 @@ TELL_EVERY = 2.0
 
 
 def say(event: str, **content: Any) -> None:
-    """One line for the program that started this one."""
-    click.echo(json.dumps({"event": event, **content}))
+    """One line for the program that started this one; if that is gone, the runs must still end in order."""
+    with suppress(OSError):
+        click.echo(json.dumps({"event": event, **content}))
 
 
 class _Member:
@@ -54,38 +55,59 @@ class _Member:
         if self.open:
             self.open = False
             self.ok = status == "FINISHED"
-            MlflowClient().set_terminated(self.run_id, status)
+            end_run(self.run_id, status)
             say("ended", lr=self.config.lr, run_id=self.run_id, ok=self.ok, regime=regime, message=message)
 
-    def fail(self, error: ThermoError) -> None:
+    def fail(self, error: Exception) -> None:
         """End the run as failed, keeping what it recorded."""
-        message = str(error)
+        diverged = isinstance(error, Diverged)
+        self.abandon("FAILED", _said(error), diverged)
+
+    def abandon(self, status: str, message: str, diverged: bool = False) -> None:
+        """End the run as `status`, keeping what it recorded; nothing that goes wrong here reaches the other members."""
+        if not self.open:
+            return
         try:
             if self.run is not None:
-                if isinstance(error, Diverged):
-                    self.run.tag_diverged()
                 self.run.close()
-        except ThermoError as second:
-            message = f"{message}; {second}"
-        self.end("FAILED", schema.DIVERGED if isinstance(error, Diverged) else "", message)
+                if diverged:
+                    self.run.tag_diverged()
+        except Exception as second:
+            message = f"{message}; {_said(second)}"
+        self.end(status, schema.DIVERGED if diverged else "", message)
 
     def finish(self) -> None:
         """Everything to the server."""
         assert self.run is not None
         try:
             self.end("FINISHED", self.run.finish().name)
-        except ThermoError as error:
+        except Exception as error:
             self.fail(error)
 
 
-class _Stacked:
-    """Hands what the stack yields to the runs of its members; takes out those that diverge."""
+def _said(error: Exception) -> str:
+    """One line of an error; of one that nobody expected with its kind."""
+    line = next(iter(str(error).splitlines()), "")
+    return line if isinstance(error, ThermoError) else f"{type(error).__name__}: {line}"
 
-    def __init__(self, stack: ModelStack, members: list[_Member], lrs: Tensor, watch: ParentWatch) -> None:
+
+class _Stacked:
+    """Hands what the stack yields to the runs of its members; takes out those that diverge.
+
+    Parameters
+    ----------
+    turn, turns : which of how many stacks that are trained one after the other.
+    """
+
+    def __init__(
+        self, stack: ModelStack, members: list[_Member], lrs: Tensor, watch: ParentWatch, turn: int, turns: int
+    ) -> None:
         self._stack = stack
         self._members = members
         self._lrs = lrs
         self._watch = watch
+        self._before = turn * stack.config.steps
+        self._steps = turns * stack.config.steps
         self._start = stack.weights[0].clone()
         self._told = time.monotonic()
 
@@ -111,7 +133,7 @@ class _Stacked:
         self._guard(losses.tolist(), step)
         if time.monotonic() - self._told > TELL_EVERY:
             self._told = time.monotonic()
-            say("progress", step=step, steps=self._stack.config.steps)
+            say("progress", step=self._before + step, steps=self._steps)
 
     def _guard(self, losses: list[float], step: int) -> None:
         for member in self.alive:
@@ -135,12 +157,12 @@ def train_stack(members: list[_Member], watch: ParentWatch, compiling: str, shar
     config = members[0].config
     device = choose_device(config.device)
     one = prepare(config, device)
-    fit = models_that_fit(one, len(members), shares)
+    fit = models_that_fit(one, len(members), shares, recording_bytes(config, one.weights))
     # Turns of equal size: a compiled program serves one size only.
     size = math.ceil(len(members) / math.ceil(len(members) / fit))
+    turns = [members[start : start + size] for start in range(0, len(members), size)]
     baseline: Baseline | None = None
-    for start in range(0, len(members), size):
-        turn = members[start : start + size]
+    for number, turn in enumerate(turns):
         # Each turn begins with the generators as they were at the start, as a run that is trained alone does.
         one = prepare(config, device)
         stack = ModelStack(one, len(turn))
@@ -148,12 +170,14 @@ def train_stack(members: list[_Member], watch: ParentWatch, compiling: str, shar
         baseline = baseline or found
         for row, member in enumerate(turn):
             member.row = row
-            member.run = RecordedRun(member.config, member.run_id, stack, stack.named_views(row), baseline)
+            member.run = RecordedRun(
+                member.config, member.run_id, stack, stack.named_views(row), baseline, size * shares
+            )
         lrs = torch.tensor([[member.config.lr] for member in turn], device=device)
         compiled = stack.compile_if_worth_it(compiling)
         say("training", models=len(turn), compiled=compiled)
         try:
-            run_loop(stack, lrs, _Stacked(stack, turn, lrs, watch))
+            run_loop(stack, lrs, _Stacked(stack, turn, lrs, watch, number, len(turns)))
         except _AllDiverged:
             continue
         for member in turn:
@@ -165,7 +189,7 @@ def train_stack(members: list[_Member], watch: ParentWatch, compiling: str, shar
 @click.option("--lrs", required=True, help="Comma list of learning rates.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @click.option("--compile", "compiling", default="auto", type=click.Choice(["auto", "always", "never"]))
-@click.option("--shares", default=1, help="How many such programs share this machine's memory.")
+@click.option("--shares", default=1, help="How many such programs share this machine's memory and disk.")
 @config_options(leave_out=("lr",))
 def main(lrs: str, experiment: str | None, compiling: str, shares: int, **options: str) -> None:
     """Train several fixed learning rates side by side, each as its own MLflow run."""
@@ -186,15 +210,12 @@ def main(lrs: str, experiment: str | None, compiling: str, shares: int, **option
     except (Terminated, KeyboardInterrupt) as end:
         status, reason = "KILLED", f"ended: {end}; what was recorded is kept"
         raise ThermoError(reason) from end
-    except ThermoError as error:
-        reason = str(error)
+    except Exception as error:
+        reason = _said(error)
         raise
     finally:
         for member in members:
-            if member.open:
-                if member.run is not None:
-                    member.run.close()
-                member.end(status, message=reason)
+            member.abandon(status, reason)
     if not all(member.ok for member in members):
         raise ThermoError("not every learning rate was trained, see its line")
 

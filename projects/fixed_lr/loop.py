@@ -83,7 +83,8 @@ def run_loop(experiment: Experiment, lr: float | Tensor, observer: Observer) -> 
     sums = FluctuationSums(weights)
     points = set(log_points(config.steps, config.log_points))
     source = experiment.training_batches(experiment.generator)
-    mean = torch.full_like(experiment.data.x_train[: config.batch_size, 0, 0, 0], 1 / config.batch_size)
+    # Not cut from the data: a batch drawn with replacement may be larger than the whole set.
+    mean = experiment.data.x_train.new_full((config.batch_size,), 1 / config.batch_size)
     halfway = sums.rows()
     for done in range(config.steps + 1):
         if done == config.steps // 2:

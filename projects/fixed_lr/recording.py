@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from torch import Tensor, nn
 
 from analysis.regime import BLOCKS, Regime, classify
 from mlflow_thermo import schema
+from mlflow_thermo.buffering import buffer_bytes
 from mlflow_thermo.recorder import SnapshotRecorder
-from mlflow_thermo.schedule import bursts, consecutive, spaced
+from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
+from mlflow_thermo.store import DISK_SHARE, choose_storage
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.experiment import Experiment
 from projects.fixed_lr.tracking import MetricLog, log_new_params
@@ -30,8 +35,29 @@ def device_name(device: torch.device) -> str:
     return f"{device.type} ({platform.processor() or platform.machine()})"
 
 
+def schedules(config: TrainConfig) -> tuple[Schedule, ...]:
+    """The series that a run of `config` records."""
+    return (
+        spaced(config.steps, config.snapshots),
+        consecutive(config.steps, config.snapshots),
+        *((bursts(config.steps, config.bursts, config.burst_size),) if config.bursts else ()),
+    )
+
+
+def recording_bytes(config: TrainConfig, weights: Tensor) -> int:
+    """Memory that the recording of one model with these weights, shape (..., d), takes on the processor's side."""
+    d, itemsize = weights.shape[-1], weights.element_size()
+    counts = [len(schedule.steps) for schedule in schedules(config)]
+    return sum(buffer_bytes(n, d, itemsize, choose_storage(config.storage, n, d, itemsize, math.inf)) for n in counts)
+
+
 class RecordedRun:
-    """Writes what a training yields into the MLflow run `run_id`."""
+    """Writes what a training yields into the MLflow run `run_id`.
+
+    Parameters
+    ----------
+    sharing : how many such runs share this machine's disk, this one included.
+    """
 
     def __init__(
         self,
@@ -40,10 +66,12 @@ class RecordedRun:
         experiment: Experiment,
         parameters: nn.Module | Iterable[tuple[str, Tensor]],
         baseline: Baseline,
+        sharing: int = 1,
     ) -> None:
         self.config = config
         self.run_id = run_id
         self._baseline = baseline
+        self._closed = False
         self._client = MlflowClient()
         self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(experiment.device))
         log_new_params(run_id, {**asdict(config), "d": experiment.d, "n_train": len(experiment.data.y_train)})
@@ -54,16 +82,13 @@ class RecordedRun:
         self._metrics.flush()
         self.recorder = SnapshotRecorder(
             parameters,
-            series=(
-                spaced(config.steps, config.snapshots),
-                consecutive(config.steps, config.snapshots),
-                *((bursts(config.steps, config.bursts, config.burst_size),) if config.bursts else ()),
-            ),
+            series=schedules(config),
             lr=config.lr,
             seed=config.seed,
             protocol=config.protocol,
             run_id=run_id,
             storage=config.storage,
+            disk_share=DISK_SHARE / sharing,
             attributes={
                 "uniform_loss": mean,
                 "uniform_loss_std": std,
@@ -95,8 +120,15 @@ class RecordedRun:
         self._client.set_tag(self.run_id, schema.TAG_STATUS, schema.DIVERGED)
 
     def close(self, complete: bool | None = False) -> None:
-        """Upload what was recorded, as `SnapshotRecorder.close`; metrics go too whatever happens."""
+        """Upload what was recorded, as `SnapshotRecorder.close`; metrics go too whatever happens. Once only."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             self.recorder.close(complete)
-        finally:
-            self._metrics.flush()
+        except BaseException:
+            # The recorder's word says where the snapshots are: nothing may take its place.
+            with suppress(MlflowException):
+                self._metrics.flush()
+            raise
+        self._metrics.flush()

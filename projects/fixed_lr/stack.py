@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -113,11 +114,15 @@ class ModelStack(Experiment):
         return (time.perf_counter() - start) * self.config.steps
 
 
-def models_that_fit(one: Experiment, wanted: int, shares: int = 1) -> int:
+def models_that_fit(one: Experiment, wanted: int, shares: int = 1, recording: int = 0) -> int:
     """How many of `wanted` models may be stacked in the memory that is free, when `shares` processes share it.
 
     A model needs its weights and gradient a few times over, and what its forward pass keeps for the backward
     pass, twice: once more for the gradients of it.
+
+    Parameters
+    ----------
+    recording : bytes that the recording of a model takes on the processor's side.
     """
     saved = 0
 
@@ -130,8 +135,10 @@ def models_that_fit(one: Experiment, wanted: int, shares: int = 1) -> int:
     index = torch.arange(size, device=one.device) % len(one.data.y_train)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         sample_losses(one.model(one.data.x_train[index]), one.data.y_train[index], one.config.loss)
-    need = 2 * saved + 6 * one.weights.numel() * one.weights.element_size()
-    return max(1, min(wanted, int(MEMORY_SHARE * _free_bytes(one.device) / shares / max(1, need))))
+    need = Counter({"cpu": recording})
+    need[one.device.type] += 2 * saved + 6 * one.weights.numel() * one.weights.element_size()
+    fits = [MEMORY_SHARE * _free_bytes(torch.device(kind)) / shares / max(1, each) for kind, each in need.items()]
+    return max(1, min(wanted, int(min(fits))))
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -96,8 +96,10 @@ def run_sweep(
                 report = partial(told.progress, i, len(part))
                 pending[pool.submit(workers.train_stack, part, seed, shared, report)] = i
         else:
-            for i, (seed, lr) in enumerate(product(seed_list, ordered)):
-                pending[pool.submit(workers.train_one, lr, seed, options)] = i
+            every = list(product(seed_list, ordered))
+            shared = {**options, "shares": min(jobs, len(every))}
+            for i, (seed, lr) in enumerate(every):
+                pending[pool.submit(workers.train_one, lr, seed, shared)] = i
         try:
             while pending:
                 for future in _wait(set(pending), watch):

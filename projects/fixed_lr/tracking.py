@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -18,6 +19,8 @@ from mlflow_thermo import schema
 from mlflow_thermo.plugin import run_tags
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
+
+logger = logging.getLogger(__name__)
 
 #: Requests carry at most this many metrics (MLflow's limit for log_batch).
 MAX_METRICS = 1000
@@ -76,7 +79,20 @@ def own_run(
         raise ThermoError(told.format(end=end)) from end
     finally:
         if run_id:
-            MlflowClient().set_terminated(run_id, status)
+            end_run(run_id, status)
+
+
+def end_run(run_id: str, status: str) -> None:
+    """Give a run its last word; only for FINISHED a server that does not take it is an error.
+
+    A run that ends otherwise ends with an error of its own, which must not be hidden by this one.
+    """
+    try:
+        MlflowClient().set_terminated(run_id, status)
+    except Exception as error:
+        if status == "FINISHED":
+            raise
+        logger.warning("run %s could not be marked %s: %s", run_id, status, str(error).splitlines()[0])
 
 
 def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:
@@ -92,12 +108,14 @@ def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:
 
 
 class MetricLog:
-    """Collects metrics and sends them in batches, at most every few seconds: one request, not one a number."""
+    """Collects metrics and sends them in batches: one request every few seconds, not one a number."""
 
-    def __init__(self, run_id: str, interval: float = 10.0) -> None:
+    #: Seconds between two requests, at least.
+    INTERVAL = 10.0
+
+    def __init__(self, run_id: str) -> None:
         self._client = MlflowClient()
         self._run_id = run_id
-        self._interval = interval
         self._sent = time.monotonic()
         self._waiting: list[Metric] = []
 
@@ -105,11 +123,16 @@ class MetricLog:
         """Queue values at an optimiser step; NaN is kept, infinity is left out (MLflow would store 1.8e308)."""
         now = time.time_ns() // 1_000_000
         self._waiting += [Metric(k, v, now, step) for k, v in values.items() if not math.isinf(v)]
-        if time.monotonic() - self._sent > self._interval or len(self._waiting) >= MAX_METRICS:
-            self.flush()
+        if time.monotonic() - self._sent > self.INTERVAL:
+            try:
+                self.flush()
+            except MlflowException as error:
+                # A server that is away must not end a training that runs for days: they go with the next ones.
+                logger.warning("run %s: metrics not sent, will retry: %s", self._run_id, str(error).splitlines()[0])
+                self._sent = time.monotonic()
 
     def flush(self) -> None:
-        """Send what is waiting."""
+        """Send what is waiting; MlflowException where the server does not take it, and it waits on."""
         while self._waiting:
             self._client.log_batch(self._run_id, metrics=self._waiting[:MAX_METRICS])
             del self._waiting[:MAX_METRICS]

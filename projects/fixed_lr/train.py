@@ -8,7 +8,6 @@ from typing import Any
 import click
 import mlflow
 import torch
-from mlflow import MlflowClient
 from torch import Tensor
 
 from analysis.cli import entry
@@ -20,7 +19,7 @@ from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop
 from projects.fixed_lr.recording import Baseline, RecordedRun
-from projects.fixed_lr.tracking import open_run
+from projects.fixed_lr.tracking import end_run, open_run
 
 
 def choose_device(name: str) -> torch.device:
@@ -57,8 +56,12 @@ class _OneRun:
         require_finite(float(losses), self._run.config, step)
 
 
-def train(config: TrainConfig, run_id: str, watch: ParentWatch) -> Regime:
+def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> Regime:
     """Train one run, record it into MLflow run `run_id`, and say in which regime it ended.
+
+    Parameters
+    ----------
+    shares : how many such programs share this machine.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch) -> Regime:
     """
     torch.set_num_threads(config.threads)
     experiment = prepare(config, choose_device(config.device))
-    run = RecordedRun(config, run_id, experiment, experiment.model, baseline_of(experiment))
+    run = RecordedRun(config, run_id, experiment, experiment.model, baseline_of(experiment), shares)
     try:
         run_loop(experiment, config.lr, _OneRun(run, watch))
         return run.finish()
@@ -103,7 +106,7 @@ def closing_words(config: TrainConfig, regime: Regime, run_id: str) -> str:
     return "\n".join(lines)
 
 
-def run_once(given: dict[str, Any], experiment: str | None) -> None:
+def run_once(given: dict[str, Any], experiment: str | None, shares: int) -> None:
     """Resolve the config, open the run, train; the MLflow run ends as the training does."""
     watch = ParentWatch()
     config = resolve(given)
@@ -114,7 +117,7 @@ def run_once(given: dict[str, Any], experiment: str | None) -> None:
         with watch.holding():
             name = f"{config.preset} lr={config.lr:g} seed={config.seed}"
             run_id = open_run(experiment, name, schema.KIND_TRAIN, {})
-        regime = train(config, run_id, watch)
+        regime = train(config, run_id, watch, shares)
         status = "FINISHED"
     except ThermoError:
         click.echo(f"run       {run_id}")
@@ -127,17 +130,18 @@ def run_once(given: dict[str, Any], experiment: str | None) -> None:
         raise
     finally:
         if run_id:
-            MlflowClient().set_terminated(run_id, status)
+            end_run(run_id, status)
     click.echo(closing_words(config, regime, run_id))
 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--lr", required=True, help="Learning rate: a finite positive number.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
+@click.option("--shares", default=1, help="How many such programs share this machine's disk.")
 @config_options(leave_out=("lr",))
-def main(lr: str, experiment: str | None, **options: str) -> None:
+def main(lr: str, experiment: str | None, shares: int, **options: str) -> None:
     """Train at one fixed learning rate and record weight snapshots into an MLflow run."""
-    run_once({"lr": parse_lr(lr), **parse_options(options)}, experiment)
+    run_once({"lr": parse_lr(lr), **parse_options(options)}, experiment, shares)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Models side by side against the same models alone."""
 
+import json
 import logging
+import signal
 from dataclasses import replace
 
 import pytest
@@ -13,6 +15,7 @@ from projects.fixed_lr.config import resolve
 from projects.fixed_lr.engine import choose_engine, deal
 from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
 from projects.fixed_lr.loop import run_loop
+from projects.fixed_lr.recording import recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
 
 CPU = torch.device("cpu")
@@ -170,6 +173,38 @@ def test_stacks_are_sized_to_memory(monkeypatch):
         assert models_that_fit(one, 10**6) == pytest.approx(2 * models_that_fit(one, 10**6, shares=2), abs=2)
     monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 1)
     assert models_that_fit(one, 13) == 1
+
+
+def test_stacks_leave_room_for_their_recordings(monkeypatch):
+    one = prepare(config(steps=20_000, storage="full"), CPU)
+    recording = recording_bytes(one.config, one.weights)
+    # Two blocks of a quarter of a thousand snapshots each, for two of three series.
+    assert recording > 2 * 2 * 250 * one.d * 4
+    free = 100 * recording
+    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: free)
+    assert models_that_fit(one, 1000, recording=recording) < 50 < models_that_fit(one, 1000)
+
+
+def test_turns_count_as_one_training(store, monkeypatch, capsys):
+    """Two stacks one after the other are two halves of what there is to do."""
+    from click.testing import CliRunner
+
+    from projects.fixed_lr import batched
+
+    monkeypatch.setattr(batched, "models_that_fit", lambda *_: 1)
+    monkeypatch.setattr(batched, "TELL_EVERY", -1.0)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        quick = ["--steps=401", "--log_points=2", "--noise_batches=2", "--width=1", "--compile=never"]
+        result = CliRunner().invoke(batched.main, ["--lrs=0.001,0.01", "--experiment=study", *quick])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        torch.set_num_threads(1)
+    assert result.exit_code == 0, result.output
+    events = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    told = [(event["step"], event["steps"]) for event in events if event["event"] == "progress"]
+    assert told == [(step, 802) for step in (0, 200, 400, 401, 601, 801)]
+    assert [event["ok"] for event in events if event["event"] == "ended"] == [True, True]
 
 
 @pytest.mark.parametrize(("n", "seeds", "jobs"), [(13, [0], 2), (13, [0, 1, 2], 2), (2, [0], 8), (5, [0, 1], 2)])

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
@@ -98,6 +99,48 @@ def test_an_ended_sweep_ends_its_runs(sweep, engine):
     runs = by_kind(client, schema.KIND_TRAIN)
     assert [r.info.status for r in runs] == ["KILLED"] * started
     assert by_kind(client, schema.KIND_SWEEP)[0].info.status == "KILLED"
+
+
+def test_a_killed_sweep_leaves_no_run_open(sweep):
+    """Nobody tells the child, and nobody reads what it says: it must notice, and save what every run has."""
+    process = sweep(lrs="0.001,0.01,0.02", jobs=1, steps=1_000_000, engine="batched", bursts=20)
+    client = sweep.client()
+    child = None
+    for _ in range(600):
+        time.sleep(0.2)
+        child = child or child_that_trains(process.pid, "0.02,0.01,0.001")
+        runs = by_kind(client, schema.KIND_TRAIN)
+        if len(runs) == 3 and all(r.data.tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_RECORDING for r in runs):
+            break
+    assert child, "no process trains"
+    process.kill()
+    for _ in range(300):
+        time.sleep(0.2)
+        runs = by_kind(client, schema.KIND_TRAIN)
+        if all(run.info.status != "RUNNING" for run in runs):
+            break
+    assert [run.info.status for run in runs] == ["KILLED"] * 3
+    assert [run.data.tags[schema.TAG_SNAPSHOTS] for run in runs] == [schema.SNAPSHOTS_PARTIAL] * 3
+
+
+@pytest.mark.parametrize("storage", ["full", "isometric"])
+def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
+    """Its last snapshots are not finite, in whatever form they are kept."""
+    process = sweep(
+        lrs="0.001,0.01,1", jobs=1, engine="batched", storage=storage, protocol="fixed_lr", weight_decay=20,
+        snapshots=20, bursts=2, burst_size=20,
+    )  # fmt: skip
+    process.communicate(timeout=300)
+    runs = by_kind(sweep.client(), schema.KIND_TRAIN)
+    assert sorted((float(r.data.params["lr"]), r.info.status) for r in runs) == [
+        (0.001, "FINISHED"), (0.01, "FINISHED"), (1.0, "FAILED"),
+    ]  # fmt: skip
+    diverged = next(run for run in runs if run.info.status == "FAILED")
+    assert diverged.data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_PARTIAL
+    folder = sweep.client().download_artifacts(diverged.info.run_id, f"{schema.ARTIFACT_ROOT}/bursts")
+    finite = np.isfinite(read_weights(folder)).all(axis=1)
+    assert finite[:10].all()
+    assert not finite[-1]
 
 
 def test_a_killed_process_fails_its_runs_and_not_the_others(sweep):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from itertools import islice
 
 import numpy as np
@@ -128,6 +129,9 @@ def test_a_seed_repeats_itself_and_another_does_not(program, store, tmp_path):
         {"model": "mlp", "width": 8, "loss": "mse", "protocol": "fixed_lr", "sampling": "epochs"},
         {"model": "resnet18", "width": 1, "protocol": "fixed_elr", "samples_per_label": 30},
         {"dataset": "random", "model": "convnet", "width": 1, "label_noise": 0.0},
+        # Fewer images than a batch: it is drawn with replacement.
+        {"samples_per_label": 5, "batch_size": 128},
+        {"samples_per_label": 5, "batch_size": 128, "sampling": "epochs"},
     ],
 )
 def test_the_other_models_protocols_and_data(program, options):
@@ -212,6 +216,32 @@ def test_a_running_program_that_is_told_to_stop(program, store, monkeypatch):
     assert run.info.status == "KILLED"
     assert run.data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_PARTIAL
     assert store.list_artifacts(run.info.run_id, "thermo/spaced")
+
+
+def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(program, monkeypatch, caplog):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def gone(*_, **__):
+        raise MlflowException("no route to host")
+
+    def check(self):
+        # Metrics go every few seconds, or the training would never notice.
+        monkeypatch.setattr("projects.fixed_lr.tracking.MetricLog.INTERVAL", 0.0)
+        for name in ("log_batch", "log_artifact", "set_tag", "set_terminated"):
+            monkeypatch.setattr(MlflowClient, name, gone)
+
+    monkeypatch.setattr(ParentWatch, "check", check)
+    code, _, err, run = program(lr=0.01, steps=400, log_points=20, snapshots=50)
+    assert code == 1
+    assert "metrics not sent, will retry: no route to host" in caplog.text
+    assert f"run {run.info.run_id} could not be marked FAILED: no route to host" in caplog.text
+    found = re.search(r"error: run \w+: the tracking server did not take all snapshots; they are safe in ([^,]+),", err)
+    assert found, err
+    for series, last in (("spaced", 400), ("consecutive", 400), ("bursts", 400)):
+        index = read_index(f"{found[1]}/{series}")
+        assert (index.complete, index.steps[-1]) == (True, last)
+        assert np.isfinite(read_weights(f"{found[1]}/{series}")).all()
 
 
 def test_an_orphan_notices(monkeypatch):
