@@ -78,6 +78,9 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     if not math.isfinite(base.lr) or base.lr <= 0:
         note = f"run {base.run_id} has no learning rate: log the metric thermo/lr"
         return Examined(replace(base, status=NOT_STATIONARY, note=note))
+    if not np.isfinite(trajectory.loss).any() and np.isfinite(trajectory.weights).all():
+        note = f"run {base.run_id} has no losses: pass them to SnapshotRecorder.step(loss)"
+        return Examined(replace(base, status=NOT_STATIONARY, note=note))
     if not (np.isfinite(trajectory.weights).all() and np.isfinite(trajectory.loss).all()):
         note = f"run {base.run_id} holds weights or losses that are not finite: lower its lr={base.lr:g}"
         return Examined(replace(base, status=DIVERGED, regime=DIVERGED, note=note))

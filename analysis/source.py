@@ -87,6 +87,15 @@ class RunRecord:
         RunError
             Naming the run: no snapshots, an unfinished run, or a damaged chunk.
         """
+        try:
+            return self._load(series)
+        except RunError as error:
+            if error.status != CORRUPT:
+                raise
+        # A damaged copy on this machine is gone from the cache now: what the server has may be whole.
+        return self._load(series)
+
+    def _load(self, series: str) -> Trajectory:
         if self.regime == schema.DIVERGED:
             raise RunError(f"run {self.run_id} diverged: lower its lr={self.lr:g}", DIVERGED)
         with self.folder() as folder:
@@ -146,7 +155,11 @@ def from_folder(path: str | Path) -> list[RunRecord]:
     records = []
     for index_path in sorted(root.glob(f"*/{schema.SPACED}/{schema.INDEX_NAME}")):
         run = index_path.parent.parent
-        index = read_index(index_path.parent)
+        try:
+            index = read_index(index_path.parent)
+        except ThermoError:
+            # Said of this run when its snapshots are loaded; the others are as good as they were.
+            index = SeriesIndex(schema.SPACED, 0, "float32", "")
         records.append(
             RunRecord(
                 run_id=run.name,
@@ -331,7 +344,8 @@ def _artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     digest = run.data.tags.get(schema.TAG_DIGEST)
     kept = cache / digest if digest else None
     if kept is not None and kept.is_dir():
-        yield kept / schema.ARTIFACT_ROOT
+        with _dropped_if_damaged(kept):
+            yield kept / schema.ARTIFACT_ROOT
         return
     cache.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="download-", dir=cache))
@@ -343,9 +357,21 @@ def _artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
         # The rename makes the cache entry whole at once; where another analysis was faster, its entry stays.
         with suppress(OSError):
             os.replace(temporary, kept)
-        yield kept / schema.ARTIFACT_ROOT
+        with _dropped_if_damaged(kept):
+            yield kept / schema.ARTIFACT_ROOT
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _dropped_if_damaged(kept: Path) -> Iterator[None]:
+    """Takes a copy out of the cache in which a reader has found a damaged chunk."""
+    try:
+        yield
+    except RunError as error:
+        if error.status == CORRUPT:
+            shutil.rmtree(kept, ignore_errors=True)
+        raise
 
 
 def _intact(folder: Path) -> bool:

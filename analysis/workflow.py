@@ -100,7 +100,8 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     Raises
     ------
     ThermoError
-        Fewer than three learning rates with readable snapshots, or an unknown estimator or method.
+        Fewer than three learning rates with readable snapshots, runs of different models or protocols, or an unknown
+        estimator or method.
     """
     if config.method not in METHODS:
         raise ThermoError(f"method {config.method!r} is unknown: choose one of {', '.join(METHODS)}")
@@ -119,6 +120,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
             f"a temperature needs at least 3 learning rates, {len(readable)} have usable snapshots: run a sweep with "
             f"more{'; first problem: ' + holes if holes else ''}"
         )
+    _require_one_model(shapes)
     plan = _plan(examined, config, shapes[0])
     results = [e.result for e in examined]
     summaries: dict[int, RunEntropies] = {}
@@ -143,6 +145,18 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig) -> StudyResult:
     shape = shapes[0]
     baselines = baselines_of(results, shape.protocol, shape.n_weights, plan.n_used, plan.fresh)
     return StudyResult(tuple(results), plan.described, config.method, law, tuple(notes), found, baselines)
+
+
+def _require_one_model(shapes: Sequence[Trajectory]) -> None:
+    """Entropies of different numbers of weights, or on and off a sphere, have no common scale."""
+    first = shapes[0]
+    for other in shapes[1:]:
+        if (other.n_weights, other.protocol) != (first.n_weights, first.protocol):
+            raise ThermoError(
+                f"run {first.run_id} has {first.n_weights} weights (protocol {first.protocol}) and run {other.run_id} "
+                f"{other.n_weights} (protocol {other.protocol}): choose runs of one kind with --sweep or --filter, or "
+                "keep their folders apart"
+            )
 
 
 def _each(function: Callable[[Item], Answer], items: Sequence[Item], jobs: int) -> list[Answer]:
@@ -181,6 +195,9 @@ def _plan(examined: Sequence[Examined], config: StudyConfig, shape: Trajectory) 
     n_eff = float(n_used) if independent else min(e.result.n_eff or 1.0 for e in stationary)
     estimator, described = _choose(config, n_eff, shape)
     described["n_used"] = n_used
+    sketched = [e.shape.meta.get("sketch_error") for e in readable if e.shape is not None]
+    if any(sketched):
+        described["sketch_error"] = max(error for error in sketched if error)
     dim = shape.n_weights - int(shape.on_sphere)
     samples = [e.rows for e in stationary if e.rows is not None]
     samples = [samples[i] for i in evenly_spaced(len(samples), min(len(samples), BASIS_RUNS))]
@@ -196,6 +213,10 @@ def _plan(examined: Sequence[Examined], config: StudyConfig, shape: Trajectory) 
 
 def _choose(config: StudyConfig, n_eff: float, shape: Trajectory) -> tuple[EntropyEstimator, dict[str, Any]]:
     dim = shape.n_weights - int(shape.on_sphere)
+    if dim < 1:
+        raise ThermoError(
+            f"run {shape.run_id} has one weight on a sphere, which leaves it two points: take a larger model"
+        )
     if config.entropy == "auto":
         choice = choose_estimator(n_eff, dim, shape.on_sphere)
         name, estimator, reason = choice.name, choice.estimator, choice.reason
@@ -207,8 +228,6 @@ def _choose(config: StudyConfig, n_eff: float, shape: Trajectory) -> tuple[Entro
             raise ThermoError(f"entropy: {error}") from error
     estimator.set_params(jackknife_blocks=config.jackknife_blocks)
     described = {"name": name, "dim": dim, "reason": reason, "snapshots": SPACED}
-    if shape.meta.get("sketch_error"):
-        described["sketch_error"] = shape.meta["sketch_error"]
     return estimator, described
 
 

@@ -44,10 +44,8 @@ def to_png(chart: Chart) -> bytes:
 
 
 def write_pngs(charts: Mapping[str, Chart], folder: Path) -> list[Path]:
-    """Write each figure as NAME.png into `folder`, in place of the figures that are there; returns their paths."""
+    """Write each figure as NAME.png into `folder`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.png"):
-        old.unlink()
     paths = [folder / f"{name}.png" for name in charts]
     for path, chart in zip(paths, charts.values(), strict=True):
         path.write_bytes(to_png(chart))

@@ -149,10 +149,10 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, *
     engine = choose_engine(engine or AUTO, config, len(grid) * len(seed_list), n_jobs)
     watch = ParentWatch()
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    client = MlflowClient()
     told = f"sweep {sweep} was ended: {{end}}; finished runs are kept"
     tags = {schema.TAG_SWEEP: sweep}
     with own_run(watch, experiment, f"sweep {preset}", schema.KIND_SWEEP, tags, told) as run_id:
+        client = MlflowClient()
         os.environ["MLFLOW_EXPERIMENT_ID"] = client.get_run(run_id).info.experiment_id
         log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, "engine": engine, **given})
         outcomes = run_sweep(grid, seed_list, given, sweep, n_jobs, engine, watch)

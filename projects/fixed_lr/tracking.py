@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import mlflow
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -27,13 +31,15 @@ MAX_METRICS = 1000
 
 
 def prepare_store() -> None:
-    """Create or upgrade the tables of a sqlite store, in one process, before workers open it.
+    """Create or upgrade the tables of a sqlite store, in one process at a time, before workers open it.
 
     Several processes that open a fresh sqlite database at once break it for good.
     """
     uri = mlflow.get_tracking_uri()
     if uri.startswith("sqlite:"):
-        MlflowClient().search_experiments(max_results=1)
+        name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        with FileLock(Path(tempfile.gettempdir()) / f"mlflow-thermo-{name}.lock"):
+            MlflowClient().search_experiments(max_results=1)
 
 
 def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, str]) -> str:
@@ -42,9 +48,10 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
     ``mlflow run`` calls no context providers, so their tags are set here as well.
     """
     run_id = os.environ.get("MLFLOW_RUN_ID")
+    # Before anything else touches the store: a client opens it as soon as it is made.
+    prepare_store()
     client = MlflowClient()
     if run_id is None:
-        prepare_store()
         if experiment:
             mlflow.set_experiment(experiment)
         with mlflow.start_run(run_name=name) as run:

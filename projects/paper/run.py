@@ -40,6 +40,7 @@ def run_paper(
 
     from analysis.claims import VERDICTS
     from analysis.paper_report import counts, text_table, write_paper_report
+    from analysis.publish import upload_report
     from projects.paper.judging import analyse_all, charts_of, judge, toy
     from projects.paper.training import train_study
 
@@ -66,7 +67,8 @@ def run_paper(
     title = f"SGD as free energy minimisation, scale {plan.scale}"
     write_paper_report(judged, {**charts_of(plan, results, judged), **toy_charts}, out, title)
     client = MlflowClient()
-    client.log_artifacts(run_id, str(out))
+    for part in ("", *(f"studies/{name}" for name in (*results, *(["toy"] if toy_lrs else [])))):
+        upload_report(client, run_id, out / part, part)
     values = {f"{schema.PREFIX_RESULT}claims_{word.replace(' ', '_')}": 0.0 for word in VERDICTS}
     for claim in judged.claims:
         values[f"{schema.PREFIX_RESULT}claims_{claim.verdict.replace(' ', '_')}"] += 1
@@ -125,6 +127,7 @@ def main(
     require(make_plan(scale, words, lrs, seeds), words)
     from mlflow import MlflowClient
 
+    from analysis.outputs import require_folder
     from projects.fixed_lr.config import TrainConfig, parse_options
     from projects.fixed_lr.lifetime import ParentWatch
     from projects.fixed_lr.tracking import own_run
@@ -135,6 +138,7 @@ def main(
     plan = make_plan(scale, parse_options(words), lrs, seeds)
     for line in estimate(plan.studies, n_jobs) if scale != LAPTOP else []:
         click.echo(line, err=True)
+    require_folder(out)
     watch = ParentWatch()
     told = "ended: {end}; finished runs are kept, the same command goes on from there"
     with own_run(watch, experiment, f"paper {scale}", schema.KIND_PAPER, {}, told) as run_id:

@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.cli import entry
 from analysis.decay import DecayStudy, run_decay
+from analysis.outputs import end_report, require_folder, start_report
 from analysis.testsystems.toy_sphere import toys
 from analysis.toy import ToyStudy, run_toy, small_lr_slope
 from mlflow_thermo import schema
@@ -97,13 +98,16 @@ def write(
     """Tables, facts and figures into `out`; returns the facts."""
     from analysis.figures import write_pngs
 
-    write_pngs(charts, out / "figures")
+    start_report(out)
+    pictures = write_pngs(charts, out / "figures")
     known = facts(studies, decays)
     rows = [row for study in studies for row in study.rows()]
-    _csv(out / "toy.csv", rows)
-    _csv(out / "decay.csv", [row for study in decays for row in study.rows()])
+    written = [out / "toy.csv", out / "decay.csv", out / "toy.json"]
+    _csv(written[0], rows)
+    _csv(written[1], [row for study in decays for row in study.rows()])
     content = {"facts": known, "toy": rows}
-    (out / "toy.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    written[2].write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    end_report(out, [*written, *pictures])
     return known
 
 
@@ -138,13 +142,15 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
     from mlflow import MlflowClient
 
     from analysis.figures import toy_figures
+    from analysis.publish import upload_report
     from projects.fixed_lr.lifetime import ParentWatch
     from projects.fixed_lr.tracking import log_new_params, own_run
     from projects.toy_sphere.recording import record_study
 
+    require_folder(out)
     watch = ParentWatch()
-    client = MlflowClient()
     with own_run(watch, experiment, "toy_sphere", schema.KIND_TOY, {}, "ended: {end}") as run_id:
+        client = MlflowClient()
         log_new_params(run_id, {"lrs": lrs, "steps": steps, "chains": chains, "seed": seed})
         studies, decays = run_all(rates, *sizes, tell=lambda line: click.echo(line, err=True))
         watch.check()
@@ -152,7 +158,7 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
         experiment_id = client.get_run(run_id).info.experiment_id
         for study in studies:
             record_study(client, experiment_id, study)
-        client.log_artifacts(run_id, out)
+        upload_report(client, run_id, out)
         for name, value in known.items():
             client.log_metric(run_id, f"toy/{name}", value)
             click.echo(f"{name:<28} {value:.5g}")

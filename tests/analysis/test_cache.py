@@ -9,6 +9,7 @@ import pytest
 
 from analysis import cache, source
 from analysis.cache import ReportCache, study_key
+from analysis.outputs import end_report, report_files
 from analysis.results import OK, RunResult, StudyResult
 from analysis.workflow import StudyConfig, analyze
 from mlflow_thermo import schema
@@ -127,9 +128,12 @@ class TestReportCache:
         store = self.fill(tmp_path)
         out = tmp_path / "out"
         (out / "figures").mkdir(parents=True)
-        (out / "figures" / "old.png").write_text("x")
+        for name in ("old.png", "mine.txt"):
+            (out / "figures" / name).write_text("x")
+        end_report(out, [out / "figures" / "old.png"])
         assert store.get("key", out) == self.RESULT
-        assert sorted(p.name for p in out.rglob("*")) == ["a.png", "figures", "result.json"]
+        assert sorted(p.name for p in out.rglob("[!.]*")) == ["a.png", "figures", "mine.txt", "result.json"]
+        assert sorted(p.name for p in report_files(out)) == ["a.png", "result.json"]
         assert store.get("other", out) is None
         assert store.get(None, out) is None
 

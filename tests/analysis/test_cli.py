@@ -47,6 +47,22 @@ def test_analyses_a_folder_without_a_server(study, tmp_path, command):
     assert json.loads((tmp_path / "out" / "result.json").read_text())["estimator"]["name"] == "gaussian-ml"
 
 
+def test_a_folder_that_holds_other_things(tracked, tmp_path, command):
+    """`--out .`: nothing of the user's is removed, and nothing of it goes to the server."""
+    out = tmp_path / "desk"
+    (out / "figures").mkdir(parents=True)
+    for name in ("figures/mine.png", "secret.txt"):
+        (out / name).write_text("mine")
+    for _ in range(2):
+        code, told, _ = command("analyze", "--experiment", "study", "--out", out)
+        assert code == 0
+        assert {(out / name).read_text() for name in ("figures/mine.png", "secret.txt")} == {"mine"}
+        run_id = told.split("analysis run ")[1].split()[0]
+        sent = {f.path for place in (None, "figures") for f in tracked.list_artifacts(run_id, place)}
+        assert sent >= {"report.html", "result.json", "temperature.csv", "figures/temperature.png"}
+        assert not {path for path in sent if "mine" in path or "secret" in path or path.startswith(".")}
+
+
 def test_uri_filter_and_no_publish(tracked, tmp_path, command, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -103,6 +119,11 @@ class TestBadInput:
         folder = study.write_series(study.root / "nan", 0.1, weights, loss).parent
         run_id = study.log_run(store, where, folder, 0.1)
         self.check(command("analyze", "--experiment", "study"), f"run {run_id} holds weights or losses that are not")
+
+    def test_out_is_a_file(self, study, tmp_path, command):
+        study.write_all()
+        (tmp_path / "taken").write_text("x")
+        self.check(command("analyze", "--folder", study.root, "--out", tmp_path / "taken"), "choose another folder")
 
     def test_unknown_words(self, study, command):
         study.write_all()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.outputs import end_report, start_report
 from analysis.publish import publish
 from analysis.source import from_tracking
 from analysis.workflow import StudyConfig, analyze
@@ -15,8 +16,10 @@ def done(tracked, tmp_path):
     selection = from_tracking("study")
     result = analyze(selection.records, StudyConfig())
     folder = tmp_path / "report"
-    folder.mkdir()
+    start_report(folder)
     (folder / "report.html").write_text("x")
+    (folder / "of somebody else").write_text("x")
+    end_report(folder, [folder / "report.html"])
     return tracked, selection, result, folder
 
 

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from analysis.outputs import end_report
 from analysis.report import check_lines, write_report
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.source import from_folder
@@ -58,10 +59,15 @@ def test_page_needs_no_network_and_escapes(result, tmp_path):
 
 def test_an_earlier_report_is_replaced(result, tmp_path):
     (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.png").write_bytes(b"")
+    first = write_report(result, tmp_path, "x")
+    # As if it had drawn one figure more.
     (tmp_path / "figures" / "old.png").write_bytes(b"")
+    end_report(tmp_path, [*first, tmp_path / "figures" / "old.png"])
     write_report(result, tmp_path, "x")
-    write_report(result, tmp_path, "x")
-    assert "old.png" not in {p.name for p in (tmp_path / "figures").iterdir()}
+    left = {p.name for p in (tmp_path / "figures").iterdir()}
+    assert "old.png" not in left
+    assert {"mine.png", "temperature.png"} <= left
 
 
 def test_words(result):

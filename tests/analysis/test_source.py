@@ -41,6 +41,14 @@ class TestFolder:
             from_folder(study.root)[0].load()
         assert caught.value.status == CORRUPT
 
+    def test_an_index_that_is_not_one_costs_no_other_run(self, study):
+        folders = study.write_all()
+        (folders[1] / "spaced" / "index.json").write_text("{}")
+        records = {record.run_id: record for record in from_folder(study.root)}
+        assert len(records["run0"].load()) == 600
+        with pytest.raises(RunError, match="run run1: snapshot index has schema_version None"):
+            records["run1"].load()
+
     def test_incomplete(self, study):
         weights, loss = study.samples(0.1)
         study.write_series(study.root / "cut", 0.1, weights, loss, complete=False)
@@ -143,6 +151,22 @@ def test_a_cut_off_download_does_not_enter_the_cache(remote, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
     chunk.write_bytes(whole)
     assert len(load(tmp_path / "cache")) == 600
+
+
+def test_a_damaged_copy_in_the_cache_is_downloaded_again(remote, tmp_path):
+    load, there, _ = remote
+    first = load(tmp_path / "cache")
+    chunk = next((tmp_path / "cache").glob("*/thermo/spaced/*.safetensors"))
+    content = bytearray(chunk.read_bytes())
+    content[-1] ^= 1
+    chunk.write_bytes(content)
+    np.testing.assert_array_equal(load(tmp_path / "cache").weights, first.weights)
+    # Where the server's file is damaged itself, that is what is said, and no damaged copy stays behind.
+    for damaged in (next((there / "thermo" / "spaced").glob("*.safetensors")), chunk):
+        damaged.write_bytes(content)
+    with pytest.raises(RunError, match="sha256 differs"):
+        load(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_cache_folder_from_the_environment(remote, tmp_path, monkeypatch):

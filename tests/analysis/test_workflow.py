@@ -136,6 +136,24 @@ def test_one_short_run_does_not_cost_the_others_their_snapshots(study):
     assert all(r.temperature is not None for r in rest)
 
 
+def test_runs_of_different_models_are_not_mixed(study):
+    study.write_all()
+    weights, loss = study.samples(0.1)
+    study.write_series(study.root / "wide", 0.1, np.hstack([weights, weights]), loss)
+    with pytest.raises(ThermoError, match=r"run run\d has 3 weights .* and run wide 6 .*--filter"):
+        analyze(from_folder(study.root), StudyConfig())
+
+
+def test_a_run_without_losses_is_told_so(study):
+    study.write_all()
+    weights, loss = study.samples(0.1)
+    study.write_series(study.root / "silent", 0.1, weights, np.full(len(loss), np.nan))
+    result = analyze(from_folder(study.root), StudyConfig())
+    silent = next(r for r in result.runs if r.run_id == "silent")
+    assert silent.note == "run silent has no losses: pass them to SnapshotRecorder.step(loss)"
+    assert (silent.temperature, silent.status) == (None, "not-stationary")
+
+
 def test_unknown_estimator(study):
     study.write_all()
     with pytest.raises(ThermoError, match="entropy: unknown entropy estimator 'magic': choose one of"):

@@ -1,0 +1,56 @@
+"""A report's folder belongs to its owner: only what a report wrote is replaced and uploaded."""
+
+import json
+
+import pytest
+
+from analysis.outputs import end_report, report_files, require_folder, start_report
+from mlflow_thermo.schema import ThermoError
+
+
+def write(folder, *names):
+    start_report(folder)
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    end_report(folder, [folder / name for name in names])
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_only_the_files_of_the_earlier_report_are_replaced(tmp_path):
+    (tmp_path / "figures").mkdir()
+    for mine in ("figures/mine.png", "thesis.tex"):
+        (tmp_path / mine).write_text("years of work")
+    write(tmp_path, "report.html", "figures/old.png")
+    write(tmp_path, "report.html", "figures/new.png")
+    kept = [name for name in names(tmp_path) if not name.startswith(".")]
+    assert kept == ["figures/mine.png", "figures/new.png", "report.html", "thesis.tex"]
+    assert [path.name for path in report_files(tmp_path)] == ["new.png", "report.html"]
+
+
+@pytest.mark.parametrize("content", ["", "[", "{}", "3", "[3, null]"])
+def test_a_list_that_is_not_one(tmp_path, content):
+    write(tmp_path, "report.html")
+    (tmp_path / ".thermo-report.json").write_text(content)
+    assert report_files(tmp_path) == []
+    start_report(tmp_path)
+    assert names(tmp_path) == ["report.html"]
+
+
+def test_nothing_outside_is_touched(tmp_path):
+    (tmp_path / "mine").write_text("x")
+    write(tmp_path / "out", "report.html")
+    (tmp_path / "out" / ".thermo-report.json").write_text(json.dumps(["../mine", str(tmp_path / "mine")]))
+    start_report(tmp_path / "out")
+    assert (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("make", [require_folder, start_report])
+def test_not_a_folder(tmp_path, make):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ThermoError, match="cannot be written .*: choose another folder"):
+            make(path)
