@@ -123,6 +123,17 @@ def test_a_killed_sweep_leaves_no_run_open(sweep):
     assert [run.data.tags[schema.TAG_SNAPSHOTS] for run in runs] == [schema.SNAPSHOTS_PARTIAL] * 3
 
 
+def test_two_sweeps_that_start_together_on_a_fresh_store(sweep):
+    both = [sweep(lrs="0.001,0.01", jobs=1, engine="batched", experiment="both") for _ in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    client = sweep.client()
+    where = client.get_experiment_by_name("both").experiment_id
+    runs = client.search_runs([where], f"tags.`{schema.TAG_KIND}` = 'train'")
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+
+
 @pytest.mark.parametrize("storage", ["full", "isometric"])
 def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
     """Its last snapshots are not finite, in whatever form they are kept."""
