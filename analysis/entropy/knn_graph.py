@@ -113,8 +113,8 @@ class SlidingKNNGraph:
     ----------
     window : (n, d) first window, in time order; copied.
     ks, gamma, dim : as for `knn_graph_entropies`.
-    precision : of the products. float32 takes half the time and keeps the entropies to 1e-6 relative; snapshots so close to each
-        other that their products cancel, as consecutive iterates are, are compared in float64.
+    precision : of the products. float32 takes half the time and keeps the entropies to 1e-6 relative; snapshots so
+        close to each other that their products cancel, as consecutive iterates are, are compared in float64.
     """
 
     def __init__(
