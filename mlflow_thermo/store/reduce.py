@@ -54,7 +54,10 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
     # Identical snapshots have identical sketches. They must coincide to the last bit, or nobody could count them.
     lower = isometric_factor(blocks, lambda: _alike(shared)[1])
     first_alike, alike = _alike(shared)
-    lower = lower[first_alike[alike]]
+    first_of = first_alike[alike]
+    again = np.flatnonzero(first_of != np.arange(n))
+    again = again[_identical(folder, index, again, first_of[again])]
+    lower[again] = lower[first_of[again]]
     lower[~np.isfinite(shared).all(axis=1)] = np.nan
     out.mkdir(parents=True, exist_ok=True)
     chunks: list[Chunk] = []
@@ -78,6 +81,15 @@ def _alike(rows: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp
     finite = np.isfinite(rows).all(axis=1, keepdims=True)
     _, first, groups = np.unique(np.where(finite, rows, np.inf), axis=0, return_index=True, return_inverse=True)
     return first, groups.ravel()
+
+
+def _identical(folder: Path, index: SeriesIndex, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which of some pairs of snapshots are the same number by number: a sketch may hide changes that cancel."""
+    same = np.ones(len(left), dtype=bool)
+    if len(left):
+        for _, block in _column_blocks(folder, index):
+            same &= (block[left] == block[right]).all(axis=1)
+    return same
 
 
 def _column_blocks(folder: Path, index: SeriesIndex) -> Iterator[tuple[int, NDArray[Any]]]:

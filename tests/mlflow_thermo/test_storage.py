@@ -139,6 +139,23 @@ class TestReduction:
         assert (found[7:10] == found[3]).all()
         assert len(np.unique(found, axis=0)) == N - 3
 
+    def test_a_change_that_the_sketch_hides_is_a_change(self, tmp_path, rng):
+        """Two columns of one bucket move against each other."""
+        weights = walk(rng)
+        hashed = CountSketch(D, 512).apply(np.eye(D, dtype=np.float32))
+        bucket = np.abs(hashed).argmax(axis=1)
+        i, j = np.flatnonzero(bucket == bucket[0])[:2]
+        weights[7], weights[8] = weights[3], weights[3]
+        weights[:, [i, j]] = 0.5
+        weights[8, i] += 0.25
+        weights[8, j] -= 0.25 * hashed[i].sum() * hashed[j].sum()
+        write(tmp_path, weights)
+        reduce_series(tmp_path, tmp_path)
+        found = read_snapshots(tmp_path)
+        assert (found.shared[8] == found.shared[3]).all()
+        assert (found.weights[7] == found.weights[3]).all()
+        assert np.linalg.norm(found.weights[8] - found.weights[3]) == pytest.approx(0.25 * 2**0.5, rel=1e-6)
+
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
     def test_a_snapshot_that_is_not_finite_costs_no_other(self, tmp_path, rng, bad):
         weights = walk(rng)
