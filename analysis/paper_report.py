@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.claims import VERDICTS, Claim
-from analysis.outputs import end_report, start_report
+from analysis.outputs import PAPER, end_report, start_report
 from analysis.results import number
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     """
     from analysis.figures import to_html_parts, write_pngs
 
-    folder = start_report(folder)
+    folder = start_report(folder, PAPER)
     written = [folder / "claims.json", folder / "claims.csv", folder / "paper.html"]
     written[0].write_text(json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
@@ -90,7 +90,7 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     written += write_pngs(flat, folder / "figures")
     library, fragments = to_html_parts(flat)
     written[2].write_text(_page(result, title, library, fragments, sorted(flat)), encoding="utf-8")
-    end_report(folder, written)
+    end_report(folder, PAPER, written)
     return written
 
 

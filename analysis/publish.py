@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
-from analysis.outputs import report_files
+from analysis.outputs import ACCURACY, STUDY, report_files
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo import schema
 
@@ -64,7 +64,7 @@ def publish(
         reused = earlier[0].info.run_id if earlier else None
         run_id = reused or client.create_run(experiment_id, run_name=f"analysis of {scope}").info.run_id
     client.set_tag(run_id, schema.TAG_KIND, schema.KIND_ANALYSIS)
-    upload_report(client, run_id, folder)
+    upload_report(client, run_id, folder, STUDY)
     _log(client, run_id, _study_values(result), client.get_run(run_id).data.metrics)
     # The scope and the digest name a complete analysis, so they come last.
     client.set_tag(run_id, schema.TAG_DIGEST, digest or "")
@@ -75,9 +75,9 @@ def publish(
     return run_id
 
 
-def upload_report(client: MlflowClient, run_id: str, folder: str | Path, into: str = "") -> None:
-    """Put the files of the report in `folder`, and nothing else that is there, on a run under the folder `into`."""
-    for path in report_files(folder):
+def upload_report(client: MlflowClient, run_id: str, folder: str | Path, kind: str, into: str = "") -> None:
+    """Put the files of a report in `folder`, and nothing else that is there, on a run under the folder `into`."""
+    for path in report_files(folder, kind):
         place = (Path(into) / path.relative_to(folder).parent).as_posix()
         client.log_artifact(run_id, str(path), None if place == "." else place)
 
@@ -113,7 +113,7 @@ def publish_accuracy(
         experiment_id = known.experiment_id if known else client.create_experiment(experiment)
         run_id = client.create_run(experiment_id, run_name="calibration").info.run_id
     client.set_tag(run_id, schema.TAG_KIND, schema.KIND_CALIBRATION)
-    upload_report(client, run_id, folder)
+    upload_report(client, run_id, folder, ACCURACY)
     values = {
         # MLflow allows letters, digits and a few signs in the name of a metric.
         f"calibration/{row.system}/{row.dim}/{row.estimator}".replace(",", ""): row.median_error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analysis.calibration import COLUMNS as COLUMNS_OF_ACCURACY
 from analysis.calibration import CalibrationRow, table_row
-from analysis.outputs import end_report, start_report
+from analysis.outputs import ACCURACY, STUDY, end_report, start_report
 from analysis.results import OK, StudyResult, remedy
 from analysis.text import shown, summary
 
@@ -31,24 +31,27 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
     """
     from analysis.figures import course_figures, study_figures, to_html_parts, write_pngs
 
-    folder = start_report(folder)
+    # All that can fail comes before the earlier report goes.
+    content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
+    figures = {**study_figures(result), **course_figures(result)}
+    library, fragments = to_html_parts(figures)
+    page = _page(result, title, library, "".join(fragments.values()))
+    folder = start_report(folder, STUDY)
     written = [folder / "result.json", folder / "temperature.csv", folder / "report.html"]
-    written[0].write_text(json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    written[0].write_text(content, encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
         table = csv.DictWriter(handle, [*COLUMNS, "note"], extrasaction="ignore")
         table.writeheader()
         table.writerows(vars(run) for run in result.runs)
-    figures = {**study_figures(result), **course_figures(result)}
+    written[2].write_text(page, encoding="utf-8")
     written += write_pngs(figures, folder / "figures")
-    library, fragments = to_html_parts(figures)
-    written[2].write_text(_page(result, title, library, "".join(fragments.values())), encoding="utf-8")
-    end_report(folder, written)
+    end_report(folder, STUDY, written)
     return written
 
 
 def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[Path]:
     """Write the accuracy table as accuracy.csv and accuracy.md; returns their paths."""
-    folder = start_report(folder)
+    folder = start_report(folder, ACCURACY)
     written = [folder / "accuracy.csv", folder / "accuracy.md"]
     with written[0].open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
@@ -56,7 +59,7 @@ def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[P
         table.writerows(astuple(row) for row in rows)
     lines = [COLUMNS_OF_ACCURACY, ["---"] * len(COLUMNS_OF_ACCURACY), *(table_row(row) for row in rows)]
     written[1].write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
-    end_report(folder, written)
+    end_report(folder, ACCURACY, written)
     return written
 
 

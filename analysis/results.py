@@ -180,11 +180,14 @@ class StudyResult:
     schema_version: int = RESULT_SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of result.json."""
-        return asdict(self)
+        """The content of result.json; a run that does not say its learning rate has null there."""
+        raw = asdict(self)
+        for run in raw["runs"]:
+            run["lr"] = number(run["lr"])
+        return raw
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> StudyResult:
         """Read the content of result.json; TypeError where it has other fields than this version writes."""
-        runs = tuple(RunResult(**run) for run in raw["runs"])
+        runs = tuple(RunResult(**{**run, "lr": math.nan if run["lr"] is None else run["lr"]}) for run in raw["runs"])
         return cls(**{**raw, "runs": runs, "notes": tuple(raw["notes"])})

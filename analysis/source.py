@@ -89,11 +89,9 @@ class RunRecord:
         """
         try:
             return self._load(series)
-        except RunError as error:
-            if error.status != CORRUPT:
-                raise
-        # A damaged copy on this machine is gone from the cache now: what the server has may be whole.
-        return self._load(series)
+        except _DroppedFromCache:
+            # What the server has may be whole.
+            return self._load(series)
 
     def _load(self, series: str) -> Trajectory:
         if self.regime == schema.DIVERGED:
@@ -344,7 +342,7 @@ def _artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     digest = run.data.tags.get(schema.TAG_DIGEST)
     kept = cache / digest if digest else None
     if kept is not None and kept.is_dir():
-        with _dropped_if_damaged(kept):
+        with _dropped_if_damaged(kept, _DroppedFromCache):
             yield kept / schema.ARTIFACT_ROOT
         return
     cache.mkdir(parents=True, exist_ok=True)
@@ -357,21 +355,26 @@ def _artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
         # The rename makes the cache entry whole at once; where another analysis was faster, its entry stays.
         with suppress(OSError):
             os.replace(temporary, kept)
-        with _dropped_if_damaged(kept):
+        with _dropped_if_damaged(kept, RunError):
             yield kept / schema.ARTIFACT_ROOT
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+class _DroppedFromCache(RunError):
+    """A copy that was made earlier is damaged, and gone now."""
+
+
 @contextmanager
-def _dropped_if_damaged(kept: Path) -> Iterator[None]:
-    """Takes a copy out of the cache in which a reader has found a damaged chunk."""
+def _dropped_if_damaged(kept: Path, kind: type[RunError]) -> Iterator[None]:
+    """Takes a copy out of the cache in which a reader has found a damaged chunk, and raises that as `kind`."""
     try:
         yield
     except RunError as error:
-        if error.status == CORRUPT:
-            shutil.rmtree(kept, ignore_errors=True)
-        raise
+        if error.status != CORRUPT:
+            raise
+        shutil.rmtree(kept, ignore_errors=True)
+        raise kind(str(error), error.status) from error
 
 
 def _intact(folder: Path) -> bool:

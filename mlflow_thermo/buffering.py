@@ -45,8 +45,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"snapshots cannot be written to {folder} ({error}): make room there and start again; what was written "
-            "before is kept"
+            f"snapshots cannot be written to {folder} ({error}): see that it is writable and has room, and start "
+            "again; what was written before is kept"
         ) from error
 
 
@@ -254,6 +254,10 @@ class SeriesBuffer:
             rows = self._sketched(block.rows[: len(block.steps)])
             with disk_errors(self.writer.folder):
                 self.writer.append(block.steps, rows, losses[:, 0], losses[:, 1])
+        except BaseException:
+            # Whatever the caller makes of it: a series with a hole is not complete.
+            self._missed = True
+            raise
         finally:
             self._free.put(block)
 
@@ -269,33 +273,38 @@ class SeriesBuffer:
     def close(self, done: bool) -> None:
         """The final index; `done` says that the training came to its end."""
         # One that was whole before this process began stays so, however this one ends.
-        if not self.writer.index.complete:
+        if not (self.writer.index.complete and self.complete):
             with disk_errors(self.writer.folder):
                 self.writer.close(done and self.complete, sketch_error=self._error)
 
 
 class Background:
-    """A thread that does one thing after the other; what goes wrong there is raised in the caller's thread."""
+    """A thread that does one thing after the other; what goes wrong there is raised where the caller asks for it."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thermo-writer")
         self._pending: list[Future[None]] = []
 
     def submit(self, *work: Callable[[], None]) -> None:
-        """Do `work` in its order, after all that was submitted before."""
-        self._raise_failures()
+        """Do `work` in its order, after all that was submitted before.
+
+        Never raises: what was handed over would be lost in place of what failed before it.
+        """
         self._pending += [self._pool.submit(one) for one in work]
 
     def wait(self) -> None:
-        """Until everything submitted is done; raises what the first failure raised."""
+        """Until everything submitted is done; raises what the first failure raised, and forgets the others."""
         for future in self._pending:
             future.exception()
-        self._raise_failures()
+        self.check()
 
     def stop(self) -> None:
         """Finish, without raising."""
         self._pool.shutdown(wait=True)
 
-    def _raise_failures(self) -> None:
-        while self._pending and self._pending[0].done():
-            self._pending.pop(0).result()
+    def check(self) -> None:
+        """Raise the first failure among what is done, without waiting."""
+        done = [future for future in self._pending if future.done()]
+        self._pending = [future for future in self._pending if not future.done()]
+        for future in done:
+            future.result()

@@ -108,7 +108,8 @@ class SnapshotRecorder:
             _require_no_snapshots(self._client, self.run_id)
         self._owns_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
         self._spare: Path | None = None
         self._series: list[SeriesBuffer] = []
         self._background = Background()
@@ -116,7 +117,7 @@ class SnapshotRecorder:
         for schedule in series:
             folder, n = self.directory / schedule.name, len(schedule.steps)
             resumed = resume and (folder / schema.INDEX_NAME).exists()
-            # What is on disk has its room already.
+            # It began with the room that it needed, and can be nothing else now.
             mode = choose_storage(storage, n, self._packer.d, self._packer.itemsize, math.inf if resumed else room)
             index = SeriesIndex(
                 series=schedule.name,
@@ -160,9 +161,11 @@ class SnapshotRecorder:
             value = float(loss.detach()) if loss.device.type == "cpu" else loss.detach()
         elif loss is not None:
             value = float(loss)
-        for series in self._series:
-            if series.step(self.steps_taken, value):
+        full = [series for series in self._series if series.step(self.steps_taken, value)]
+        if full:
+            for series in full:
                 self._hand_over(series)
+            self._background.check()
 
     def index(self, series: str) -> SeriesIndex:
         """The index of a series as far as it is on disk; ThermoError for a series that is not recorded."""
@@ -209,27 +212,30 @@ class SnapshotRecorder:
             return
         self._closed = True
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
-        failures: list[ThermoError] = []
+        failures: list[Exception] = []
 
         def attempt(action: Callable[..., None], *arguments: Any) -> None:
             # One series that cannot be written must not cost the others theirs.
             try:
                 action(*arguments)
-            except ThermoError as error:
+            except Exception as error:
                 failures.append(error)
 
-        # First what went wrong before: it would be raised in place of the next block.
-        attempt(self._background.wait)
-        for series in self._series:
-            attempt(self._hand_over, series)
-        attempt(self._background.wait)
-        self._background.stop()
-        done = done and not failures
+        try:
+            for series in self._series:
+                self._hand_over(series)
+            attempt(self._background.wait)
+        finally:
+            self._background.stop()
+        reachable = True
         for series in self._series:
             attempt(series.close, done)
             attempt(self._reduce, series)
-            self._upload(series)
-        if self._client is not None and not all(series.sent for series in self._series):
+            # MLflow tries for minutes before it gives up on a server: once is enough.
+            if reachable:
+                self._upload(series)
+                reachable = series.sent
+        if self._client is not None and not reachable:
             failures.append(
                 ThermoError(
                     f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in "
@@ -237,23 +243,28 @@ class SnapshotRecorder:
                     f"-l {self.directory} -a {schema.ARTIFACT_ROOT}'"
                 )
             )
+        elif self._client is not None:
+            attempt(self._say_what_is_there)
+        for error in failures[1:]:
+            logger.error("%s", error)
         if failures:
             raise failures[0]
-        self._say_all_is_there(done)
+        for folder in (self._spare, self.directory if self._owns_directory else None):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def _say_all_is_there(self, done: bool) -> None:
-        if self._client is None or self.run_id is None:
-            return
-        tag = schema.SNAPSHOTS_COMPLETE if done else schema.SNAPSHOTS_PARTIAL
+    def _say_what_is_there(self) -> None:
+        """The run's last tags: everything that is on disk is on the server."""
+        assert self._client is not None
+        assert self.run_id is not None
+        whole = all(series.writer.index.complete for series in self._series)
+        tag = schema.SNAPSHOTS_COMPLETE if whole else schema.SNAPSHOTS_PARTIAL
         digest = hashlib.sha256()
         for series in self._series:
             digest.update(series.writer.index_path.read_bytes())
         # Two requests: the tag that says that all is there is the last thing written.
         self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
-        for folder in (self._spare, self.directory if self._owns_directory else None):
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> SnapshotRecorder:
         return self
@@ -365,9 +376,10 @@ def _require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Sch
                 f"{folder} holds a series of another training, its {name} differs{values}: resume with the same, or "
                 "choose another directory"
             )
-    if not set(found.steps) <= set(schedule.steps):
+    reduced = found.storage == schema.ISOMETRIC
+    if not set(found.steps) <= set(schedule.steps) or (reduced and found.steps != schedule.steps):
         raise ThermoError(
-            f"{folder} holds snapshots at steps that the schedule {schedule.name!r} leaves out: resume with the same "
+            f"{folder} holds snapshots at other steps than the schedule {schedule.name!r}: resume with the same "
             "total_steps and series, or choose another directory"
         )
 

@@ -63,12 +63,12 @@ def sketch_rows(sketch: CountSketch, rows: NDArray[Any], keep_norms: bool) -> ND
 
 
 def measured_error(full: NDArray[Any], sketched: NDArray[Any]) -> float | None:
-    """Root mean square relative error of the distances between some snapshots; None where all of them coincide."""
+    """Root mean square relative error of the finite distances between some snapshots; None where there are none."""
     errors = []
     for i in range(len(full)):
         for j in range(i):
             exact = float(np.linalg.norm(full[i].astype(np.float64) - full[j]))
-            if exact > 0:
+            if 0 < exact < np.inf:
                 found = float(np.linalg.norm(sketched[i].astype(np.float64) - sketched[j]))
                 errors.append(found / exact - 1)
     return float(np.sqrt(np.mean(np.square(errors)))) if errors else None

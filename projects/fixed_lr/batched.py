@@ -26,7 +26,7 @@ from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop
 from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
-from projects.fixed_lr.tracking import end_run, open_run
+from projects.fixed_lr.tracking import end_run, first_line, open_run
 from projects.fixed_lr.train import baseline_of, choose_device
 
 #: Seconds between two words about the progress.
@@ -53,9 +53,9 @@ class _Member:
     def end(self, status: str, regime: str = "", message: str = "") -> None:
         """The run's last word, once."""
         if self.open:
+            end_run(self.run_id, status)
             self.open = False
             self.ok = status == "FINISHED"
-            end_run(self.run_id, status)
             say("ended", lr=self.config.lr, run_id=self.run_id, ok=self.ok, regime=regime, message=message)
 
     def fail(self, error: Exception) -> None:
@@ -69,9 +69,9 @@ class _Member:
             return
         try:
             if self.run is not None:
-                self.run.close()
                 if diverged:
                     self.run.tag_diverged()
+                self.run.close()
         except Exception as second:
             message = f"{message}; {_said(second)}"
         self.end(status, schema.DIVERGED if diverged else "", message)
@@ -87,7 +87,7 @@ class _Member:
 
 def _said(error: Exception) -> str:
     """One line of an error; of one that nobody expected with its kind."""
-    line = next(iter(str(error).splitlines()), "")
+    line = first_line(error)
     return line if isinstance(error, ThermoError) else f"{type(error).__name__}: {line}"
 
 
@@ -189,7 +189,12 @@ def train_stack(members: list[_Member], watch: ParentWatch, compiling: str, shar
 @click.option("--lrs", required=True, help="Comma list of learning rates.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @click.option("--compile", "compiling", default="auto", type=click.Choice(["auto", "always", "never"]))
-@click.option("--shares", default=1, help="How many such programs share this machine's memory and disk.")
+@click.option(
+    "--shares",
+    default=1,
+    type=click.IntRange(min=1),
+    help="How many such programs share this machine's memory and disk.",
+)
 @config_options(leave_out=("lr",))
 def main(lrs: str, experiment: str | None, compiling: str, shares: int, **options: str) -> None:
     """Train several fixed learning rates side by side, each as its own MLflow run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
 from collections.abc import Iterable
@@ -22,7 +23,9 @@ from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.store import DISK_SHARE, choose_storage
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.experiment import Experiment
-from projects.fixed_lr.tracking import MetricLog, log_new_params
+from projects.fixed_lr.tracking import MetricLog, first_line, log_new_params
+
+logger = logging.getLogger(__name__)
 
 #: Mean and standard deviation of the loss of uniformly random weights; None where weights are not on a sphere.
 Baseline = tuple[float, float] | tuple[None, None]
@@ -115,9 +118,12 @@ class RecordedRun:
         return regime
 
     def tag_diverged(self) -> None:
-        """Say that the run diverged."""
-        self._client.set_tag(self.run_id, schema.TAG_REGIME, schema.DIVERGED)
-        self._client.set_tag(self.run_id, schema.TAG_STATUS, schema.DIVERGED)
+        """Say that the run diverged; a server that is away must not take the place of that error."""
+        try:
+            self._client.set_tag(self.run_id, schema.TAG_REGIME, schema.DIVERGED)
+            self._client.set_tag(self.run_id, schema.TAG_STATUS, schema.DIVERGED)
+        except MlflowException as error:
+            logger.warning("run %s could not be tagged as diverged: %s", self.run_id, first_line(error))
 
     def close(self, complete: bool | None = False) -> None:
         """Upload what was recorded, as `SnapshotRecorder.close`; metrics go too whatever happens. Once only."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import mlflow
@@ -18,6 +15,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy import make_url
 
 from mlflow_thermo import schema
 from mlflow_thermo.plugin import run_tags
@@ -37,8 +35,12 @@ def prepare_store() -> None:
     """
     uri = mlflow.get_tracking_uri()
     if uri.startswith("sqlite:"):
-        name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-        with FileLock(Path(tempfile.gettempdir()) / f"mlflow-thermo-{name}.lock"):
+        database = make_url(uri).database
+        with ExitStack() as stack:
+            if database and database != ":memory:":
+                # A folder that cannot be written, or is not there, is MLflow's to complain about.
+                with suppress(OSError):
+                    stack.enter_context(FileLock(f"{database}.lock"))
             MlflowClient().search_experiments(max_results=1)
 
 
@@ -99,7 +101,12 @@ def end_run(run_id: str, status: str) -> None:
     except Exception as error:
         if status == "FINISHED":
             raise
-        logger.warning("run %s could not be marked %s: %s", run_id, status, str(error).splitlines()[0])
+        logger.warning("run %s could not be marked %s: %s", run_id, status, first_line(error))
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one line, whatever it holds."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:
@@ -119,6 +126,9 @@ class MetricLog:
 
     #: Seconds between two requests, at least.
     INTERVAL = 10.0
+    #: A server that is away takes minutes to be given up: times that long, nobody of this process asks it again.
+    PATIENCE = 10.0
+    _silent_until = 0.0
 
     def __init__(self, run_id: str) -> None:
         self._client = MlflowClient()
@@ -130,13 +140,15 @@ class MetricLog:
         """Queue values at an optimiser step; NaN is kept, infinity is left out (MLflow would store 1.8e308)."""
         now = time.time_ns() // 1_000_000
         self._waiting += [Metric(k, v, now, step) for k, v in values.items() if not math.isinf(v)]
-        if time.monotonic() - self._sent > self.INTERVAL:
+        begin = time.monotonic()
+        if begin - self._sent > self.INTERVAL and begin >= MetricLog._silent_until:
             try:
                 self.flush()
             except MlflowException as error:
                 # A server that is away must not end a training that runs for days: they go with the next ones.
-                logger.warning("run %s: metrics not sent, will retry: %s", self._run_id, str(error).splitlines()[0])
+                logger.warning("run %s: metrics not sent, will retry: %s", self._run_id, first_line(error))
                 self._sent = time.monotonic()
+                MetricLog._silent_until = self._sent + self.PATIENCE * (self._sent - begin)
 
     def flush(self) -> None:
         """Send what is waiting; MlflowException where the server does not take it, and it waits on."""

@@ -137,7 +137,9 @@ def run_once(given: dict[str, Any], experiment: str | None, shares: int) -> None
 @click.command(context_settings={"show_default": True})
 @click.option("--lr", required=True, help="Learning rate: a finite positive number.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
-@click.option("--shares", default=1, help="How many such programs share this machine's disk.")
+@click.option(
+    "--shares", default=1, type=click.IntRange(min=1), help="How many such programs share this machine's disk."
+)
 @config_options(leave_out=("lr",))
 def main(lr: str, experiment: str | None, shares: int, **options: str) -> None:
     """Train at one fixed learning rate and record weight snapshots into an MLflow run."""

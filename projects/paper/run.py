@@ -39,6 +39,7 @@ def run_paper(
     from mlflow.entities import Metric
 
     from analysis.claims import VERDICTS
+    from analysis.outputs import PAPER, STUDY, TOY
     from analysis.paper_report import counts, text_table, write_paper_report
     from analysis.publish import upload_report
     from projects.paper.judging import analyse_all, charts_of, judge, toy
@@ -67,8 +68,10 @@ def run_paper(
     title = f"SGD as free energy minimisation, scale {plan.scale}"
     write_paper_report(judged, {**charts_of(plan, results, judged), **toy_charts}, out, title)
     client = MlflowClient()
-    for part in ("", *(f"studies/{name}" for name in (*results, *(["toy"] if toy_lrs else [])))):
-        upload_report(client, run_id, out / part, part)
+    upload_report(client, run_id, out, PAPER)
+    for kind, names in ((STUDY, [*results]), (TOY, ["toy"] if toy_lrs else [])):
+        for name in names:
+            upload_report(client, run_id, out / "studies" / name, kind, f"studies/{name}")
     values = {f"{schema.PREFIX_RESULT}claims_{word.replace(' ', '_')}": 0.0 for word in VERDICTS}
     for claim in judged.claims:
         values[f"{schema.PREFIX_RESULT}claims_{claim.verdict.replace(' ', '_')}"] += 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.cli import entry
 from analysis.decay import DecayStudy, run_decay
-from analysis.outputs import end_report, require_folder, start_report
+from analysis.outputs import TOY, end_report, require_folder, start_report
 from analysis.testsystems.toy_sphere import toys
 from analysis.toy import ToyStudy, run_toy, small_lr_slope
 from mlflow_thermo import schema
@@ -98,7 +98,7 @@ def write(
     """Tables, facts and figures into `out`; returns the facts."""
     from analysis.figures import write_pngs
 
-    start_report(out)
+    start_report(out, TOY)
     pictures = write_pngs(charts, out / "figures")
     known = facts(studies, decays)
     rows = [row for study in studies for row in study.rows()]
@@ -107,7 +107,7 @@ def write(
     _csv(written[1], [row for study in decays for row in study.rows()])
     content = {"facts": known, "toy": rows}
     written[2].write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    end_report(out, [*written, *pictures])
+    end_report(out, TOY, [*written, *pictures])
     return known
 
 
@@ -158,7 +158,7 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
         experiment_id = client.get_run(run_id).info.experiment_id
         for study in studies:
             record_study(client, experiment_id, study)
-        upload_report(client, run_id, out)
+        upload_report(client, run_id, out, TOY)
         for name, value in known.items():
             client.log_metric(run_id, f"toy/{name}", value)
             click.echo(f"{name:<28} {value:.5g}")

@@ -9,7 +9,7 @@ import pytest
 
 from analysis import cache, source
 from analysis.cache import ReportCache, study_key
-from analysis.outputs import end_report, report_files
+from analysis.outputs import STUDY, end_report, report_files
 from analysis.results import OK, RunResult, StudyResult
 from analysis.workflow import StudyConfig, analyze
 from mlflow_thermo import schema
@@ -130,10 +130,10 @@ class TestReportCache:
         (out / "figures").mkdir(parents=True)
         for name in ("old.png", "mine.txt"):
             (out / "figures" / name).write_text("x")
-        end_report(out, [out / "figures" / "old.png"])
+        end_report(out, STUDY, [out / "figures" / "old.png"])
         assert store.get("key", out) == self.RESULT
         assert sorted(p.name for p in out.rglob("[!.]*")) == ["a.png", "figures", "mine.txt", "result.json"]
-        assert sorted(p.name for p in report_files(out)) == ["a.png", "result.json"]
+        assert sorted(p.name for p in report_files(out, STUDY)) == ["a.png", "result.json"]
         assert store.get("other", out) is None
         assert store.get(None, out) is None
 

@@ -120,6 +120,17 @@ class TestBadInput:
         run_id = study.log_run(store, where, folder, 0.1)
         self.check(command("analyze", "--experiment", "study"), f"run {run_id} holds weights or losses that are not")
 
+    def test_an_index_that_is_not_one_still_reports_the_rest(self, study, tmp_path, command):
+        folders = study.write_all()
+        (folders[1] / "spaced" / "index.json").write_text("{}")
+        code, out, err = command("analyze", "--folder", study.root, "--out", tmp_path / "out")
+        assert code == 1
+        assert "error: 1 of 9 runs could not be read: run run1: snapshot index has schema_version None" in err
+        raw = json.loads((tmp_path / "out" / "result.json").read_text())
+        assert next(run for run in raw["runs"] if run["run_id"] == "run1")["lr"] is None
+        assert (tmp_path / "out" / "figures" / "temperature.png").is_file()
+        assert "9 runs (8 stationary" in out
+
     def test_out_is_a_file(self, study, tmp_path, command):
         study.write_all()
         (tmp_path / "taken").write_text("x")

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from analysis.outputs import end_report
+from analysis.outputs import STUDY, end_report
 from analysis.report import check_lines, write_report
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.source import from_folder
@@ -63,7 +63,7 @@ def test_an_earlier_report_is_replaced(result, tmp_path):
     first = write_report(result, tmp_path, "x")
     # As if it had drawn one figure more.
     (tmp_path / "figures" / "old.png").write_bytes(b"")
-    end_report(tmp_path, [*first, tmp_path / "figures" / "old.png"])
+    end_report(tmp_path, STUDY, [*first, tmp_path / "figures" / "old.png"])
     write_report(result, tmp_path, "x")
     left = {p.name for p in (tmp_path / "figures").iterdir()}
     assert "old.png" not in left

@@ -88,24 +88,69 @@ def test_a_full_disk_at_the_end_is_heard_too(recorder, monkeypatch):
         recorder.close()
 
 
-def test_a_series_that_cannot_be_written_costs_no_other(tmp_path, monkeypatch):
-    append = SeriesWriter.append
+class TestOneSeriesFails:
+    """A disk that takes nothing of some series, for a while or for good."""
 
-    def full(self, *rest):
-        if self.folder.name == "one":
-            raise OSError(28, "No space left on device")
-        return append(self, *rest)
+    NAMES = ("one", "two", "three")
 
-    series = [Schedule(name, tuple(range(1, 9))) for name in ("one", "two")]
-    recorder = SnapshotRecorder([("w", nn.Parameter(torch.zeros(6)))], series=series, directory=tmp_path)
-    for _ in range(7):
-        recorder.step(0.5)
-    recorder.flush()
-    monkeypatch.setattr(SeriesWriter, "append", full)
-    recorder.step(0.5)
-    with pytest.raises(ThermoError, match="one .*No space left"):
+    @pytest.fixture
+    def recording(self, tmp_path, monkeypatch):
+        """The recorder, a number of its steps, and the series that cannot be written now with what is raised."""
+        refused = {}
+        append = SeriesWriter.append
+
+        def picky(writer, *rest):
+            if writer.folder.name in refused:
+                raise refused[writer.folder.name]
+            return append(writer, *rest)
+
+        monkeypatch.setattr(SeriesWriter, "append", picky)
+        series = [Schedule(name, tuple(range(1, 17))) for name in self.NAMES]
+        recorder = SnapshotRecorder([("w", nn.Parameter(torch.zeros(6)))], series=series, directory=tmp_path)
+
+        def steps(n):
+            for _ in range(n):
+                recorder.step(0.5)
+
+        return recorder, steps, refused
+
+    def found(self, tmp_path):
+        indexes = [read_index(tmp_path / name) for name in self.NAMES]
+        return [(index.n_snapshots, index.complete) for index in indexes]
+
+    @pytest.mark.parametrize("bad", [("one",), ("one", "two"), ("three",)])
+    def test_at_the_end(self, recording, tmp_path, bad):
+        recorder, steps, refused = recording
+        steps(14)
+        recorder.flush()
+        refused.update(dict.fromkeys(bad, OSError(28, "No space left on device")))
+        steps(2)
+        with pytest.raises(ThermoError, match=f"{bad[0]} .*No space left"):
+            recorder.close()
+        assert self.found(tmp_path) == [(14, False) if name in bad else (16, True) for name in self.NAMES]
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("no memory left")])
+    def test_in_the_middle_of_a_training(self, recording, tmp_path, error):
+        recorder, steps, refused = recording
+        refused["one"] = error
+        with pytest.raises((ThermoError, MemoryError), match=str(error.args[-1])), recorder:
+            steps(16)
+        taken = recorder.steps_taken
+        assert self.found(tmp_path)[0] == (0, False)
+        assert [n for n, _ in self.found(tmp_path)[1:]] == [taken] * 2
+
+    def test_a_training_that_goes_on_has_a_hole_and_says_so(self, recording, tmp_path):
+        """The error is the caller's to handle: nothing may hang or pretend to be whole after it."""
+        recorder, steps, refused = recording
+        steps(3)
+        refused["one"] = OSError(28, "No space left on device")
+        with pytest.raises(ThermoError, match="No space left"):
+            recorder.flush()
+        refused.clear()
+        steps(13)
         recorder.close()
-    assert [read_index(tmp_path / s.name).n_snapshots for s in series] == [7, 8]
+        assert self.found(tmp_path) == [(13, False), (16, True), (16, True)]
+        assert read_index(tmp_path / "one").steps == tuple(range(4, 17))
 
 
 @pytest.mark.parametrize("losses", [HostLosses(3), DeviceLosses(3, torch.device("cpu"))])
@@ -128,12 +173,15 @@ def test_background_keeps_the_order_and_raises_the_first_failure():
     background.wait()
     assert done == list(range(20))
 
-    def fail():
-        raise RuntimeError("first")
+    def fail(text):
+        raise RuntimeError(text)
 
-    background.submit(fail, lambda: done.append(20))
+    background.submit(lambda: fail("first"), lambda: fail("second"), lambda: done.append("last"))
     with pytest.raises(RuntimeError, match="first"):
         background.wait()
+    # What came after the failures was done all the same, and they are told once.
+    assert done[-1] == "last"
+    background.submit(lambda: done.append("later"))
     background.wait()
-    assert done[-1] == 20
+    assert done[-1] == "later"
     background.stop()

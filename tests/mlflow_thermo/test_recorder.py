@@ -300,7 +300,7 @@ class TestResume:
             ({"lr": 0.2}, r"its lr differs \(0.1 there, 0.2 now\)"),
             ({"seed": 1}, "its seed differs"),
             ({"protocol": "sphere"}, "its protocol differs"),
-            ({"series": (Schedule("spaced", tuple(range(2, 65, 2))),)}, "the schedule 'spaced' leaves out"),
+            ({"series": (Schedule("spaced", tuple(range(2, 65, 2))),)}, "at other steps than the schedule 'spaced'"),
         ],
     )
     def test_of_another_training(self, tmp_path, options, message):
@@ -310,6 +310,36 @@ class TestResume:
         with pytest.raises(ThermoError, match=message):
             self.start(tmp_path, resume=True, **{"lr": 0.1, **options})
         assert read_index(tmp_path / "spaced") == before
+
+    def test_a_finished_series_that_is_to_go_on(self, tmp_path):
+        first, _ = self.start(tmp_path, steps=32)
+        first.close()
+        longer = (Schedule("spaced", tuple(range(1, 65))),)
+        again, w = self.start(tmp_path, series=longer, resume=True)
+        again.fast_forward(32)
+        train(again, w, 16, first=32)
+        again.close()
+        index = read_index(tmp_path / "spaced")
+        assert (index.n_snapshots, index.complete) == (48, False)
+
+    def test_a_reduced_series_is_not_to_go_on(self, tmp_path):
+        first, _ = self.start(tmp_path, d=40, steps=32, storage="isometric")
+        first.close()
+        longer = (Schedule("spaced", tuple(range(1, 65))),)
+        with pytest.raises(ThermoError, match="at other steps than the schedule"):
+            self.start(tmp_path, series=longer, d=40, resume=True, storage="isometric")
+
+    def test_a_gap_makes_the_run_partial(self, store, tmp_path):
+        import mlflow
+
+        first, _ = self.start(tmp_path, steps=21)
+        assert first.index("spaced").steps[-1] == 16
+        with mlflow.start_run() as run:
+            again, w = self.start(tmp_path, resume=True)
+            again.fast_forward(21)
+            train(again, w, 11, first=21)
+            again.close()
+        assert store.get_run(run.info.run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_PARTIAL
 
     @pytest.mark.parametrize("storage", ["full", "isometric"])
     def test_a_finished_series_stays_finished(self, tmp_path, storage):

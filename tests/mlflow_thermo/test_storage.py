@@ -95,6 +95,14 @@ class TestSketch:
         found = sketch_rows(CountSketch(D, 64), X, keep_norms=True)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), np.linalg.norm(X, axis=1), rtol=1e-6)
 
+    def test_measured_error_of_snapshots_that_are_not_finite(self, rng):
+        rows = rng.normal(size=(6, 3000))
+        sketch = CountSketch(3000, 1000)
+        exact = measured_error(rows[:3], sketch.apply(rows[:3]))
+        rows[3], rows[4, 5], rows[5, 7] = np.nan, np.inf, -np.inf
+        assert measured_error(rows, sketch.apply(rows)) == pytest.approx(exact, rel=1e-12)
+        assert measured_error(rows[3:], sketch.apply(rows[3:])) is None
+
     def test_measured_error(self, rng):
         X, sketch = rng.normal(size=(8, 4000)), CountSketch(4000, 400)
         # A distance has half the relative error of its square.

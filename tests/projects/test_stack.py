@@ -7,14 +7,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
+from analysis.regime import Regime
 from mlflow_thermo.recorder import Schedule, SnapshotRecorder
-from mlflow_thermo.store import read_weights
+from mlflow_thermo.store import StoreError, read_weights
+from projects.fixed_lr import batched
 from projects.fixed_lr import stack as stack_module
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.engine import choose_engine, deal
 from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
-from projects.fixed_lr.loop import run_loop
+from projects.fixed_lr.loop import Diverged, run_loop
 from projects.fixed_lr.recording import recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
 
@@ -185,11 +189,62 @@ def test_stacks_leave_room_for_their_recordings(monkeypatch):
     assert models_that_fit(one, 1000, recording=recording) < 50 < models_that_fit(one, 1000)
 
 
+class TestMember:
+    """One learning rate of a stack against a server that answers or does not."""
+
+    class Run:
+        def __init__(self, store, close=None):
+            self.run_id = store.create_run(store.get_experiment_by_name("study").experiment_id).info.run_id
+            self.tagged, self._close = [], close
+
+        def finish(self):
+            return Regime("stationary", 1.0)
+
+        def tag_diverged(self):
+            self.tagged.append("diverged")
+
+        def close(self):
+            if self._close is not None:
+                raise self._close
+
+    def member(self, store, **options):
+        run = self.Run(store, **options)
+        member = batched._Member(config(), run.run_id, 0)
+        member.run = run
+        return member, run
+
+    def told(self, capsys):
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    def test_a_server_that_does_not_take_the_end(self, store, capsys, monkeypatch):
+        def gone(*_):
+            raise MlflowException("no route to host")
+
+        member, _ = self.member(store)
+        monkeypatch.setattr(MlflowClient, "set_terminated", gone)
+        member.finish()
+        assert (member.open, member.ok) == (False, False)
+        event = self.told(capsys)[0]
+        assert (event["event"], event["ok"]) == ("ended", False)
+        assert event["message"] == "MlflowException: no route to host"
+
+    def test_a_diverged_one_that_cannot_be_closed(self, store, capsys):
+        member, run = self.member(store, close=StoreError("the disk is full"))
+        member.fail(Diverged("lr=1 diverged"))
+        assert run.tagged == ["diverged"]
+        event = self.told(capsys)[0]
+        assert (event["regime"], event["message"]) == ("diverged", "lr=1 diverged; the disk is full")
+        assert store.get_run(run.run_id).info.status == "FAILED"
+
+    def test_an_error_without_words(self, store, capsys):
+        member, _ = self.member(store, close=ConnectionError())
+        member.abandon("KILLED", "told to stop")
+        assert self.told(capsys)[0]["message"] == "told to stop; ConnectionError: ConnectionError"
+
+
 def test_turns_count_as_one_training(store, monkeypatch, capsys):
     """Two stacks one after the other are two halves of what there is to do."""
     from click.testing import CliRunner
-
-    from projects.fixed_lr import batched
 
     monkeypatch.setattr(batched, "models_that_fit", lambda *_: 1)
     monkeypatch.setattr(batched, "TELL_EVERY", -1.0)

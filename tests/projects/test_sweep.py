@@ -134,7 +134,7 @@ def test_two_sweeps_that_start_together_on_a_fresh_store(sweep):
     assert [run.info.status for run in runs] == ["FINISHED"] * 4
 
 
-@pytest.mark.parametrize("storage", ["full", "isometric"])
+@pytest.mark.parametrize("storage", ["full", "isometric", "sketch"])
 def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
     """Its last snapshots are not finite, in whatever form they are kept."""
     process = sweep(
