@@ -110,6 +110,8 @@ def _suitable(d: int, n: int) -> list[str]:
     unsuitable = {"mixture", "kde"} if d > _FEW else set()
     if n < d + 2:
         unsuitable |= {"gaussian-ml"}
+    if n <= KNNGraphEntropy().k:
+        unsuitable |= {"knn-graph"}
     return [name for name in ESTIMATORS if name not in unsuitable]
 
 

@@ -35,7 +35,7 @@ class Regime:
     ----------
     name : one of ``stationary``, ``converging``, ``uniform``, ``diverged``.
     loss : mean loss over the window.
-    slope : d ln U / d ln t over the window; NaN where it was not needed.
+    slope : d ln U / d ln t over the window; NaN where it was not needed, or where U is negative.
     p_value : of a slope of zero.
     uniform_share : share of the window's blocks whose mean loss lies in the uniform band; 0 without a baseline.
     """
@@ -89,7 +89,13 @@ def classify(
         if mean > band:
             return Regime("uniform", mean, uniform_share=share)
     time = np.array([steps[block].mean() for block in blocks])
-    if np.any(level <= 0):
+    if np.any(level < 0):
+        # A loss that may be negative has no zero to fall to: it falls when it does so by more than it fluctuates.
+        fit = stats.linregress(np.log(time), level)
+        scatter = float(np.mean([loss[block].std() for block in blocks]))
+        falls = fit.slope * np.log(time[-1] / time[0]) < -scatter and fit.pvalue < SLOPE_LEVEL
+        return Regime("converging" if falls else "stationary", mean, uniform_share=share)
+    if np.any(level == 0):
         # A loss of exactly zero has no logarithm, and nothing left to fall to.
         return Regime("converging", mean, uniform_share=share)
     fit = stats.linregress(np.log(time), np.log(level))

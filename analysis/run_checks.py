@@ -26,8 +26,9 @@ from analysis.results import (
     number,
     remedy,
 )
+from analysis.run_entropy import flat
 from analysis.stationarity import Diagnosis, diagnose, evenly_spaced, independent_snapshots, mean_and_stderr
-from analysis.temperature import OPTIMUM
+from analysis.temperature import at_optimum
 from analysis.thermometry import equipartition, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
@@ -114,7 +115,7 @@ def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[str
     if found.status == CONSTANT:
         # A converged run that no longer moves sits at the optimum; any other frozen run is a mistake.
         lowest = float(trajectory.loss[-len(trajectory) // 4 :].mean())
-        return (ZERO_TEMPERATURE if lowest <= OPTIMUM else CONSTANT), 0
+        return (ZERO_TEMPERATURE if at_optimum(lowest) else CONSTANT), 0
     if regime in (CONVERGING, UNIFORM):
         return {CONVERGING: CONVERGING, UNIFORM: UNIFORM}[regime], 0
     spaced = independent_snapshots(len(trajectory), found.tau, found.burn_in)
@@ -163,11 +164,14 @@ def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
 
 
 def thermometers(result: RunResult, trajectory: Trajectory, index: IntArray) -> RunResult:
-    """The run with its equipartition temperature, from independent snapshots at `index` and the losses at them."""
+    """The run with its equipartition temperature, from independent snapshots at `index` and the losses at them.
+
+    On the sphere in the tangent plane: along its own radius a state cannot move, which is no temperature of zero.
+    """
     at_snapshot = trajectory.snapshot_loss
     losses = trajectory.loss if at_snapshot is None or not np.isfinite(at_snapshot).all() else at_snapshot
     try:
-        found = equipartition(trajectory.weights[index], losses[index])
+        found = equipartition(flat(trajectory.take(index))[0], losses[index])
     except ValueError:
         # Too few snapshots, or fewer directions than asked for: the run has its other numbers.
         return result

@@ -62,7 +62,7 @@ def checks(
     """
     states = fitted.numbers
     lr, loss, entropy = states[:3]
-    equipartition = fitted.mean(np.array([run.equipartition_temperature or 0.0 for run in runs], dtype=float))
+    equipartition = fitted.mean_of_known([run.equipartition_temperature for run in runs])
     found: dict[str, Any] = {}
 
     def attempt(name: str, make: Callable[[], Any]) -> None:

@@ -25,10 +25,15 @@ def summary(result: StudyResult) -> str:
     )
 
 
+def bounds(result: StudyResult) -> str:
+    """What the lower and upper temperature are: the paper's method gives bounds of no stated level."""
+    return "bounds" if result.method == "interval" else "95 % interval"
+
+
 def text_table(result: StudyResult) -> str:
     """The runs as lines for a terminal."""
     lines = [
-        f"{'lr':>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {'95 % interval':>23} {'n_eff':>7}  {'regime':<11} status"
+        f"{'lr':>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {bounds(result):>23} {'n_eff':>7}  {'regime':<11} status"
     ]
     for r in result.runs:
         between = f"{shown(r.temperature_lower)} … {shown(r.temperature_upper)}" if r.temperature is not None else "-"

@@ -98,7 +98,8 @@ class Equipartition:
     temperatures, stderr : (q,) with their standard errors, loss units per nat.
     curvatures, variances : (q,) h_i and C_ii.
     temperature, temperature_stderr : mean of the T_i, weighted by their errors.
-    spread : standard deviation of the T_i beyond their errors, relative to the mean: 0 for a Gibbs state.
+    spread : standard deviation of the T_i beyond their errors, relative to the mean: 0 for a Gibbs state of a loss that
+        is quadratic about the mean.
     p_value : of all T_i being equal.
     """
 
@@ -178,13 +179,14 @@ def _along(scores: FloatArray, loss: FloatArray) -> _Half:
     """From the scores (m, q) of some snapshots and their losses (m,)."""
     centred = scores - scores.mean(axis=0)
     variances = np.sum(centred**2, axis=0) / (len(centred) - 1)
-    model = sm.OLS(loss, sm.add_constant(0.5 * centred**2))
+    # In units of their spread: of squares of very different sizes a regression drops the small ones. The coefficients
+    # are then h_i·C_ii themselves.
+    model = sm.OLS(loss, sm.add_constant(0.5 * centred**2 / variances))
     fit = model.fit(cov_type="HC3")
-    curvatures = np.asarray(fit.params[1:])
-    temperatures = curvatures * variances
+    temperatures = np.asarray(fit.params[1:])
     # The variance itself is known to a relative sqrt(2/m).
-    stderr = np.hypot(np.asarray(fit.bse[1:]) * variances, temperatures * np.sqrt(2 / len(centred)))
-    return _Half(temperatures, stderr, np.asarray(model.fit().bse[1:]) * variances, curvatures, variances)
+    stderr = np.hypot(np.asarray(fit.bse[1:]), temperatures * np.sqrt(2 / len(centred)))
+    return _Half(temperatures, stderr, np.asarray(model.fit().bse[1:]), temperatures / variances, variances)
 
 
 def _crossed_scores(weights: AnyArray, q: int, first: IntArray, second: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -24,7 +24,7 @@ from analysis.stationarity import evenly_spaced
 from analysis.study_branches import baselines_of, branches_of
 from analysis.study_checks import identifiability, seeds_disagree
 from analysis.study_temperatures import with_temperatures
-from analysis.temperature import METHODS, OPTIMUM
+from analysis.temperature import METHODS, at_optimum
 from analysis.trajectory import History, Trajectory
 from mlflow_thermo.schema import SPACED, STATIONARY, ThermoError
 
@@ -276,7 +276,7 @@ def _cooling(result: RunResult, trajectory: Trajectory, plan: _Plan) -> RunResul
     """A run on its way to an optimum: its temperature falls towards zero, which is an answer and not a failed fit."""
     quick = plan.fresh().set_params(jackknife_blocks=0)
     early, late = late_temperature(trajectory, lambda part: entropy_of(part, quick)[0])
-    if result.status == ZERO_TEMPERATURE or float(trajectory.loss[-1]) <= OPTIMUM:
+    if result.status == ZERO_TEMPERATURE or at_optimum(float(trajectory.loss[-1])):
         bound = abs(late) if late is not None else 0.0
         return replace(
             result, status=ZERO_TEMPERATURE, regime=CONVERGING, temperature=0.0, temperature_lower=0.0,

@@ -49,10 +49,13 @@ def jumps(up: StudyResult | None, op: StudyResult | None, setting: str) -> Claim
         own, last = _boundary(up, "to_stationary"), _boundary(up, "to_uniform")
         own_strength = _strength(up, own)
         answers += [
-            own is None or (own_strength is not None and own_strength < JUMP),
+            True if own is None else None if own_strength is None else own_strength < JUMP,
             True if last is not None else None,
         ]
-        slow = f"still relaxing below lr = {_place(own)}, without a jump" if own is not None else "no first change"
+        slow = "no first change"
+        if own is not None:
+            size = f"{own_strength:.1f} times as far as" if own_strength is not None else "how far is not known against"
+            slow = f"still relaxing below lr = {_place(own)}, where U changes {size} between other neighbours"
         words.append(f"under-parameterised: {slow}; uniform above {_place(last) if last is not None else '-'}")
     else:
         answers.append(None)

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis, uniform_line
 from analysis.free_energy import free_energy_curves
 from analysis.results import StudyResult
+from analysis.text import bounds
 
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12
@@ -129,7 +130,7 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
                 alt.Chart(other).mark_point(filled=True, size=60).encode(x=lr_axis(), y=y, shape=shape, color=color)
             )
     law = result.power_law
-    heading = "T: temperature with 95 % interval"
+    heading = f"T: temperature with {bounds(result)}"
     if law is not None:
         grid = np.geomspace(law["lr_min"], law["lr_max"], 50)
         line = pd.DataFrame({"lr": grid, "temperature": law["prefactor"] * grid ** law["exponent"]})

@@ -34,7 +34,8 @@ def integrated_time(values: ArrayLike) -> float:
     n = len(x)
     spectrum = fft.rfft(centred, fft.next_fast_len(2 * n))
     correlation = fft.irfft(np.abs(spectrum) ** 2)[:n]
-    if correlation[0] <= 1e-20 * max(1.0, float(np.max(x**2))) * n:
+    # Relative: a floor of its own would make the answer depend on the units of the series.
+    if correlation[0] <= 1e-20 * float(np.max(x**2)) * n:
         return 1.0
     return time_from_correlation(correlation)
 

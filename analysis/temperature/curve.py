@@ -21,6 +21,11 @@ METHODS = ("local-quadratic", "interval", "convex", "power-law")
 OPTIMUM = 1e-6
 
 
+def at_optimum(loss: float) -> bool:
+    """Whether a loss is as low as a loss that cannot be negative gets; of one below zero nobody can tell."""
+    return 0 <= loss <= OPTIMUM
+
+
 def temperature_curve(
     lr: ArrayLike,
     loss: ArrayLike,

@@ -5,6 +5,7 @@ What a temperature curve costs must not grow with the cube of the number of runs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,12 @@ class States:
     def mean(self, values: FloatArray) -> FloatArray:
         """Means (m,) of the runs' values (n,) over the states."""
         return np.asarray(np.bincount(self.where, values) / np.bincount(self.where))
+
+    def mean_of_known(self, values: Sequence[float | None]) -> FloatArray:
+        """`mean` over the runs that have a value; 0 for a state none of whose runs has one."""
+        known = np.array([value is not None for value in values], dtype=float)
+        total = self.mean(np.array([value or 0.0 for value in values], dtype=float))
+        return np.asarray(total / np.where(self.mean(known) > 0, self.mean(known), 1.0))
 
     def at(self, lr: FloatArray, values: FloatArray) -> FloatArray:
         """The states' values (m,) at the runs' learning rates (n,): (n,), between states along ln lr."""

@@ -75,7 +75,10 @@ class TrainConfig:
         for name in ("samples_per_label", "bursts", "weight_decay", "noise_error", *seeds):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
-                raise ThermoError(f"{name} must not be negative, got {value}")
+                raise ThermoError(f"{name} must be finite and not negative, got {value}")
+        for name in seeds:
+            if getattr(self, name) > MAX_SEED:
+                raise ThermoError(f"{name} must be at most {MAX_SEED}, got {getattr(self, name)}")
         if self.batch_size < 2:
             raise ThermoError("batch_size must be at least 2: batch normalisation needs two samples")
         if not 0 <= self.label_noise <= 1:
@@ -83,6 +86,9 @@ class TrainConfig:
         if not (math.isfinite(self.head_norm) and self.head_norm > 0):
             raise ThermoError(f"head_norm must be a finite positive number, got {self.head_norm}")
 
+
+#: Torch's generators take 64 bits with a sign; what is measured has seeds of its own, 2**32 above the training's.
+MAX_SEED = 2**63 - 2**32 - 1
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
@@ -135,7 +141,10 @@ def _parse(name: str, kind: str, text: str) -> Any:
         if kind == "bool":
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
         if kind == "int":
-            number = float(text)  # so that 1e4 steps can be written so
+            try:
+                return int(text)
+            except ValueError:
+                number = float(text)  # so that 1e4 steps can be written so
             if number != int(number):
                 raise ValueError
             return int(number)

@@ -182,6 +182,12 @@ def test_many_runs_are_pooled_over_seeds_and_neighbours():
     loss, entropy = lr + 0.01 * rng.normal(size=200), np.log(lr) + 0.1 * rng.normal(size=200)
     told = np.full(200, 1e-3)
     states = pooled(lr, loss, entropy, told, told)
+    # A run that has no such number counts in no mean.
+    some = [None if i % 3 == 0 else float(value) for i, value in enumerate(lr)]
+    known = np.array([value is not None for value in some])
+    expected = [lr[known & (states.where == state)].mean() for state in range(len(states.lr))]
+    np.testing.assert_allclose(states.mean_of_known(some), expected)
+    assert states.mean_of_known([None] * len(lr)).tolist() == [0.0] * len(states.lr)
     assert len(states.lr) == 10
     np.testing.assert_allclose(states.loss, loss.reshape(10, 20).mean(axis=1))
     # The seeds scatter ten and a hundred times more than their own errors say.

@@ -167,6 +167,23 @@ def test_no_jump_contradicts_4():
     assert verdicts(under(), replace(op, runs=smooth))[4] == FAILS
 
 
+def test_a_first_change_of_the_under_parameterised_model():
+    """Relaxing slowly at low lr it may have one; only a jump there contradicts, and two points tell of none."""
+    up = under()
+    boundary_at = float(np.sqrt(LRS[2] * LRS[3]))
+    branches = {**up.checks["branches"], "to_stationary": boundary(boundary_at)}
+    smooth = replace(up, checks={**up.checks, "branches": branches})
+    assert verdicts(smooth, over())[4] == HOLDS
+    jump = tuple(replace(r, loss=r.loss * (1 if r.lr > boundary_at else 0.01)) if r.loss else r for r in smooth.runs)
+    claims, _ = evaluate("digits", replace(smooth, runs=jump), over(), FALLING)
+    claim = next(claim for claim in claims if claim.number == 4)
+    assert claim.verdict == FAILS
+    assert "without a jump" not in claim.measured
+    assert "times as far as between other neighbours" in claim.measured
+    few = tuple(r for r in smooth.runs if r.lr in (LRS[2], LRS[3]) or r.regime == UNIFORM)
+    assert verdicts(replace(smooth, runs=few), over())[4] == UNCLEAR
+
+
 def test_no_stationary_branch_leaves_5_open():
     op = over()
     runs = tuple(r for r in op.runs if r.regime != STATIONARY)

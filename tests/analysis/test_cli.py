@@ -73,6 +73,9 @@ def test_uri_filter_and_no_publish(tracked, tmp_path, command, monkeypatch):
     assert code == 0
     assert "analysis run" not in out
     assert len(json.loads((tmp_path / "out" / "result.json").read_text())["runs"]) == 6
+    # The paper's bounds have no stated level.
+    assert "bounds" in out
+    assert "95 % interval" not in out
 
 
 class TestBadInput:
@@ -173,6 +176,13 @@ class TestCalibrate:
         assert done.data.tags[schema.TAG_KIND] == schema.KIND_CALIBRATION
         assert len(done.data.metrics) == 20
         assert {item.path for item in store.list_artifacts(done.info.run_id)} == {"accuracy.csv", "accuracy.md"}
+
+    def test_few_snapshots_leave_out_what_needs_more(self, tmp_path, command):
+        code, shown, _ = command("calibrate", "--dims", "2", "--n", 40, "--out", tmp_path / "out")
+        assert code == 0
+        names = {line.split(" | ")[3] for line in shown.splitlines() if " | " in line}
+        assert "knn-graph" not in names
+        assert {"kl", "oas", "ppca"} <= names
 
     @pytest.mark.parametrize(
         ("words", "message"),

@@ -60,6 +60,19 @@ def test_a_loss_of_zero_has_converged():
     assert classify(STEPS, np.zeros(1000)).name == "converging"
 
 
+@pytest.mark.parametrize("offset", [-1.0, -1.2, -10.0])
+def test_a_plateau_below_zero_is_one(offset):
+    """The negative logarithm of a density may be negative: that is no optimum."""
+    names = [classify(STEPS, offset + 1.2 * noise(1000), 4.7, 0.3).name for _ in range(200)]
+    assert names.count("stationary") >= 198
+
+
+def test_a_loss_that_falls_below_zero_converges():
+    falling = 50 * (STEPS / 6000) ** -1.0 * noise(1000, 0.01)
+    assert classify(STEPS, falling - 40).name == classify(STEPS, falling).name == "converging"
+    assert classify(STEPS, 1 - falling).name == "stationary"
+
+
 def test_too_few():
     with pytest.raises(ValueError, match="loss has 9 values: at least 10"):
         classify(STEPS[:9], np.ones(9))

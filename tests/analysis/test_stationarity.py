@@ -42,7 +42,14 @@ def test_ar1(phi):
 
 def test_never_below_one():
     assert integrated_time(ar1(5000, -0.8, np.random.default_rng(0))[:, 0]) == 1.0
-    assert integrated_time(np.full(100, 3.7)) == 1.0
+    assert integrated_time(np.full(100, 3.7)) == integrated_time(np.zeros(100)) == 1.0
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-15, 1e15, 1e100])
+def test_integrated_time_has_no_units(unit):
+    series = ar1(2000, 0.9, np.random.default_rng(3))[:, 0]
+    assert integrated_time(unit * series) == pytest.approx(integrated_time(series), rel=1e-9)
+    assert integrated_time(unit * np.full(100, 3.7)) == 1.0
 
 
 def test_a_drift_is_as_long_as_the_window():

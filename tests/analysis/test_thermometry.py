@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from analysis import testsystems as ts
+from analysis.results import OK, RunResult
+from analysis.run_checks import thermometers
 from analysis.thermometry import (
     equipartition,
     fluctuation_dissipation,
     thermodynamic_consistency,
     virial_temperature,
 )
+from analysis.trajectory import Trajectory
 
 
 class TestVirial:
@@ -36,6 +39,26 @@ class TestEquipartition:
         assert abs(found.temperature - 0.3) < 4 * found.temperature_stderr
         assert found.p_value > 0.01
         assert found.spread < 0.02
+
+    def test_directions_of_very_different_sizes(self):
+        """Squares of deviations of 1e-8 beside those of 1e-3: a regression on them would drop the small ones."""
+        curvatures = np.repeat([1e6, 1e16], 5)
+        system = ts.GibbsQuadratic(curvatures)
+        w = system.sample(1.0, 5000, np.random.default_rng(4))
+        for unit in (1.0, 1e-8, 1e8):
+            found = equipartition(w * unit, system.potential(w))
+            assert abs(found.temperature - 1.0) < 4 * found.temperature_stderr < 0.2
+            assert found.p_value > 0.01
+
+    def test_a_state_on_the_sphere_has_no_direction_without_temperature(self):
+        """Its radius is fixed: in the coordinates around it, one of three directions would seem frozen."""
+        system, n = ts.VonMisesFisher(3), 4000
+        w = system.sample(0.01, n, np.random.default_rng(5))
+        loss = system.potential(w)
+        trajectory = Trajectory(np.arange(1, n + 1), w, loss, protocol="sphere", n_weights=3)
+        result = thermometers(RunResult("run", 0.1, 0, OK, ""), trajectory, np.arange(n))
+        assert abs(result.equipartition_temperature / 0.01 - 1) < 0.06
+        assert result.equipartition_p_value > 0.01
 
     def test_a_state_with_two_temperatures_is_no_gibbs_state(self):
         """U and dU/dS of this SGD have one T; only equipartition shows that there are two."""

@@ -34,6 +34,21 @@ def test_finds_the_exact_temperatures(study, entropy):
     assert result.estimator["dim"] == D
 
 
+@pytest.mark.parametrize("offset", [-0.05, -10.0, 10.0])
+def test_a_constant_in_the_loss_changes_nothing(study, offset):
+    """T is a slope of U: also of a loss below zero, which is no optimum."""
+    for i, lr in enumerate(study.lrs):
+        weights, loss = study.samples(lr)
+        study.write_series(study.root / "as_it_is" / f"run{i}", lr, weights, loss.astype(float))
+        study.write_series(study.root / "shifted" / f"run{i}", lr, weights, loss.astype(float) + offset)
+    plain, shifted = (analyze(from_folder(study.root / name), StudyConfig()) for name in ("as_it_is", "shifted"))
+    assert [r.status for r in shifted.runs] == [r.status for r in plain.runs]
+    assert {r.regime for r in shifted.runs} == {"stationary"}
+    for name in ("temperature", "temperature_lower", "temperature_upper", "equipartition_temperature"):
+        found, expected = ([getattr(r, name) for r in result.runs] for result in (shifted, plain))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_loss_and_free_energy(study):
     study.write_all()
     result = analyze(from_folder(study.root), StudyConfig())

@@ -71,9 +71,11 @@ def test_lr_text():
         ({"batch_size": 1}, "batch_size must be at least 2"),
         ({"snapshots": 0}, "snapshots must be at least 1"),
         ({"label_noise": 1.5}, "label_noise is a fraction between 0 and 1"),
-        ({"weight_decay": -1.0}, "weight_decay must not be negative"),
+        ({"weight_decay": -1.0}, "weight_decay must be finite and not negative"),
         ({"head_norm": 0.0}, "head_norm must be a finite positive"),
-        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": -1}, "seed must be finite and not negative"),
+        ({"head_seed": 2**64}, "head_seed must be at most 92233720"),
+        ({"weight_decay": float("inf")}, "weight_decay must be finite"),
     ],
 )
 def test_bad_values_name_the_parameter(given, message):
@@ -85,6 +87,8 @@ def test_bad_values_name_the_parameter(given, message):
 def test_options_are_parsed_by_type():
     parsed = parse_options({"steps": "1e4", "download": "True", "label_noise": "0.3", "model": "mlp", "width": ""})
     assert parsed == {"steps": 10_000, "download": True, "label_noise": 0.3, "model": "mlp"}
+    # More digits than a float has.
+    assert parse_options({"seed": "9007199254740993"}) == {"seed": 9007199254740993}
 
 
 @pytest.mark.parametrize(
