@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 
 from analysis._typing import FloatArray, IntArray
 
@@ -119,9 +120,10 @@ def with_seed_scatter(
 ) -> SeedScatter:
     """Errors that hold what differs from seed to seed: a run may sit in a valley of its own, of which it knows nothing.
 
-    A random-effects model: one variance between seeds for all learning rates, by the method of moments of Hedges &
-    Olkin (1985), added to the square of every run's own error. It stays zero where seeds differ no more than their
-    errors say.
+    Either one variance between seeds for all learning rates, added to the square of every run's own error (random
+    effects, Paule & Mandel 1982), or one factor on all errors (Birge 1932), whichever the residuals are likelier under:
+    what valleys differ by may or may not grow with the temperature. Both leave the errors alone where seeds differ no
+    more than these say, and neither lets the scatter of a hot learning rate swamp the small errors of a cold one.
 
     Parameters
     ----------
@@ -135,14 +137,42 @@ def with_seed_scatter(
         return SeedScatter(loss_stderr, entropy_stderr, correlation)
     # A single run of a learning rate leaves no residual and counts for nothing.
     residuals = [values - (np.bincount(where, values) / count)[where] for values in (loss, entropy)]
-    errors, excess = [], []
-    for residual, stderr in zip(residuals, (loss_stderr, entropy_stderr), strict=True):
-        told = float(np.sum(stderr**2 * (1 - 1 / count[where])))
-        between = max(0.0, (float(np.sum(residual**2)) - told) / spare)
-        errors.append(np.sqrt(stderr**2 + between))
-        excess.append(between)
-    if min(excess) > 0 and spare >= FEWEST_SPARE:
+    share = (1 - 1 / count)[where]
+    errors = [
+        np.sqrt(_with_excess(residual, stderr**2, share))
+        for residual, stderr in zip(residuals, (loss_stderr, entropy_stderr), strict=True)
+    ]
+    grown = all((error > told).all() for error, told in zip(errors, (loss_stderr, entropy_stderr), strict=True))
+    if grown and spare >= FEWEST_SPARE:
         squares = [float(np.sum(residual**2)) for residual in residuals]
         found = float(np.sum(residuals[0] * residuals[1])) / float(np.sqrt(squares[0] * squares[1]))
         correlation = float(np.clip(found, -0.95, 0.95))
     return SeedScatter(errors[0], errors[1], correlation)
+
+
+def _with_excess(residual: FloatArray, told: FloatArray, share: FloatArray) -> FloatArray:
+    """Variances (n,) of runs with these residuals about their learning rate's mean, whose own variances are `told`.
+
+    Parameters
+    ----------
+    share : (n,) 1 − 1/m of a learning rate with m runs: the part of a variance that such a residual has.
+    """
+    squares, spare = residual**2, float(np.sum(share))
+
+    def surplus(between: float) -> float:
+        # A run that says it has no error, and has none, takes no part.
+        variance = told + between
+        part = np.divide(squares, variance, out=np.where(squares > 0, np.inf, 0.0), where=variance > 0)
+        return float(np.sum(part)) - spare
+
+    if surplus(0.0) <= 0:
+        return told
+    added = told + float(brentq(surplus, 1e-12 * np.sum(squares) / spare, np.sum(squares) / spare))
+    if not (told > 0).all():
+        return added
+    scaled = told * (surplus(0.0) + spare) / spare
+
+    def log_likelihood(variance: FloatArray) -> float:
+        return -float(np.sum(share * np.log(variance) + squares / variance)) / 2
+
+    return added if log_likelihood(added) >= log_likelihood(scaled) else scaled

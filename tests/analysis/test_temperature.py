@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import testsystems as ts
 from analysis.free_energy import convexity_test
 from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE
 from analysis.temperature import temperature_curve, with_seed_scatter
@@ -342,6 +343,57 @@ class TestSeedScatter:
         rng = np.random.default_rng(1)
         found = [with_seed_scatter(self.lr, *self.states(rng, 0.0), correlation=0.5) for _ in range(50)]
         assert np.mean([f.loss_stderr[0] for f in found]) < 1.2 * 0.01
+
+    @pytest.mark.parametrize("factor", [1.0, 3.0])
+    def test_the_scatter_of_hot_states_does_not_swamp_cold_ones(self, factor):
+        """Errors that grow with the temperature, as they do: told rightly, or all too small by one factor."""
+        rng = np.random.default_rng(4)
+        told, none = 0.1 * self.lr, np.full(24, 1e-3)
+        found = [
+            with_seed_scatter(
+                self.lr, factor * told * rng.standard_normal(24), none * rng.standard_normal(24), told, none
+            )
+            for _ in range(300)
+        ]
+        ratio = np.median([f.loss_stderr / told for f in found], axis=0)
+        np.testing.assert_allclose(ratio, factor, rtol=0.1)
+        # The same for all: a variance of its own would be thousands of times that of the coldest.
+        assert np.quantile([f.loss_stderr[0] / told[0] for f in found], 0.95) < 2 * factor
+
+    @pytest.mark.parametrize("zero", [slice(0, 3), slice(None)])
+    def test_runs_that_say_they_have_no_error(self, zero):
+        told = 0.1 * self.lr
+        told[zero] = 0.0
+        rng = np.random.default_rng(5)
+        found = with_seed_scatter(self.lr, 0.1 * rng.standard_normal(24), np.zeros(24), told, np.zeros(24))
+        assert found.loss_stderr[0] == pytest.approx(0.1, rel=0.4)
+        np.testing.assert_array_equal(found.entropy_stderr, np.zeros(24))
+
+    @pytest.mark.parametrize("kind", ["none", "in proportion", "the same"])
+    def test_intervals_cover_with_seeds(self, kind):
+        """SGD on a quadratic, three seeds at nine learning rates, with a scatter that no run knows of."""
+        system, lr = ts.QuadraticSGD(np.ones(3), 0.25), np.repeat(np.geomspace(0.01, 1, 9), 3)
+        told_u = system.direction_temperatures(lr)[:, 0] * np.sqrt(1.5 / 600)
+        told_s = np.full(27, np.sqrt(1.5 / 600))
+        scatter = {
+            "none": (0 * told_u, 0 * told_s), "in proportion": (3 * told_u, 3 * told_s),
+            "the same": (np.full(27, np.median(told_u)), 2 * told_s),
+        }[kind]  # fmt: skip
+        states = system.loss(lr), system.entropy(lr)
+        exact, rng, inside = system.temperature(lr), np.random.default_rng(6), []
+        for _ in range(40):
+            u, s = (
+                value + np.hypot(told, more) * rng.standard_normal(27)
+                for value, told, more in zip(
+                    (system.loss(lr), system.entropy(lr)), (told_u, told_s), scatter, strict=True
+                )
+            )
+            errors = with_seed_scatter(lr, u, s, told_u, told_s)
+            curve = temperature_curve(
+                lr, u, s, errors.loss_stderr, errors.entropy_stderr, correlation=errors.correlation
+            )
+            inside.append((curve.lower <= exact) & (exact <= curve.upper))
+        assert 0.88 <= np.mean(inside) <= 0.99
 
     def test_finds_how_far_the_scatter_of_loss_and_entropy_go_together(self):
         rng = np.random.default_rng(2)
