@@ -384,9 +384,7 @@ class TestSeedScatter:
         for _ in range(40):
             u, s = (
                 value + np.hypot(told, more) * rng.standard_normal(27)
-                for value, told, more in zip(
-                    (system.loss(lr), system.entropy(lr)), (told_u, told_s), scatter, strict=True
-                )
+                for value, told, more in zip(states, (told_u, told_s), scatter, strict=True)
             )
             errors = with_seed_scatter(lr, u, s, told_u, told_s)
             curve = temperature_curve(
