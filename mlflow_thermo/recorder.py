@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import shutil
@@ -19,6 +18,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from mlflow_thermo import schema
+from mlflow_thermo.arguments import positive, require_json, require_no_snapshots, require_same_training, whole
 from mlflow_thermo.buffering import Background, SeriesBuffer, disk_errors
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
@@ -88,24 +88,24 @@ class SnapshotRecorder:
         attributes: dict[str, Any] | None = None,
     ) -> None:
         if series is None:
-            total_steps = None if total_steps is None else _whole("total_steps", total_steps)
+            total_steps = None if total_steps is None else whole("total_steps", total_steps)
             if total_steps is None or total_steps < 1:
                 raise ThermoError(f"total_steps must be a positive number of steps, got {total_steps!r}")
             series = (spaced(total_steps), consecutive(total_steps), bursts(total_steps))
         if len({schedule.name for schedule in series}) != len(series):
             raise ThermoError("series: two schedules share one name, give each its own")
-        sketch_columns = _whole("sketch_columns", sketch_columns)
+        sketch_columns = whole("sketch_columns", sketch_columns)
         if sketch_columns < 1:
             raise ThermoError(f"sketch_columns must be at least 1, got {sketch_columns}")
-        lr = None if lr is None else _positive("lr", lr)
-        seed = None if seed is None else _whole("seed", seed)
-        _require_json("attributes", attributes)
+        lr = None if lr is None else positive("lr", lr)
+        seed = None if seed is None else whole("seed", seed)
+        require_json("attributes", attributes)
         if resume and directory is None:
             raise ThermoError("resume needs the directory that holds the series")
         self._packer = Packer(parameters)
         self._client, self.run_id = _client_and_run(run_id, required=directory is None)
         if self._client is not None and self.run_id is not None and not resume:
-            _require_no_snapshots(self._client, self.run_id)
+            require_no_snapshots(self._client, self.run_id)
         self._owns_directory = directory is None
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
         with disk_errors(self.directory):
@@ -114,38 +114,48 @@ class SnapshotRecorder:
         self._series: list[SeriesBuffer] = []
         self._background = Background()
         room = disk_share * shutil.disk_usage(self.directory).free
+        index = SeriesIndex(
+            series="",
+            d=self._packer.d,
+            dtype=str(self._packer.dtype).removeprefix("torch."),
+            protocol=protocol,
+            lr=lr,
+            seed=seed,
+            layout=self._packer.layout,
+            attributes=attributes or {},
+        )
         for schedule in series:
-            folder, n = self.directory / schedule.name, len(schedule.steps)
-            resumed = resume and (folder / schema.INDEX_NAME).exists()
-            # It began with the room that it needed, and can be nothing else now.
-            mode = choose_storage(storage, n, self._packer.d, self._packer.itemsize, math.inf if resumed else room)
-            index = SeriesIndex(
-                series=schedule.name,
-                d=self._packer.d,
-                dtype=str(self._packer.dtype).removeprefix("torch."),
-                protocol=protocol,
-                lr=lr,
-                seed=seed,
-                layout=self._packer.layout,
-                attributes=attributes or {},
-            )
-            if resumed:
-                writer = SeriesWriter.resume(folder)
-                _require_same_training(writer.index, index, schedule, folder)
-                # Snapshots that are kept whole may be reduced at the end; nothing else can change its form.
-                if writer.index.storage != schema.FULL or mode == schema.SKETCH:
-                    mode = writer.index.storage
-            else:
-                if mode == schema.SKETCH:
-                    index = replace(index, storage=mode, sketch_dim=sketch_columns, dtype="float32")
-                with disk_errors(folder):
-                    writer = SeriesWriter.create(folder, index)
-            if mode == schema.ISOMETRIC and not resumed:
-                room -= n * self._packer.d * self._packer.itemsize
-            self._series.append(SeriesBuffer(schedule, self._packer, writer, mode))
+            named = replace(index, series=schedule.name)
+            if resume and (self.directory / schedule.name / schema.INDEX_NAME).exists():
+                self._series.append(self._resumed(schedule, named, storage))
+                continue
+            fresh = self._fresh(schedule, named, storage, room, sketch_columns)
+            if fresh.reduced_at_end:
+                room -= len(schedule.steps) * self._packer.d * self._packer.itemsize
+            self._series.append(fresh)
         self.steps_taken = 0
         self._closed = False
         self._announce(lr)
+
+    def _fresh(self, schedule: Schedule, index: SeriesIndex, storage: str, room: float, columns: int) -> SeriesBuffer:
+        mode = choose_storage(storage, len(schedule.steps), self._packer.d, self._packer.itemsize, room)
+        if mode == schema.SKETCH:
+            index = replace(index, storage=mode, sketch_dim=columns, dtype="float32")
+        folder = self.directory / schedule.name
+        with disk_errors(folder):
+            writer = SeriesWriter.create(folder, index)
+        return SeriesBuffer(schedule, self._packer, writer, mode)
+
+    def _resumed(self, schedule: Schedule, index: SeriesIndex, storage: str) -> SeriesBuffer:
+        folder = self.directory / schedule.name
+        writer = SeriesWriter.resume(folder)
+        require_same_training(writer.index, index, schedule, folder)
+        # It began with the room that it needed. Snapshots that are kept whole may be reduced at the end; nothing else
+        # can change its form.
+        mode = choose_storage(storage, len(schedule.steps), self._packer.d, self._packer.itemsize, math.inf)
+        if writer.index.storage != schema.FULL or mode == schema.SKETCH:
+            mode = writer.index.storage
+        return SeriesBuffer(schedule, self._packer, writer, mode)
 
     def step(self, loss: Tensor | float | None = None) -> None:
         """Count one optimiser step and keep the weights when a schedule asks for them.
@@ -257,8 +267,8 @@ class SnapshotRecorder:
         """The run's last tags: everything that is on disk is on the server."""
         assert self._client is not None
         assert self.run_id is not None
-        whole = all(series.writer.index.complete for series in self._series)
-        tag = schema.SNAPSHOTS_COMPLETE if whole else schema.SNAPSHOTS_PARTIAL
+        done = all(series.writer.index.complete for series in self._series)
+        tag = schema.SNAPSHOTS_COMPLETE if done else schema.SNAPSHOTS_PARTIAL
         digest = hashlib.sha256()
         for series in self._series:
             digest.update(series.writer.index_path.read_bytes())
@@ -352,63 +362,3 @@ def _client_and_run(run_id: str | None, required: bool) -> tuple[MlflowClient | 
             )
         return None, None
     return mlflow.MlflowClient(), run_id
-
-
-def _require_no_snapshots(client: MlflowClient, run_id: str) -> None:
-    """Two recorders in one run would write over each other's files."""
-    state = client.get_run(run_id).data.tags.get(schema.TAG_SNAPSHOTS)
-    if state is not None:
-        raise ThermoError(
-            f"run {run_id} holds snapshots already ({schema.TAG_SNAPSHOTS}={state}): record into a run of its own, or "
-            "give resume=True and the directory of the first recording"
-        )
-
-
-def _require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Schedule, folder: Path) -> None:
-    """Refuse to continue the series of another training: its snapshots would not belong together."""
-    # A sketch is float32 whatever it was made from.
-    same = ("d", "layout", "protocol", "lr", "seed", *(("dtype",) if found.storage != schema.SKETCH else ()))
-    for name in same:
-        before, now = getattr(found, name), getattr(asked, name)
-        if before != now:
-            values = "" if name == "layout" else f" ({before!r} there, {now!r} now)"
-            raise ThermoError(
-                f"{folder} holds a series of another training, its {name} differs{values}: resume with the same, or "
-                "choose another directory"
-            )
-    reduced = found.storage == schema.ISOMETRIC
-    if not set(found.steps) <= set(schedule.steps) or (reduced and found.steps != schedule.steps):
-        raise ThermoError(
-            f"{folder} holds snapshots at other steps than the schedule {schedule.name!r}: resume with the same "
-            "total_steps and series, or choose another directory"
-        )
-
-
-def _whole(name: str, value: Any) -> int:
-    """`value` as a Python int: numpy's and torch's integers do not go into JSON."""
-    try:
-        number = int(value)
-        exact = number == value
-    except (TypeError, ValueError, OverflowError):
-        exact = False
-    if not exact:
-        raise ThermoError(f"{name} must be a whole number, got {value!r}")
-    return number
-
-
-def _positive(name: str, value: Any) -> float:
-    """`value` as a Python float above 0."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise ThermoError(f"{name} must be a finite positive number, got {value!r}")
-    return number
-
-
-def _require_json(name: str, value: Any) -> None:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ThermoError(f"{name}: cannot be written as JSON ({error})") from error
