@@ -77,19 +77,22 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     """
     from analysis.figures import to_html_parts, write_pngs
 
+    # All that can fail comes before the earlier report goes.
+    content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
+    flat = {name.replace("/", "-"): chart for name, chart in charts.items()}
+    library, fragments = to_html_parts(flat)
+    page = _page(result, title, library, fragments, sorted(flat))
     folder = start_report(folder, PAPER)
     written = [folder / "claims.json", folder / "claims.csv", folder / "paper.html"]
-    written[0].write_text(json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    written[0].write_text(content, encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
         table.writerow(["number", "setting", "paper says", "measured", "verdict", "figures"])
         table.writerows(
             [c.number, c.setting, c.says, c.measured, c.verdict, " ".join(c.figures)] for c in result.claims
         )
-    flat = {name.replace("/", "-"): chart for name, chart in charts.items()}
+    written[2].write_text(page, encoding="utf-8")
     written += write_pngs(flat, folder / "figures")
-    library, fragments = to_html_parts(flat)
-    written[2].write_text(_page(result, title, library, fragments, sorted(flat)), encoding="utf-8")
     end_report(folder, PAPER, written)
     return written
 

@@ -17,13 +17,13 @@ DISK_SHARE = 0.4
 def choose_storage(asked: str, n: int, d: int, itemsize: int, room: float) -> str:
     """``full``, ``isometric`` or ``sketch`` for a series of n snapshots of d weights.
 
-    Parameters
-    ----------
-    room : bytes on the disk that its whole snapshots may take.
-
     ``auto`` keeps small series whole and reduces large ones to their inner products, which loses nothing that an
     entropy needs; where the disk cannot hold the snapshots until then, it sketches. A series of at least as many
     snapshots as weights is kept whole in any case but ``sketch``: it has no smaller isometric form.
+
+    Parameters
+    ----------
+    room : bytes on the disk that its whole snapshots may take.
 
     Raises
     ------

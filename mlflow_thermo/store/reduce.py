@@ -52,9 +52,8 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
             yield block
 
     # Identical snapshots have identical sketches. They must coincide to the last bit, or nobody could count them.
-    lower = isometric_factor(blocks, lambda: _alike(shared)[1])
-    first_alike, alike = _alike(shared)
-    first_of = first_alike[alike]
+    lower = isometric_factor(blocks, lambda: _first_alike(shared))
+    first_of = _first_alike(shared)
     again = np.flatnonzero(first_of != np.arange(n))
     again = again[_identical(folder, index, again, first_of[again])]
     lower[again] = lower[first_of[again]]
@@ -76,11 +75,11 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
     return reduced
 
 
-def _alike(rows: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First row of each group of identical rows, and the group (n,) of every row; rows that are not finite are one."""
+def _first_alike(rows: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Of every row the first that is identical to it, (n,); rows that are not finite count as identical."""
     finite = np.isfinite(rows).all(axis=1, keepdims=True)
     _, first, groups = np.unique(np.where(finite, rows, np.inf), axis=0, return_index=True, return_inverse=True)
-    return first, groups.ravel()
+    return np.asarray(first[groups.ravel()])
 
 
 def _identical(folder: Path, index: SeriesIndex, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.bool_]:
