@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import click
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError, without_password
 
 
 @click.group()
@@ -190,7 +191,12 @@ def main() -> None:
 
 
 def entry(command: click.Command) -> None:
-    """Run a command; a mendable error becomes one line on stderr and exit status 1."""
+    """Run a command; a mendable error becomes one line on stderr and exit status 1.
+
+    Whatever else goes wrong shows its traceback, without the passwords that a foreign error may quote.
+    """
+    # MLflow prints links to its runs, with the tracking URI as it is, password and all.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         command()
     except ThermoError as error:
@@ -199,11 +205,12 @@ def entry(command: click.Command) -> None:
         # Imported here: neither --help nor an error that names its remedy must wait for MLflow.
         from mlflow.exceptions import MlflowException
 
-        if not isinstance(error, MlflowException):
-            raise
-        _fail(f"MLflow: {str(error).splitlines()[0]}")
+        if isinstance(error, MlflowException):
+            _fail(f"MLflow: {str(error).splitlines()[0]}")
+        click.echo(without_password(traceback.format_exc()), err=True, nl=False)
+        sys.exit(1)
 
 
 def _fail(message: str) -> None:
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {without_password(message)}", err=True)
     sys.exit(1)

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow_thermo.errors import ThermoError
     from mlflow_thermo.recorder import SnapshotRecorder
     from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
-    from mlflow_thermo.schema import ThermoError
 
 __all__ = ["Schedule", "SnapshotRecorder", "ThermoError", "bursts", "consecutive", "spaced"]
 
@@ -21,7 +21,7 @@ _HOME = {
     "bursts": "schedule",
     "consecutive": "schedule",
     "spaced": "schedule",
-    "ThermoError": "schema",
+    "ThermoError": "errors",
 }
 
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from mlflow_thermo import schema
 from mlflow_thermo.arguments import positive, require_json, require_no_snapshots, require_same_training, whole
 from mlflow_thermo.buffering import Background, SeriesBuffer, disk_errors
+from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
-from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter, StoreError, choose_storage, reduce_series
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class SnapshotRecorder:
         elif self._client is not None:
             attempt(self._say_what_is_there)
         for error in failures[1:]:
-            logger.error("%s", error)
+            logger.error("%s", without_password(error))
         if failures:
             raise failures[0]
         for folder in (self._spare, self.directory if self._owns_directory else None):
@@ -346,7 +347,9 @@ class SnapshotRecorder:
         except Exception as error:
             # A server that is away must not stop a training that runs for days: the chunk stays on disk and
             # goes with the next one; close() raises if it is still not there.
-            logger.warning("run %s: upload of series %r failed, will retry: %s", self.run_id, target, error)
+            logger.warning(
+                "run %s: upload of series %r failed, will retry: %s", self.run_id, target, without_password(error)
+            )
 
 
 def _client_and_run(run_id: str | None, required: bool) -> tuple[MlflowClient | None, str | None]:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+# Readers and writers of the format raise it; it is found here as well.
+from mlflow_thermo.errors import ThermoError as ThermoError
+
 #: Version of the snapshot index. A reader refuses a larger one and reads every smaller one.
 SCHEMA_VERSION = 2
 
@@ -100,10 +103,6 @@ SPHERE = "sphere"
 FIXED_ELR = "fixed_elr"
 FIXED_LR = "fixed_lr"
 PROTOCOLS = (SPHERE, FIXED_ELR, FIXED_LR)
-
-
-class ThermoError(Exception):
-    """Something a person can mend: one line that names the thing and the remedy."""
 
 
 @dataclass(frozen=True)

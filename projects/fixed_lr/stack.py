@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
+from mlflow_thermo.errors import without_password
 from mlflow_thermo.packing import layout_of, trainable
 from projects.fixed_lr.experiment import Experiment
 from projects.fixed_lr.objective import sample_losses, weighted
@@ -86,7 +87,7 @@ class ModelStack(Experiment):
             compiled(self.weights, *self._trial())
         except Exception as error:
             # A compiler that is there and does not work must not cost the training.
-            logger.warning("compiling failed, going on without: %s", str(error).splitlines()[0])
+            logger.warning("compiling failed, going on without: %s", without_password(error).splitlines()[0])
             return False
         self._gradient = compiled
         return True

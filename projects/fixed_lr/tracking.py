@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 
 from mlflow_thermo import schema
+from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.plugin import run_tags
-from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
 
 logger = logging.getLogger(__name__)
@@ -105,8 +105,8 @@ def end_run(run_id: str, status: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line, whatever it holds."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """An error in one line, whatever it holds, without passwords."""
+    return next(iter(without_password(error).splitlines()), type(error).__name__)
 
 
 def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:

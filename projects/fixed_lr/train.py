@@ -13,7 +13,7 @@ from torch import Tensor
 from analysis.cli import entry
 from analysis.regime import Regime
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError, without_password
 from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve
 from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
 from projects.fixed_lr.lifetime import ParentWatch, Terminated
@@ -100,7 +100,7 @@ def closing_words(config: TrainConfig, regime: Regime, run_id: str) -> str:
     elif regime.name == schema.CONVERGING:
         lines.append("          more steps bring it nearer to a stationary state, if there is one")
     lines.append(f"run       {run_id}")
-    uri = mlflow.get_tracking_uri()
+    uri = without_password(mlflow.get_tracking_uri())
     look = f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"open {uri}"
     lines.append(f"look      {look}")
     return "\n".join(lines)

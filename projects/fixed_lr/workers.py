@@ -17,6 +17,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from mlflow_thermo.errors import without_password
+
 #: How many of a child's last lines are kept to explain its failure.
 TAIL = 20
 
@@ -145,6 +147,8 @@ def _close(run_id: str) -> None:
 
 
 def _explain(code: int, lines: list[str]) -> str:
+    """Why a process failed, by its last lines: they go into the sweep's table, which is uploaded."""
+    lines = [without_password(line) for line in lines]
     errors = [line for line in lines if line.startswith("error:")]
     if errors:
         return errors[-1].removeprefix("error: ")

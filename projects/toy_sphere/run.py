@@ -167,5 +167,4 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
 
 if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     entry(main)

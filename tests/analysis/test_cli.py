@@ -78,6 +78,25 @@ def test_uri_filter_and_no_publish(tracked, tmp_path, command, monkeypatch):
     assert "95 % interval" not in out
 
 
+@pytest.mark.parametrize(
+    ("uri", "word"),
+    [
+        ("http://user:secret@127.0.0.1:1", "error: MLflow: API request to "),
+        ("http://user:sec%2Fret@127.0.0.1:no-port", "error: MLflow: "),
+        ("postgresql://user:secret@127.0.0.1:no-port/db", ""),
+    ],
+)
+def test_a_password_is_in_no_error(command, monkeypatch, uri, word):
+    """Whoever complains: MLflow, requests, or SQLAlchemy with a traceback."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    code, out, err = command("analyze", "--experiment", "study", "--tracking-uri", uri)
+    assert code == 1
+    assert word in err
+    assert "127.0.0.1" in err or "no-port" in err
+    assert "user:" not in out + err
+    assert "sec" not in (out + err).replace("secure", "").replace("second", "")
+
+
 class TestBadInput:
     def check(self, result, message):
         code, _, err = result

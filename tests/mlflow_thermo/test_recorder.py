@@ -207,7 +207,7 @@ def test_a_server_that_is_away_loses_nothing(store, monkeypatch, caplog):
 
     def unreliable(self, run_id, *arguments):
         if away["now"]:
-            raise ConnectionError("no route to host")
+            raise ConnectionError("no route to http://user:secret@host")
         return log_artifact(self, run_id, *arguments)
 
     monkeypatch.setattr(MlflowClient, "log_artifact", unreliable)
@@ -217,7 +217,7 @@ def test_a_server_that_is_away_loses_nothing(store, monkeypatch, caplog):
             train(recorder, w, 16)
             away["now"] = False
             train(recorder, w, 16, first=16)
-        assert "will retry: no route to host" in caplog.text
+        assert "will retry: no route to http://host" in caplog.text
         files = {item.path for item in store.list_artifacts(run.info.run_id, "thermo/spaced")}
         assert len(files) == 5
     # Away for good: the error says where the data is and how to send it.

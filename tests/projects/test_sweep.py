@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from mlflow_thermo import schema
 from mlflow_thermo.store import read_index, read_weights
+from projects.fixed_lr.workers import _explain
 
 ROOT = Path(__file__).parents[2]
 STALE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP")
@@ -26,12 +27,17 @@ def sweep(tmp_path):
 
     started = []
 
-    def start(**options):
+    def start(uri=environment["MLFLOW_TRACKING_URI"], **options):
         quick = {"steps": 60, "log_points": 2, "noise_batches": 2, "width": 1, **options}
         arguments = [f"--{name}={value}" for name, value in quick.items()]
         command = [sys.executable, "-m", "projects.fixed_lr.sweep", *arguments]
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=tmp_path,
+            env={**environment, "MLFLOW_TRACKING_URI": uri},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         started.append(process)
         return process
@@ -197,6 +203,25 @@ def test_batched_runs_are_complete_and_readable(sweep):
         index = read_index(folder)
         assert (index.lr, index.seed) == (float(run.data.params["lr"]), int(run.data.params["seed"]))
         assert read_weights(folder).shape == (30, index.d)
+
+
+def test_a_password_in_the_tracking_uri_is_shown_nowhere(sweep, server):
+    """Neither on the screen nor in the table that is uploaded, where a run failed."""
+    uri = server.uri.replace("://", "://user:secret@")
+    process = sweep(uri=uri, lrs="1e30", jobs=1, engine="process", experiment="password")
+    shown = "".join(process.communicate(timeout=300))
+    assert "0 of 1 runs trained" in shown
+    where = server.client.get_experiment_by_name("password").experiment_id
+    found = server.client.search_runs([where], f"tags.`{schema.TAG_KIND}` = '{schema.KIND_SWEEP}'")[0]
+    table = server.client.download_artifacts(found.info.run_id, "sweep.txt")
+    assert "secret" not in shown + Path(table).read_text()
+
+
+def test_a_program_that_broke_off_puts_no_password_into_the_table():
+    last = ["Traceback", "sqlalchemy.exc.ArgumentError: Could not parse URL from 'postgresql://user:secret@host:x/db'"]
+    assert _explain(1, last) == "exit status 1: sqlalchemy.exc.ArgumentError: " + (
+        "Could not parse URL from 'postgresql://host:x/db'"
+    )
 
 
 @pytest.mark.parametrize(

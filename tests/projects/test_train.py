@@ -95,6 +95,19 @@ def test_a_run_from_beginning_to_end(program, store, tmp_path):
     assert snapshots(store, run, tmp_path / "c", "consecutive")[0].steps == tuple(range(1, 301))
 
 
+def test_closing_words_hold_no_password(program, server, monkeypatch):
+    import mlflow
+
+    uri = server.uri.replace("://", "://user:secret@")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    # MLflow's own links would hold it too.
+    code, out, err, _ = program(lr=0.1, steps=40)
+    assert code == 0
+    assert f"look      open {server.uri}" in out
+    assert "secret" not in out + err
+
+
 def test_window_sums_are_those_of_the_second_half(program, store, tmp_path):
     """Against the weights themselves, of which every iterate is recorded before its update."""
     lr = 0.01
