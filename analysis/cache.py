@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from analysis.outputs import STUDY, end_report, start_report
+from analysis.outputs import STUDY, start_report
 from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
 
 _RESULT = "result.json"
@@ -60,9 +60,8 @@ class ReportCache:
             return None
         try:
             result = StudyResult.from_dict(json.loads((kept / _RESULT).read_text(encoding="utf-8")))
-            start_report(out, STUDY)
+            start_report(out, STUDY, [path.relative_to(kept) for path in kept.rglob("*") if path.is_file()])
             shutil.copytree(kept, out, dirs_exist_ok=True)
-            end_report(out, STUDY, [out / path.relative_to(kept) for path in kept.rglob("*") if path.is_file()])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return result

@@ -47,11 +47,11 @@ def analyze(
     """Entropy, temperature and free energy of the runs of an experiment."""
     from analysis import source
     from analysis.cache import ReportCache, study_key
-    from analysis.outputs import require_folder
+    from analysis.outputs import STUDY, require_folder
     from analysis.results import CORRUPT, NO_SNAPSHOTS
     from analysis.text import summary, text_table
 
-    require_folder(out)
+    require_folder(out, STUDY)
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
     selection = None
     if folder:
@@ -129,7 +129,7 @@ def calibrate(
     import numpy as np
 
     from analysis import calibration, report
-    from analysis.outputs import require_folder
+    from analysis.outputs import ACCURACY, require_folder
 
     chosen = [name.strip() for name in estimators.split(";") if name.strip()]
     if quick:
@@ -141,7 +141,7 @@ def calibrate(
         raise ThermoError(f"dims {dims!r} is not a list of whole numbers: give e.g. 2,10,100") from None
     if n < 20 or seed < 0 or min(sizes) < 2 or studies < 1:
         raise ThermoError("n must be at least 20, seed at least 0, studies at least 1 and every one of dims at least 2")
-    require_folder(out)
+    require_folder(out, ACCURACY)
     rows = []
     click.echo(" | ".join(calibration.COLUMNS))
     try:

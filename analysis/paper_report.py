@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.claims import VERDICTS, Claim
-from analysis.outputs import PAPER, end_report, start_report
+from analysis.outputs import PAPER, start_report
 from analysis.results import number
 
 if TYPE_CHECKING:
@@ -75,15 +75,16 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     ----------
     charts : figures by the names that the claims use, ``study/figure``; those that no claim names come last.
     """
-    from analysis.figures import to_html_parts, write_pngs
+    from analysis.figures import png_names, to_html_parts, write_pngs
 
     # All that can fail comes before the earlier report goes.
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
     flat = {name.replace("/", "-"): chart for name, chart in charts.items()}
     library, fragments = to_html_parts(flat)
     page = _page(result, title, library, fragments, sorted(flat))
-    folder = start_report(folder, PAPER)
-    written = [folder / "claims.json", folder / "claims.csv", folder / "paper.html"]
+    names = ["claims.json", "claims.csv", "paper.html"]
+    folder = start_report(folder, PAPER, [*names, *png_names(flat)])
+    written = [folder / name for name in names]
     written[0].write_text(content, encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
@@ -92,8 +93,7 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
             [c.number, c.setting, c.says, c.measured, c.verdict, " ".join(c.figures)] for c in result.claims
         )
     written[2].write_text(page, encoding="utf-8")
-    written += write_pngs(flat, folder / "figures")
-    end_report(folder, PAPER, written)
+    written += write_pngs(flat, folder)
     return written
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analysis.calibration import COLUMNS as COLUMNS_OF_ACCURACY
 from analysis.calibration import CalibrationRow, table_row
-from analysis.outputs import ACCURACY, STUDY, end_report, start_report
+from analysis.outputs import ACCURACY, STUDY, start_report
 from analysis.results import OK, StudyResult, remedy
 from analysis.text import shown, summary
 
@@ -29,37 +29,37 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
 
     Files of an earlier report in the same folder are replaced.
     """
-    from analysis.figures import course_figures, study_figures, to_html_parts, write_pngs
+    from analysis.figures import course_figures, png_names, study_figures, to_html_parts, write_pngs
 
     # All that can fail comes before the earlier report goes.
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
     figures = {**study_figures(result), **course_figures(result)}
     library, fragments = to_html_parts(figures)
     page = _page(result, title, library, "".join(fragments.values()))
-    folder = start_report(folder, STUDY)
-    written = [folder / "result.json", folder / "temperature.csv", folder / "report.html"]
+    names = ["result.json", "temperature.csv", "report.html"]
+    folder = start_report(folder, STUDY, [*names, *png_names(figures)])
+    written = [folder / name for name in names]
     written[0].write_text(content, encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
         table = csv.DictWriter(handle, [*COLUMNS, "note"], extrasaction="ignore")
         table.writeheader()
         table.writerows(vars(run) for run in result.runs)
     written[2].write_text(page, encoding="utf-8")
-    written += write_pngs(figures, folder / "figures")
-    end_report(folder, STUDY, written)
+    written += write_pngs(figures, folder)
     return written
 
 
 def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[Path]:
     """Write the accuracy table as accuracy.csv and accuracy.md; returns their paths."""
-    folder = start_report(folder, ACCURACY)
-    written = [folder / "accuracy.csv", folder / "accuracy.md"]
+    names = ["accuracy.csv", "accuracy.md"]
+    folder = start_report(folder, ACCURACY, names)
+    written = [folder / name for name in names]
     with written[0].open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
         table.writerow([field.name for field in fields(CalibrationRow)])
         table.writerows(astuple(row) for row in rows)
     lines = [COLUMNS_OF_ACCURACY, ["---"] * len(COLUMNS_OF_ACCURACY), *(table_row(row) for row in rows)]
     written[1].write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
-    end_report(folder, ACCURACY, written)
     return written
 
 

@@ -2,8 +2,11 @@
 
 from analysis.figures.course import course_figures
 from analysis.figures.study import study_figures
-from analysis.figures.style import to_html_parts, to_png, write_pngs
+from analysis.figures.style import png_names, to_html_parts, to_png, write_pngs
 from analysis.figures.subsets import subset_figure
 from analysis.figures.toy import toy_figures
 
-__all__ = ["course_figures", "study_figures", "subset_figure", "to_html_parts", "to_png", "toy_figures", "write_pngs"]
+__all__ = [
+    "course_figures", "png_names", "study_figures", "subset_figure", "to_html_parts", "to_png", "toy_figures",
+    "write_pngs",
+]  # fmt: skip

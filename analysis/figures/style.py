@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import altair as alt
@@ -43,10 +43,15 @@ def to_png(chart: Chart) -> bytes:
     return bytes(vl_convert.vegalite_to_png(_json(chart), scale=2))
 
 
+def png_names(charts: Iterable[str]) -> list[str]:
+    """Where `write_pngs` puts the figures of these names, relative to the folder of the report."""
+    return [f"figures/{name}.png" for name in charts]
+
+
 def write_pngs(charts: Mapping[str, Chart], folder: Path) -> list[Path]:
-    """Write each figure as NAME.png into `folder`; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png" for name in charts]
+    """Write each figure as figures/NAME.png into `folder`; returns their paths."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    paths = [folder / name for name in png_names(charts)]
     for path, chart in zip(paths, charts.values(), strict=True):
         path.write_bytes(to_png(chart))
     return paths

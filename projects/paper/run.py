@@ -130,7 +130,7 @@ def main(
     require(make_plan(scale, words, lrs, seeds), words)
     from mlflow import MlflowClient
 
-    from analysis.outputs import require_folder
+    from analysis.outputs import PAPER, STUDY, TOY, require_folder
     from projects.fixed_lr.config import TrainConfig, parse_options
     from projects.fixed_lr.lifetime import ParentWatch
     from projects.fixed_lr.tracking import own_run
@@ -141,7 +141,9 @@ def main(
     plan = make_plan(scale, parse_options(words), lrs, seeds)
     for line in estimate(plan.studies, n_jobs) if scale != LAPTOP else []:
         click.echo(line, err=True)
-    require_folder(out)
+    require_folder(out, PAPER)
+    for kind, name in [*((STUDY, study.name) for study in plan.studies), *([(TOY, "toy")] if toy_lrs else [])]:
+        require_folder(Path(out) / "studies" / name, kind)
     watch = ParentWatch()
     told = "ended: {end}; finished runs are kept, the same command goes on from there"
     with own_run(watch, experiment, f"paper {scale}", schema.KIND_PAPER, {}, told) as run_id:

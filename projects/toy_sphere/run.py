@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.cli import entry
 from analysis.decay import DecayStudy, run_decay
-from analysis.outputs import TOY, end_report, require_folder, start_report
+from analysis.outputs import TOY, require_folder, start_report
 from analysis.testsystems.toy_sphere import toys
 from analysis.toy import ToyStudy, run_toy, small_lr_slope
 from mlflow_thermo import schema
@@ -96,18 +96,18 @@ def write(
     studies: Sequence[ToyStudy], decays: Sequence[DecayStudy], charts: Mapping[str, Chart], out: Path
 ) -> dict[str, float]:
     """Tables, facts and figures into `out`; returns the facts."""
-    from analysis.figures import write_pngs
+    from analysis.figures import png_names, write_pngs
 
-    start_report(out, TOY)
-    pictures = write_pngs(charts, out / "figures")
+    names = ["toy.csv", "decay.csv", "toy.json"]
+    start_report(out, TOY, [*names, *png_names(charts)])
+    write_pngs(charts, out)
     known = facts(studies, decays)
     rows = [row for study in studies for row in study.rows()]
-    written = [out / "toy.csv", out / "decay.csv", out / "toy.json"]
+    written = [out / name for name in names]
     _csv(written[0], rows)
     _csv(written[1], [row for study in decays for row in study.rows()])
     content = {"facts": known, "toy": rows}
     written[2].write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    end_report(out, TOY, [*written, *pictures])
     return known
 
 
@@ -147,7 +147,7 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
     from projects.fixed_lr.tracking import log_new_params, own_run
     from projects.toy_sphere.recording import record_study
 
-    require_folder(out)
+    require_folder(out, TOY)
     watch = ParentWatch()
     with own_run(watch, experiment, "toy_sphere", schema.KIND_TOY, {}, "ended: {end}") as run_id:
         client = MlflowClient()

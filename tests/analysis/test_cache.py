@@ -9,7 +9,7 @@ import pytest
 
 from analysis import cache, source
 from analysis.cache import ReportCache, study_key
-from analysis.outputs import STUDY, end_report, report_files
+from analysis.outputs import STUDY, report_files, start_report
 from analysis.results import OK, RunResult, StudyResult
 from analysis.workflow import StudyConfig, analyze
 from mlflow_thermo import schema
@@ -128,9 +128,9 @@ class TestReportCache:
         store = self.fill(tmp_path)
         out = tmp_path / "out"
         (out / "figures").mkdir(parents=True)
+        start_report(out, STUDY, ["figures/old.png"])
         for name in ("old.png", "mine.txt"):
             (out / "figures" / name).write_text("x")
-        end_report(out, STUDY, [out / "figures" / "old.png"])
         assert store.get("key", out) == self.RESULT
         assert sorted(p.name for p in out.rglob("[!.]*")) == ["a.png", "figures", "mine.txt", "result.json"]
         assert sorted(p.name for p in report_files(out, STUDY)) == ["a.png", "result.json"]

@@ -158,6 +158,17 @@ class TestBadInput:
         (tmp_path / "taken").write_text("x")
         self.check(command("analyze", "--folder", study.root, "--out", tmp_path / "taken"), "choose another folder")
 
+    @pytest.mark.parametrize("name", ["report.html", "figures/loss.png"])
+    def test_a_file_of_the_user_is_in_the_way(self, study, tmp_path, command, monkeypatch, name):
+        """It is said before anything is measured, and the file stays."""
+        study.write_all()
+        monkeypatch.setattr("analysis.workflow.analyze", None)
+        (tmp_path / "out" / name).parent.mkdir(parents=True)
+        (tmp_path / "out" / name).write_text("mine")
+        result = command("analyze", "--folder", study.root, "--out", tmp_path / "out")
+        self.check(result, f"{name} was not written by an earlier report and would be lost: move it away")
+        assert (tmp_path / "out" / name).read_text() == "mine"
+
     def test_unknown_words(self, study, command):
         study.write_all()
         self.check(command("analyze", "--folder", study.root, "--entropy", "x"), "unknown entropy estimator 'x'")

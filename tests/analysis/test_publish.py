@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.outputs import STUDY, end_report, start_report
+from analysis.outputs import STUDY, start_report
 from analysis.publish import publish
 from analysis.source import from_tracking
 from analysis.workflow import StudyConfig, analyze
@@ -16,10 +16,9 @@ def done(tracked, tmp_path):
     selection = from_tracking("study")
     result = analyze(selection.records, StudyConfig())
     folder = tmp_path / "report"
-    start_report(folder, STUDY)
+    start_report(folder, STUDY, ["report.html"])
     (folder / "report.html").write_text("x")
     (folder / "of somebody else").write_text("x")
-    end_report(folder, STUDY, [folder / "report.html"])
     return tracked, selection, result, folder
 
 

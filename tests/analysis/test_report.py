@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from analysis.outputs import STUDY, end_report
+from analysis.outputs import NAMES, STUDY, start_report
 from analysis.report import check_lines, write_report
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.source import from_folder
@@ -25,6 +25,8 @@ def result(study):
 def test_writes_everything(result, tmp_path):
     out = tmp_path / "out"
     written = write_report(result, out, "A <study>")
+    # Whatever stands in the way of one of them is seen before the analysis.
+    assert {path.relative_to(out).as_posix() for path in written} <= set(NAMES[STUDY])
     assert {p.name for p in written} == {
         "result.json", "temperature.csv", "report.html", "loss.png", "entropy.png", "temperature.png",
         "free_energy.png", "paper_entropy.png",
@@ -62,8 +64,8 @@ def test_an_earlier_report_is_replaced(result, tmp_path):
     (tmp_path / "figures" / "mine.png").write_bytes(b"")
     first = write_report(result, tmp_path, "x")
     # As if it had drawn one figure more.
+    start_report(tmp_path, STUDY, [*(path.relative_to(tmp_path) for path in first), "figures/old.png"])
     (tmp_path / "figures" / "old.png").write_bytes(b"")
-    end_report(tmp_path, STUDY, [*first, tmp_path / "figures" / "old.png"])
     write_report(result, tmp_path, "x")
     left = {p.name for p in (tmp_path / "figures").iterdir()}
     assert "old.png" not in left
