@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,27 +53,49 @@ def publish(
     digest : names the content of the report; an analysis run that carries it has the report already.
 
     An analysis of the same `scope` replaces the one before: its run is reused, or, when `mlflow run` has already
-    opened `run_id` for this analysis, deleted (which MLflow can restore) once the new one is complete.
+    opened `run_id` for this analysis, deleted (which MLflow can restore) once the new one is complete. The analysis
+    run ends FINISHED, or FAILED where it could not be completed; `run_id` is ended by whoever opened it.
     """
     client = MlflowClient(tracking_uri)
     for item in result.runs:
         _publish_run(client, item, (known or {}).get(item.run_id))
     earlier = _analysis_runs(client, experiment_id, scope)
     if run_id is None:
-        if digest is not None and earlier and earlier[0].data.tags.get(schema.TAG_DIGEST) == digest:
-            return earlier[0].info.run_id  # type: ignore[no-any-return]
-        reused = earlier[0].info.run_id if earlier else None
-        run_id = reused or client.create_run(experiment_id, run_name=f"analysis of {scope}").info.run_id
-    client.set_tag(run_id, schema.TAG_KIND, schema.KIND_ANALYSIS)
-    upload_report(client, run_id, folder, STUDY)
-    _log(client, run_id, _study_values(result), client.get_run(run_id).data.metrics)
-    # The scope and the digest name a complete analysis, so they come last.
-    client.set_tag(run_id, schema.TAG_DIGEST, digest or "")
-    client.set_tag(run_id, schema.TAG_SCOPE, scope)
-    for old in earlier:
-        if old.info.run_id != run_id:
-            client.delete_run(old.info.run_id)
-    return run_id
+        newest = earlier[0] if earlier else None
+        # One that did not end well may have half a report, and an earlier one's digest.
+        if newest and digest and newest.info.status == "FINISHED" and newest.data.tags.get(schema.TAG_DIGEST) == digest:
+            return str(newest.info.run_id)
+        reused = newest.info.run_id if newest else None
+        own = str(reused or client.create_run(experiment_id, run_name=f"analysis of {scope}").info.run_id)
+    else:
+        own, reused = run_id, None
+    with _ended(client, own) if run_id is None else nullcontext():
+        if reused:
+            # Until it is complete again: it ends as what this analysis makes of it.
+            client.update_run(reused, status="RUNNING")
+        client.set_tag(own, schema.TAG_KIND, schema.KIND_ANALYSIS)
+        upload_report(client, own, folder, STUDY)
+        _log(client, own, _study_values(result), client.get_run(own).data.metrics)
+        # The scope and the digest name a complete analysis, so they come last.
+        client.set_tag(own, schema.TAG_DIGEST, digest or "")
+        client.set_tag(own, schema.TAG_SCOPE, scope)
+        for old in earlier:
+            if old.info.run_id != own:
+                client.delete_run(old.info.run_id)
+    return own
+
+
+@contextmanager
+def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Ends a run as the block does: a run that nobody ends says RUNNING for ever."""
+    try:
+        yield
+    except BaseException:
+        # What went wrong has the word, also where the server does not take this any more.
+        with suppress(Exception):
+            client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id)
 
 
 def upload_report(client: MlflowClient, run_id: str, folder: str | Path, kind: str, into: str = "") -> None:
@@ -106,22 +129,29 @@ def publish_accuracy(
     run_id: str | None = None,
     tracking_uri: str | None = None,
 ) -> str:
-    """Put the accuracy table on a run, of `experiment` or the given one, with each row's median error as a metric."""
+    """Put the accuracy table on a run, with each row's median error as a metric; returns its id.
+
+    Parameters
+    ----------
+    experiment : to open a run in, which ends FINISHED, or FAILED where it could not be completed.
+    run_id : run to take instead, where one is open already; it is ended by whoever opened it.
+    """
     client = MlflowClient(tracking_uri)
-    if run_id is None:
+    own = run_id
+    if own is None:
         known = client.get_experiment_by_name(experiment)
         experiment_id = known.experiment_id if known else client.create_experiment(experiment)
-        run_id = client.create_run(experiment_id, run_name="calibration").info.run_id
-    client.set_tag(run_id, schema.TAG_KIND, schema.KIND_CALIBRATION)
-    upload_report(client, run_id, folder, ACCURACY)
+        own = client.create_run(experiment_id, run_name="calibration").info.run_id
     values = {
         # MLflow allows letters, digits and a few signs in the name of a metric.
         f"calibration/{row.system}/{row.dim}/{row.estimator}".replace(",", ""): row.median_error
         for row in rows
     }
-    _log(client, run_id, values, {})
-    client.set_terminated(run_id)
-    return run_id
+    with _ended(client, own) if run_id is None else nullcontext():
+        client.set_tag(own, schema.TAG_KIND, schema.KIND_CALIBRATION)
+        upload_report(client, own, folder, ACCURACY)
+        _log(client, own, values, {})
+    return own
 
 
 def _analysis_runs(client: MlflowClient, experiment_id: str, scope: str) -> list[Run]:

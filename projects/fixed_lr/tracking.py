@@ -62,8 +62,13 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
     else:
         with suppress(MlflowException):
             client.update_run(run_id, name=name)
-    all_tags = {**run_tags(), schema.TAG_KIND: kind, **tags}
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in all_tags.items()])
+    try:
+        all_tags = {**run_tags(), schema.TAG_KIND: kind, **tags}
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in all_tags.items()])
+    except BaseException:
+        # Nobody else knows of the run yet.
+        end_run(run_id, "FAILED")
+        raise
     return run_id
 
 

@@ -36,6 +36,7 @@ def test_analyses_an_experiment(tracked, tmp_path, command):
     raw = json.loads((tmp_path / "out" / "result.json").read_text())
     assert len(raw["runs"]) == 9
     analysis_run = out.split("analysis run ")[1].split()[0]
+    assert tracked.get_run(analysis_run).info.status == "FINISHED"
     assert {f.path for f in tracked.list_artifacts(analysis_run)} >= {"report.html", "result.json", "figures"}
 
 

@@ -1,11 +1,13 @@
 """What an analysis leaves on the tracking server."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from analysis.outputs import STUDY, start_report
-from analysis.publish import publish
+from analysis.publish import publish, publish_accuracy
+from analysis.report import write_accuracy
 from analysis.source import from_tracking
 from analysis.workflow import StudyConfig, analyze
 from mlflow_thermo import schema
@@ -68,3 +70,78 @@ def test_an_analysis_is_never_analysed(done):
     publish(result, folder, experiment_id=selection.experiment_id, scope=selection.scope)
     assert len(from_tracking("study", filter_string="attributes.status != 'x'").records) == 9
     assert from_tracking("study").scope == "sweep first"
+
+
+class TestTheEndOfAnAnalysisRun:
+    def where(self, selection):
+        return {"experiment_id": selection.experiment_id, "scope": selection.scope, "digest": "abc"}
+
+    def runs(self, client, selection):
+        return client.search_runs([selection.experiment_id], f"tags.`{schema.TAG_KIND}` = 'analysis'")
+
+    def test_finished_when_new_and_when_reused(self, done):
+        client, selection, result, folder = done
+        where = self.where(selection)
+        run_id = publish(result, folder, **where)
+        assert client.get_run(run_id).info.status == "FINISHED"
+        assert publish(result, folder, **{**where, "digest": "other"}) == run_id
+        assert client.get_run(run_id).info.status == "FINISHED"
+        # As an analysis that was killed leaves it: its digest does not vouch for its content.
+        client.update_run(run_id, status="RUNNING")
+        client.log_text(run_id, "half", "report.html")
+        assert publish(result, folder, **{**where, "digest": "other"}) == run_id
+        assert client.get_run(run_id).info.status == "FINISHED"
+        assert Path(client.download_artifacts(run_id, "report.html")).read_text() == "x"
+
+    @pytest.mark.parametrize("reused", [False, True])
+    @pytest.mark.parametrize("step", ["log_artifact", "get_run"])
+    def test_failed_when_something_goes_wrong(self, done, monkeypatch, reused, step):
+        client, selection, result, folder = done
+        where = self.where(selection)
+        known = {run.run_id: ({}, {}) for run in result.runs}
+        if reused:
+            publish(result, folder, **where)
+
+        def refuse(*_):
+            raise OSError("no space left")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("analysis.publish.MlflowClient." + step, refuse)
+            with pytest.raises(OSError, match="no space left"):
+                publish(result, folder, **{**where, "digest": "other"}, known=known)
+        (run,) = self.runs(client, selection)
+        assert run.info.status == "FAILED"
+        # The next one mends it.
+        publish(result, folder, **where)
+        assert "FINISHED" in {run.info.status for run in self.runs(client, selection)}
+
+    def test_a_server_that_is_gone_hides_no_error(self, done, monkeypatch):
+        _, selection, result, folder = done
+
+        def refuse(*_):
+            raise OSError("no space left")
+
+        for name in ("log_artifact", "set_terminated"):
+            monkeypatch.setattr(f"analysis.publish.MlflowClient.{name}", refuse)
+        with pytest.raises(OSError) as caught:
+            publish(result, folder, **self.where(selection))
+        assert caught.value.__context__ is None
+
+    def test_inside_mlflow_run_it_is_not_ended(self, done, tmp_path):
+        client, selection, result, folder = done
+        opened = [client.create_run(selection.experiment_id).info.run_id for _ in range(2)]
+        publish(result, folder, run_id=opened[0], **self.where(selection))
+        publish_accuracy([], tmp_path, run_id=opened[1])
+        assert [client.get_run(run_id).info.status for run_id in opened] == ["RUNNING"] * 2
+
+
+def test_a_calibration_that_cannot_be_uploaded_has_failed(store, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no space left")
+
+    write_accuracy([], tmp_path)
+    monkeypatch.setattr("analysis.publish.MlflowClient.log_artifact", refuse)
+    with pytest.raises(OSError, match="no space left"):
+        publish_accuracy([], tmp_path, experiment="accuracy")
+    (run,) = store.search_runs([store.get_experiment_by_name("accuracy").experiment_id])
+    assert run.info.status == "FAILED"

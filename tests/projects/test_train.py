@@ -207,6 +207,19 @@ def test_what_fails_later_fails_the_run(program, options, message):
     assert run.info.status == "FAILED"
 
 
+def test_a_run_that_cannot_be_tagged_does_not_stay_open(program, monkeypatch):
+    from mlflow import MlflowClient
+
+    def refuse(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(MlflowClient, "log_batch", refuse)
+    code, _, err, run = program(lr=0.1, steps=20)
+    assert code == 1
+    assert "no space left" in err
+    assert run.info.status == "FAILED"
+
+
 def test_a_running_program_that_is_told_to_stop(program, store, monkeypatch):
     """SIGTERM ends the run as KILLED with everything recorded so far on the server."""
     import signal
