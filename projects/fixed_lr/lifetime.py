@@ -8,6 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from mlflow_thermo.plugin import SWEEP_VARIABLE
+from projects import STARTED_BY
+
+#: Of these one is set where another program has started this one and waits for it.
+_WAITED_FOR = {"MLFLOW_RUN_ID", SWEEP_VARIABLE}
+
 
 class Terminated(BaseException):
     """The process was told to stop, or the process that started it is gone."""
@@ -17,11 +23,14 @@ class ParentWatch:
     """Turns SIGTERM, and the parent's death, into `Terminated` at the next check.
 
     ``mlflow run`` that is killed leaves its training process behind as an orphan with a run that says RUNNING
-    for ever; the orphan has to notice by itself.
+    for ever; the orphan has to notice by itself. It has another parent then than at its start, be that init or a
+    subreaper; one that init has started, as in a container, is none.
     """
 
     def __init__(self) -> None:
-        self._parent = os.getppid()
+        # Who types nohup wants the program to outlive the shell; `mlflow run` and a sweep are waited for even so.
+        alone = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN and not _WAITED_FOR & set(os.environ)
+        self._parent = None if alone else STARTED_BY
         self._holding = False
         self._held: int | None = None
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -47,6 +56,6 @@ class ParentWatch:
             raise Terminated(f"stopped by signal {self._held}")
 
     def check(self) -> None:
-        """Raise `Terminated` when the parent process has changed."""
-        if os.getppid() != self._parent:
+        """Raise `Terminated` when the parent process is another than at the start."""
+        if self._parent is not None and os.getppid() != self._parent:
             raise Terminated("the process that started this training is gone")

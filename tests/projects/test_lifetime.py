@@ -1,0 +1,89 @@
+"""A training that nobody waits for any more ends; whoever is the parent of the tests themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from projects.fixed_lr.lifetime import ParentWatch, Terminated
+
+ROOT = Path(__file__).parents[2]
+
+# Begins as the programs do, waits for its parent's end, and says whether it has noticed.
+CHILD = """
+import os, time
+parent = os.getppid()
+import projects
+print("begun", flush=True)
+for _ in range(600):
+    if os.getppid() != parent:
+        break
+    time.sleep(0.05)
+from projects.fixed_lr.lifetime import ParentWatch, Terminated
+try:
+    ParentWatch().check()
+    print("goes on")
+except Terminated as end:
+    print(end)
+"""
+# Starts the child on its own output, and is gone when the test says so.
+PARENT = """
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[2] == "nohup" else signal.SIG_DFL)
+subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def signals():
+    """Gives back what a watch changes, and begins without nohup."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP)]
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+def outcome(nohup=False, **environment):
+    """What a program says whose parent is gone before it has imported what is slow."""
+    known = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", "MLFLOW_THERMO_SWEEP")}
+    command = [sys.executable, "-W", "ignore", "-c", PARENT, CHILD, "nohup" if nohup else ""]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env={**known, "PYTHONPATH": str(ROOT), **environment}, **pipes) as parent:
+        assert parent.stdout.readline() == "begun\n"
+        parent.stdin.close()
+        return parent.stdout.read().strip()
+
+
+GONE = "the process that started this training is gone"
+
+
+def test_an_orphan_notices(signals, monkeypatch):
+    watch = ParentWatch()
+    watch.check()
+    # Not 1: that may be who has started the tests, and an orphan's new parent may be a subreaper.
+    other = os.getppid() + 1
+    monkeypatch.setattr(os, "getppid", lambda: other)
+    with pytest.raises(Terminated, match="gone"):
+        watch.check()
+
+
+def test_who_is_started_by_init_is_no_orphan(signals, monkeypatch):
+    """As in a container."""
+    monkeypatch.setattr("projects.fixed_lr.lifetime.STARTED_BY", 1)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    ParentWatch().check()
+
+
+def test_a_parent_that_is_gone_during_the_imports(signals):
+    assert outcome() == GONE
+
+
+def test_nohup_outlives_the_shell_but_not_a_command_that_waits(signals):
+    assert outcome(nohup=True) == "goes on"
+    assert outcome(nohup=True, MLFLOW_RUN_ID="abc") == GONE
+    assert outcome(nohup=True, MLFLOW_THERMO_SWEEP="abc") == GONE
