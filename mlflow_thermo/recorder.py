@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -353,6 +354,9 @@ class SnapshotRecorder:
 
 
 def _client_and_run(run_id: str | None, required: bool) -> tuple[MlflowClient | None, str | None]:
+    if run_id is None and not required and "mlflow" not in sys.modules:
+        # There can be no active run, and a folder must not ask for MLflow to be installed.
+        return None, None
     import mlflow
 
     if run_id is None:

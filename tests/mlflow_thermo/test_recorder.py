@@ -1,6 +1,8 @@
 """The recorder in a real training loop, against a real store."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -450,3 +452,16 @@ def test_recording_does_not_change_the_training(tmp_path):
         return net.weight.detach()
 
     torch.testing.assert_close(final(True), final(False), rtol=0, atol=0)
+
+
+def test_a_folder_asks_for_no_mlflow(tmp_path):
+    """A machine that only trains may not have it."""
+    code = (
+        "import sys, torch; from mlflow_thermo import Schedule, SnapshotRecorder\n"
+        f"w = torch.zeros(3, requires_grad=True); every = Schedule('every', (1, 2)); folder = {str(tmp_path)!r}\n"
+        "with SnapshotRecorder([('w', w)], series=[every], directory=folder) as recorder:\n"
+        "    recorder.step(1.0); recorder.step(2.0)\n"
+        "assert recorder.index('every').complete and 'mlflow' not in sys.modules\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
