@@ -234,7 +234,7 @@ class SeriesBuffer:
         block.losses = self.losses.read(rows)
         if self._packer.device.type == "cuda":
             block.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            block.copied.record()
+            block.copied.record(torch.cuda.current_stream(self._packer.device))
         self._fill = 0
         if self.next_step >= 0:
             self._block = self._next_block()
