@@ -26,20 +26,19 @@ class Experiment:
     Attributes
     ----------
     weights : (d,) packed trained weights, which the model's parameters are views of.
-    generator : draws the training batches.
+    generator : draws the training batches, on the processor whatever the device.
     noise_generator : draws everything that is measured: measuring must not change the run.
     """
 
     def __init__(self, config: TrainConfig, data: Dataset, model: nn.Module) -> None:
-        device = data.y_train.device
         self.config = config
         self.data = data
         self.model = model
         self.weights, self.gradient = flatten_parameters(model)
         if config.protocol == schema.SPHERE:
             project_to_sphere(self.weights)
-        self.generator = torch.Generator(device).manual_seed(config.seed)
-        self.noise_generator = torch.Generator(device).manual_seed(config.seed + 2**32)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.noise_generator = torch.Generator().manual_seed(config.seed + 2**32)
 
     @property
     def d(self) -> int:
@@ -104,7 +103,7 @@ def uniform_baseline(experiment: Experiment, generator: torch.Generator) -> tupl
     for start in range(0, UNIFORM_SAMPLES, len(rows)):
         taken = rows[: UNIFORM_SAMPLES - start]
         for row in taken:
-            point = torch.randn(experiment.d, generator=generator, device=kept.device)
+            point = torch.randn(experiment.d, generator=generator).to(kept.device)
             row.copy_(point / torch.linalg.vector_norm(point))
         losses.append(experiment.full_loss().reshape(-1)[: len(taken)])
     experiment.weights.copy_(kept)

@@ -31,16 +31,21 @@ def weighted(losses: Tensor, correct: Tensor, weight: Tensor) -> tuple[Tensor, T
 def batches(
     data: Dataset, batch_size: int, sampling: str, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless training batches: ``iid`` with replacement, or ``epochs`` without, drawn on the device."""
+    """Endless training batches on the data's device: ``iid`` with replacement, or ``epochs`` without.
+
+    Drawn on the processor by a generator of the processor, so that a seed gives the same batches on every device.
+    """
     n = len(data.y_train)
     device = data.y_train.device
-    pending = torch.empty(0, dtype=torch.int64, device=device)
+    pending = torch.empty(0, dtype=torch.int64)
     while True:
         if sampling == "iid":
-            index = torch.randint(n, (batch_size,), generator=generator, device=device)
+            index = torch.randint(n, (batch_size,), generator=generator)
         else:
             # Whole epochs follow each other: a batch may hold the end of one and the start of the next.
             while len(pending) < batch_size:
-                pending = torch.cat([pending, torch.randperm(n, generator=generator, device=device)])
+                pending = torch.cat([pending, torch.randperm(n, generator=generator)])
             index, pending = pending[:batch_size], pending[batch_size:]
+        # A copy from memory that is not pinned would wait for the GPU at every step.
+        index = index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index.to(device)
         yield data.x_train[index], data.y_train[index]

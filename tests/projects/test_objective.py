@@ -53,3 +53,15 @@ def test_iid_draws_with_replacement():
     assert len(torch.unique(drawn)) / 1500 == pytest.approx(0.632, abs=0.04)
     assert torch.equal(torch.cat(sample("iid", 3)), torch.cat(sample("iid", 3)))
     assert not torch.equal(torch.cat(sample("iid", 3)), torch.cat(sample("iid", 3, seed=1)))
+
+
+@pytest.mark.parametrize("sampling", ["iid", "epochs"])
+def test_every_device_sees_the_same_batches(sampling):
+    """The draws are made on the processor: a device only looks up what was drawn."""
+    data = load_dataset("digits")
+    there, here = (torch.Generator().manual_seed(5) for _ in range(2))
+    elsewhere = batches(data.to(torch.device("meta")), 128, sampling, there)
+    for (x, y), (x_here, y_here) in islice(zip(elsewhere, batches(data, 128, sampling, here), strict=False), 13):
+        assert (x.device.type, y.device.type) == ("meta", "meta")
+        assert (x.shape, y.shape) == (x_here.shape, y_here.shape)
+        assert torch.equal(there.get_state(), here.get_state())
