@@ -79,18 +79,25 @@ class ModelStack(Experiment):
         """
         if mode == "never" or (mode == "auto" and not (self._can_compile() and self._seconds() > WORTH_COMPILING)):
             return False
-        eager = self._gradient
         # On a GPU the launches of many small kernels cost more than the kernels: replay them as one graph.
         options = "reduce-overhead" if self.device.type == "cuda" else "default"
-        compiled = torch.compile(eager, dynamic=False, mode=options)
         try:
-            compiled(self.weights, *self._trial())
+            self.compile(options)
         except Exception as error:
             # A compiler that is there and does not work must not cost the training.
             logger.warning("compiling failed, going on without: %s", without_password(error).splitlines()[0])
             return False
-        self._gradient = compiled
         return True
+
+    def compile(self, mode: str) -> None:
+        """Compile the gradient in a mode of `torch.compile`; what that raises leaves the gradient as it was."""
+        compiled = torch.compile(self._gradient, dynamic=False, mode=mode)
+        # A graph is recorded at the second call and replayed at the third: none of them may fail in the training.
+        for _ in range(3):
+            compiled(self.weights, *self._trial())
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self._gradient = compiled
 
     def _can_compile(self) -> bool:
         return self.device.type == "cuda" or any(
@@ -107,11 +114,12 @@ class ModelStack(Experiment):
     def _seconds(self) -> float:
         """About how long the training's steps will take without compiling."""
         trial = self._trial()
-        self._gradient(self.weights, *trial)
-        start = time.perf_counter()
-        self._gradient(self.weights, *trial)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        for _ in range(2):
+            start = time.perf_counter()
+            self._gradient(self.weights, *trial)
+            # After the first call too: what is still running on the device would count for the second.
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
         return (time.perf_counter() - start) * self.config.steps
 
 
