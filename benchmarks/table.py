@@ -43,6 +43,7 @@ class Table:
     columns : heads.
     rows : lists of cells; numbers stay numbers in the JSON.
     packages : distributions whose versions matter.
+    facts : what the JSON says besides.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Table:
     packages: Sequence[str] = ("numpy", "scipy")
     rows: list[list[Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
     _start: float = field(default_factory=time.perf_counter)
 
     def add(self, *cells: Any) -> None:
@@ -70,7 +72,7 @@ class Table:
         tail = "".join(f"\n{note}\n" for note in self.notes)
         (folder / f"{self.name}.md").write_text(head + body + tail, encoding="utf-8")
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
-        text = json.dumps({**made, "rows": rows, "notes": self.notes}, indent=1, ensure_ascii=False)
+        text = json.dumps({**made, **self.facts, "rows": rows, "notes": self.notes}, indent=1, ensure_ascii=False)
         (folder / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
 
