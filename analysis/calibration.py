@@ -13,7 +13,7 @@ from analysis._typing import FloatArray
 from analysis.entropy.base import EntropyEstimator
 from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.entropy.select import make_estimator
-from analysis.reduction import tangent_space
+from analysis.geometry.reduction import tangent_space
 from analysis.temperature import temperature_curve
 from analysis.testsystems import System, calibration_systems
 

@@ -11,8 +11,8 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from analysis.entropy import SlidingKNNGraph, knn_graph_entropies
-from analysis.entropy.distances import squared_distances
 from analysis.entropy.knn_graph import PAPER_KS
+from analysis.geometry.distances import squared_distances
 from benchmarks.table import Table
 from benchmarks.timing import medians
 

@@ -181,8 +181,8 @@ def entropy(sizes: Sizes, device: str) -> Rows:
     from threadpoolctl import threadpool_limits
 
     from analysis.entropy import knn_graph_entropies
-    from analysis.entropy.gram import centred_gram
     from analysis.entropy.knn_graph import PAPER_KS
+    from analysis.geometry.gram import centred_gram
 
     set_up()
     experiment = experiment_at(sizes, device, MANY)

@@ -10,8 +10,8 @@ from scipy.linalg import eigvalsh
 
 from analysis._typing import AnyArray, FloatArray
 from analysis.entropy.base import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, count_duplicates
-from analysis.entropy.distances import squared_distances
-from analysis.entropy.gram import centred_columns, centred_gram, column_chunks, recentred
+from analysis.geometry.distances import squared_distances
+from analysis.geometry.gram import centred_columns, centred_gram, column_chunks, recentred
 from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,

@@ -7,9 +7,9 @@ from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
 from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy, SlidingKNNGraph, knn_graph_entropies
-from analysis.entropy.distances import squared_distances
-from analysis.entropy.gram import centred_gram, recentred
 from analysis.entropy.kozachenko_leonenko import log_unit_ball_volume
+from analysis.geometry.distances import squared_distances
+from analysis.geometry.gram import centred_gram, recentred
 
 
 def explicit_distances(X):

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from analysis import testsystems as ts
-from analysis.entropy.distances import squared_distances
+from analysis.geometry.distances import squared_distances
 from analysis.stationarity import (
     correlation_time,
     cross_fitted_scores,

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from scipy.spatial.distance import cdist
 
 from analysis._typing import AnyArray, FloatArray, IntArray
-from analysis.entropy.gram import CHUNK, centred_gram, column_chunks, gram_about, provisional_centre
+from analysis.geometry.gram import CHUNK, centred_gram, column_chunks, gram_about, provisional_centre
 
 #: Up to this many columns differences are formed explicitly: cheap, and free of cancellation.
 EXPLICIT_COLUMNS = 64

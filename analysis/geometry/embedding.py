@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis._typing import AnyArray, FloatArray
-from analysis.entropy.gram import centred_columns, column_chunks
+from analysis.geometry.gram import centred_columns, column_chunks
 from mlflow_thermo.store import orthogonalised
 
 

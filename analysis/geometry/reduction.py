@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis._typing import AnyArray, FloatArray
-from analysis.entropy.embedding import isometric_embedding
-from analysis.entropy.gram import centred_columns, column_chunks
+from analysis.geometry.embedding import isometric_embedding
+from analysis.geometry.gram import centred_columns, column_chunks
 
 __all__ = [
     "SharedBasis",

@@ -1,0 +1,1 @@
+"""Distances, Gram matrices and maps of many-dimensional snapshots: the ground floor of all that follows."""
