@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from analysis._typing import AnyArray, IntArray
-from analysis.regime import BLOCKS, classify
 from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,
@@ -28,6 +27,7 @@ from analysis.results import (
 )
 from analysis.run_entropy import flat
 from analysis.stationarity import Diagnosis, diagnose, evenly_spaced, independent_snapshots, mean_and_stderr
+from analysis.stationarity.regime import BLOCKS, classify
 from analysis.temperature import at_optimum
 from analysis.thermometry import equipartition, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory

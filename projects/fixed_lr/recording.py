@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from torch import Tensor, nn
 
-from analysis.regime import BLOCKS, Regime, classify
+from analysis.stationarity.regime import BLOCKS, Regime, classify
 from mlflow_thermo import schema
 from mlflow_thermo.buffering import buffer_bytes
 from mlflow_thermo.recorder import SnapshotRecorder

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.cli import entry
-from analysis.regime import Regime
+from analysis.stationarity.regime import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
 from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve

@@ -10,7 +10,7 @@ import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from analysis.regime import Regime
+from analysis.stationarity.regime import Regime
 from mlflow_thermo.recorder import Schedule, SnapshotRecorder
 from mlflow_thermo.store import StoreError, read_weights
 from projects.fixed_lr import batched

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.regime import classify
+from analysis.stationarity.regime import classify
 
 STEPS = np.arange(6000, 12_000, 6)
 RNG = np.random.default_rng(0)
