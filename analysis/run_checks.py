@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from analysis._typing import AnyArray, IntArray
+from analysis.entropy.of_trajectory import flat
 from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,
@@ -25,7 +26,6 @@ from analysis.results import (
     number,
     remedy,
 )
-from analysis.run_entropy import flat
 from analysis.stationarity import Diagnosis, diagnose, evenly_spaced, independent_snapshots, mean_and_stderr
 from analysis.stationarity.regime import BLOCKS, classify
 from analysis.temperature import at_optimum

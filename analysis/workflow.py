@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_limits
 
 from analysis.entropy.base import EntropyEstimator, correlation_with_mean
 from analysis.entropy.identifiability import RunEntropies, subspace_dimension, summarise_run
+from analysis.entropy.of_trajectory import entropy_of, flat, paper_entropy
 from analysis.entropy.select import choose_estimator, make_estimator
 from analysis.geometry.reduction import SharedBasis, fit_shared_basis
 from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResult, StudyResult, number, remedy
 from analysis.run_checks import Examined, examine, late_temperature, thermometers
 from analysis.run_course import with_course, with_signal
-from analysis.run_entropy import entropy_of, flat, paper_entropy
 from analysis.stationarity import evenly_spaced
 from analysis.study_branches import baselines_of, branches_of
 from analysis.study_checks import identifiability, seeds_disagree

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.baselines import drawn_baseline, uniform_baseline, uniform_entropy, uniform_points
 from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy
+from analysis.entropy.of_trajectory import entropy_of
 from analysis.entropy.select import make_estimator
+from analysis.entropy.uniform import drawn_baseline, uniform_baseline, uniform_entropy, uniform_points
 from analysis.results import RunResult
-from analysis.run_entropy import entropy_of
 from analysis.study_branches import baselines_of
 from analysis.testsystems import UniformSphere
 
