@@ -29,7 +29,7 @@ from analysis.results import (
 from analysis.stationarity import Diagnosis, diagnose, evenly_spaced, independent_snapshots, mean_and_stderr
 from analysis.stationarity.regime import BLOCKS, classify
 from analysis.temperature import at_optimum
-from analysis.thermometry import equipartition, fluctuation_dissipation
+from analysis.temperature.thermometry import equipartition, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
 

@@ -6,7 +6,7 @@ import pytest
 from analysis import testsystems as ts
 from analysis.results import OK, RunResult
 from analysis.run_checks import thermometers
-from analysis.thermometry import (
+from analysis.temperature.thermometry import (
     equipartition,
     fluctuation_dissipation,
     thermodynamic_consistency,
