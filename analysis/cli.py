@@ -128,8 +128,9 @@ def calibrate(
     """Accuracy of every estimator on systems whose temperature is known."""
     import numpy as np
 
-    from analysis import calibration, report
+    from analysis import report
     from analysis.outputs import ACCURACY, require_folder
+    from analysis.testsystems import accuracy as calibration
 
     chosen = [name.strip() for name in estimators.split(";") if name.strip()]
     if quick:

@@ -17,7 +17,7 @@ from analysis.results import RunResult, StudyResult
 from mlflow_thermo import schema
 
 if TYPE_CHECKING:
-    from analysis.calibration import CalibrationRow
+    from analysis.testsystems.accuracy import CalibrationRow
 
 #: Further fields of a run that become metrics under their own names.
 _MORE = (

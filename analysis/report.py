@@ -9,10 +9,10 @@ from dataclasses import astuple, fields
 from importlib.resources import files
 from pathlib import Path
 
-from analysis.calibration import COLUMNS as COLUMNS_OF_ACCURACY
-from analysis.calibration import CalibrationRow, table_row
 from analysis.outputs import ACCURACY, STUDY, start_report
 from analysis.results import OK, StudyResult, remedy
+from analysis.testsystems.accuracy import COLUMNS as COLUMNS_OF_ACCURACY
+from analysis.testsystems.accuracy import CalibrationRow, table_row
 from analysis.text import shown, summary
 
 COLUMNS = (

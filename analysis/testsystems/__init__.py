@@ -9,7 +9,7 @@ Natural units as in `analysis.results`.
 """
 
 from analysis.testsystems._base import GibbsSystem, SGDSystem, System
-from analysis.testsystems.calibration import calibration_systems
+from analysis.testsystems.cases import calibration_systems
 from analysis.testsystems.controls import AutoregressiveProcess, DriftingWalk, FrozenFloor
 from analysis.testsystems.directional import UniformSphere, VonMisesFisher, VonMisesProduct, random_rotation
 from analysis.testsystems.potential import DoubleWell, PotentialOnLine

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from analysis import testsystems as ts
-from analysis.calibration import CalibrationRow, calibrate, measure, median_row, sample_entropy, table_row
 from analysis.entropy import GaussianEntropy, KNNGraphEntropy
 from analysis.entropy.select import make_estimator
 from analysis.temperature import temperature_curve
+from analysis.testsystems.accuracy import CalibrationRow, calibrate, measure, median_row, sample_entropy, table_row
 
 N = 1000
 
