@@ -72,8 +72,8 @@ def analyze(
     if result is None:
         # Imported here: a report that is there already needs none of it.
         from analysis.report import write_report
-        from analysis.workflow import StudyConfig
-        from analysis.workflow import analyze as run_analysis
+        from analysis.study.workflow import StudyConfig
+        from analysis.study.workflow import analyze as run_analysis
 
         config = StudyConfig(entropy=entropy, method=method, jobs=jobs or os.cpu_count() or 1)
         result = run_analysis(records, config)

@@ -115,8 +115,8 @@ class RunResult:
     late_temperature : of a run that still converges, dU/dS between the last two quarters of its window.
     evidence : the numbers behind the status (`analysis.stationarity.diagnose`).
     note : what went wrong and what to do, in words.
-    course : columns of `analysis.course.Course`, an entry for each burst; empty without bursts.
-    signal : gradient norms and signal-to-noise ratio at the log points (`analysis.run_course.SIGNAL`); empty where
+    course : columns of `analysis.study.course.Course`, an entry for each burst; empty without bursts.
+    signal : gradient norms and signal-to-noise ratio at the log points; empty where
         none were logged.
     n_train : training samples, where the run says.
     hops : whether it was in the uniform state for a part of its window only.
@@ -165,7 +165,7 @@ class RunResult:
 class StudyResult:
     """A whole study: its runs by learning rate and seed, the power law, and how the numbers were made.
 
-    ``checks`` holds the tests of the study as a whole (`analysis.study_checks`); a check that could not be made is
+    ``checks`` holds the tests of the study as a whole (`analysis.study.checks`); a check that could not be made is
     absent. ``baselines`` hold what uniformly random weights have: ``loss``, ``entropy`` by the study's estimator,
     ``paper_entropy`` and ``course_entropy`` by those of the iterates and the bursts, ``exact_entropy`` in nats.
     """

@@ -16,7 +16,7 @@ from analysis.publish import publish
 from analysis.report import write_report
 from analysis.results import StudyResult
 from analysis.source import RunRecord, SourceError, from_tracking
-from analysis.workflow import StudyConfig, analyze
+from analysis.study.workflow import StudyConfig, analyze
 from mlflow_thermo.schema import DIVERGED, ThermoError
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
 from projects.toy_sphere.run import CHAINS, STEPS, fact_rows, run_all, write

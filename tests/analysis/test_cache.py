@@ -11,7 +11,7 @@ from analysis import cache, source
 from analysis.cache import ReportCache, study_key
 from analysis.outputs import STUDY, report_files, start_report
 from analysis.results import OK, RunResult, StudyResult
-from analysis.workflow import StudyConfig, analyze
+from analysis.study.workflow import StudyConfig, analyze
 from mlflow_thermo import schema
 
 from .test_cli import command  # noqa: F401

@@ -163,7 +163,7 @@ class TestBadInput:
     def test_a_file_of_the_user_is_in_the_way(self, study, tmp_path, command, monkeypatch, name):
         """It is said before anything is measured, and the file stays."""
         study.write_all()
-        monkeypatch.setattr("analysis.workflow.analyze", None)
+        monkeypatch.setattr("analysis.study.workflow.analyze", None)
         (tmp_path / "out" / name).parent.mkdir(parents=True)
         (tmp_path / "out" / name).write_text("mine")
         result = command("analyze", "--folder", study.root, "--out", tmp_path / "out")

@@ -9,7 +9,7 @@ from analysis.outputs import STUDY, start_report
 from analysis.publish import publish, publish_accuracy
 from analysis.report import write_accuracy
 from analysis.source import from_tracking
-from analysis.workflow import StudyConfig, analyze
+from analysis.study.workflow import StudyConfig, analyze
 from mlflow_thermo import schema
 
 

@@ -11,8 +11,8 @@ from analysis.outputs import NAMES, STUDY, start_report
 from analysis.report import check_lines, write_report
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.source import from_folder
+from analysis.study.workflow import StudyConfig, analyze
 from analysis.text import summary, text_table
-from analysis.workflow import StudyConfig, analyze
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from analysis.entropy.of_trajectory import entropy_of
 from analysis.entropy.select import make_estimator
 from analysis.entropy.uniform import drawn_baseline, uniform_baseline, uniform_entropy, uniform_points
 from analysis.results import RunResult
-from analysis.study_branches import baselines_of
+from analysis.study.study_branches import baselines_of
 from analysis.testsystems import UniformSphere
 
 

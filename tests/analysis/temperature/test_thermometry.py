@@ -5,7 +5,7 @@ import pytest
 
 from analysis import testsystems as ts
 from analysis.results import OK, RunResult
-from analysis.run_checks import thermometers
+from analysis.study.examination import thermometers
 from analysis.temperature.thermometry import (
     equipartition,
     fluctuation_dissipation,

@@ -11,7 +11,7 @@ import numpy as np
 from analysis._typing import BoolArray, FloatArray, IntArray
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 
-#: Share of runs whose regime a test takes wrongly, at least: the level of the test for a slope (`analysis.stationarity.regime`).
+#: Share of runs whose regime a test takes wrongly, at least: the level of the test for a slope of the loss.
 ERROR_FLOOR = 0.01
 #: Order of the regimes by rising learning rate.
 _ORDER = (CONVERGING, STATIONARY, UNIFORM)

@@ -18,12 +18,12 @@ from analysis.entropy.of_trajectory import entropy_of, flat, paper_entropy
 from analysis.entropy.select import choose_estimator, make_estimator
 from analysis.geometry.reduction import SharedBasis, fit_shared_basis
 from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResult, StudyResult, number, remedy
-from analysis.run_checks import Examined, examine, late_temperature, thermometers
-from analysis.run_course import with_course, with_signal
 from analysis.stationarity import evenly_spaced
-from analysis.study_branches import baselines_of, branches_of
-from analysis.study_checks import identifiability, seeds_disagree
-from analysis.study_temperatures import with_temperatures
+from analysis.study.checks import identifiability, seeds_disagree
+from analysis.study.examination import Examined, examine, late_temperature, thermometers
+from analysis.study.run_course import with_course, with_signal
+from analysis.study.study_branches import baselines_of, branches_of
+from analysis.study.temperatures import with_temperatures
 from analysis.temperature import METHODS, at_optimum
 from analysis.trajectory import History, Trajectory
 from mlflow_thermo.schema import SPACED, STATIONARY, ThermoError

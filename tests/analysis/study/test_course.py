@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from analysis.course import follow, slopes, split_bursts
 from analysis.entropy.of_trajectory import entropy_of, paper_estimator
 from analysis.entropy.select import make_estimator
+from analysis.study.course import follow, slopes, split_bursts
 from analysis.trajectory import Trajectory
 from mlflow_thermo.schedule import bursts
 

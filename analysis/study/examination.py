@@ -67,7 +67,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     Parameters
     ----------
     base : identity of the run.
-    load : of `analysis.workflow.RunInput`.
+    load : of `analysis.study.workflow.RunInput`.
     uniform_std : standard deviation of the loss over random weights, if known.
     n_runs : runs of the study, among which the memory for the shared subspace is divided.
     """

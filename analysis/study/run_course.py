@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.course import Course, follow
 from analysis.entropy.of_trajectory import entropy_of, paper_estimator
 from analysis.entropy.select import make_estimator
 from analysis.results import RunResult, number
+from analysis.study.course import Course, follow
 from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 

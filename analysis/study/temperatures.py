@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.regression import power_law
 from analysis.results import CONVERGING, OK, RunResult, number, remedy
-from analysis.study_checks import checks
+from analysis.study.checks import checks
 from analysis.temperature import TemperatureCurve, pooled, temperature_curve, with_seed_scatter
 from mlflow_thermo.schema import STATIONARY
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.branches import find_branches, one_sided
+from analysis.study.branches import find_branches, one_sided
 
 LRS = np.geomspace(1e-3, 1e-1, 9)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import source
-from analysis.workflow import StudyConfig, analyze
+from analysis.study.workflow import StudyConfig, analyze
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import CountSketch, SeriesWriter, reduce_series, sketch_rows
 
