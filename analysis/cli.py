@@ -46,10 +46,10 @@ def analyze(
 ) -> None:
     """Entropy, temperature and free energy of the runs of an experiment."""
     from analysis import source
-    from analysis.cache import ReportCache, study_key
-    from analysis.outputs import STUDY, require_folder
+    from analysis.report.cache import ReportCache, study_key
+    from analysis.report.folder import STUDY, require_folder
+    from analysis.report.text import summary, text_table
     from analysis.results import CORRUPT, NO_SNAPSHOTS
-    from analysis.text import summary, text_table
 
     require_folder(out, STUDY)
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
@@ -71,7 +71,7 @@ def analyze(
     result = cache.get(key, Path(out))
     if result is None:
         # Imported here: a report that is there already needs none of it.
-        from analysis.report import write_report
+        from analysis.report.write import write_report
         from analysis.study.workflow import StudyConfig
         from analysis.study.workflow import analyze as run_analysis
 
@@ -128,8 +128,8 @@ def calibrate(
     """Accuracy of every estimator on systems whose temperature is known."""
     import numpy as np
 
-    from analysis import report
-    from analysis.outputs import ACCURACY, require_folder
+    from analysis.report import write as report
+    from analysis.report.folder import ACCURACY, require_folder
     from analysis.testsystems import accuracy as calibration
 
     chosen = [name.strip() for name in estimators.split(";") if name.strip()]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.claims import VERDICTS, Claim
-from analysis.outputs import PAPER, start_report
+from analysis.report.folder import PAPER, start_report
 from analysis.results import number
 
 if TYPE_CHECKING:
-    from analysis.figures.style import Chart
+    from analysis.report.figures.style import Chart
 
 #: Version of claims.json.
 CLAIMS_SCHEMA_VERSION = 1
@@ -75,7 +75,7 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     ----------
     charts : figures by the names that the claims use, ``study/figure``; those that no claim names come last.
     """
-    from analysis.figures import png_names, to_html_parts, write_pngs
+    from analysis.report.figures import png_names, to_html_parts, write_pngs
 
     # All that can fail comes before the earlier report goes.
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
@@ -111,7 +111,7 @@ def _page(result: PaperResult, title: str, library: str, fragments: Mapping[str,
             (claim, [fragments[name] for name in fresh], [n for n in own if n in placed and n not in fresh])
         )
     rest = [fragments[name] for name in names if name not in placed]
-    template = files("analysis").joinpath("templates/paper.html").read_text(encoding="utf-8")
+    template = files("analysis.report").joinpath("templates/paper.html").read_text(encoding="utf-8")
     return Environment(autoescape=True).from_string(template).render(
         title=title, result=result, summary=counts(result.claims), sections=sections, rest=rest,
         library=library.replace("</script", "<\\/script"),

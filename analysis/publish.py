@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
-from analysis.outputs import ACCURACY, STUDY, report_files
+from analysis.report.folder import ACCURACY, STUDY, report_files
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo import schema
 

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from analysis.claims import Claim, evaluate
-from analysis.figures import course_figures, study_figures, subset_figure, toy_figures
-from analysis.figures.style import Chart
 from analysis.paper_report import PaperResult
 from analysis.publish import publish
-from analysis.report import write_report
+from analysis.report.figures import course_figures, study_figures, subset_figure, toy_figures
+from analysis.report.figures.style import Chart
+from analysis.report.write import write_report
 from analysis.results import StudyResult
 from analysis.source import RunRecord, SourceError, from_tracking
 from analysis.study.workflow import StudyConfig, analyze

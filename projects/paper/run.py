@@ -39,9 +39,9 @@ def run_paper(
     from mlflow.entities import Metric
 
     from analysis.claims import VERDICTS
-    from analysis.outputs import PAPER, STUDY, TOY
     from analysis.paper_report import counts, text_table, write_paper_report
     from analysis.publish import upload_report
+    from analysis.report.folder import PAPER, STUDY, TOY
     from projects.paper.judging import analyse_all, charts_of, judge, toy
     from projects.paper.training import train_study
 
@@ -130,7 +130,7 @@ def main(
     require(make_plan(scale, words, lrs, seeds), words)
     from mlflow import MlflowClient
 
-    from analysis.outputs import PAPER, STUDY, TOY, require_folder
+    from analysis.report.folder import PAPER, STUDY, TOY, require_folder
     from projects.fixed_lr.config import TrainConfig, parse_options
     from projects.fixed_lr.lifetime import ParentWatch
     from projects.fixed_lr.tracking import own_run

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.cli import entry
 from analysis.decay import DecayStudy, run_decay
-from analysis.outputs import TOY, require_folder, start_report
+from analysis.report.folder import TOY, require_folder, start_report
 from analysis.testsystems.toy_sphere import toys
 from analysis.toy import ToyStudy, run_toy, small_lr_slope
 from mlflow_thermo import schema
@@ -22,7 +22,7 @@ from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.grid import parse_lrs
 
 if TYPE_CHECKING:
-    from analysis.figures.style import Chart
+    from analysis.report.figures.style import Chart
 
 #: Steps and chains of a toy, where the user gives none.
 STEPS, CHAINS = 50_000, 256
@@ -96,7 +96,7 @@ def write(
     studies: Sequence[ToyStudy], decays: Sequence[DecayStudy], charts: Mapping[str, Chart], out: Path
 ) -> dict[str, float]:
     """Tables, facts and figures into `out`; returns the facts."""
-    from analysis.figures import png_names, write_pngs
+    from analysis.report.figures import png_names, write_pngs
 
     names = ["toy.csv", "decay.csv", "toy.json"]
     start_report(out, TOY, [*names, *png_names(charts)])
@@ -141,8 +141,8 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
     sizes = _number("steps", steps, 1000), _number("chains", chains, 10), _number("seed", seed, 0)
     from mlflow import MlflowClient
 
-    from analysis.figures import toy_figures
     from analysis.publish import upload_report
+    from analysis.report.figures import toy_figures
     from projects.fixed_lr.lifetime import ParentWatch
     from projects.fixed_lr.tracking import log_new_params, own_run
     from projects.toy_sphere.recording import record_study

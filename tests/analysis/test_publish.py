@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.outputs import STUDY, start_report
 from analysis.publish import publish, publish_accuracy
-from analysis.report import write_accuracy
+from analysis.report.folder import STUDY, start_report
+from analysis.report.write import write_accuracy
 from analysis.source import from_tracking
 from analysis.study.workflow import StudyConfig, analyze
 from mlflow_thermo import schema

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, uniform_line
+from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, uniform_line
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, REGIMES
 

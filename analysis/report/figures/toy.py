@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.decay import DecayStudy
-from analysis.figures.sphere import NAMES, PICTURED, sphere_picture
-from analysis.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
+from analysis.report.figures.sphere import NAMES, PICTURED, sphere_picture
+from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
 from analysis.testsystems.toy_sphere import SphereToy, ToyLines
 from analysis.toy import ToyStudy
 from mlflow_thermo.schema import FIXED_ELR, FIXED_LR

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from analysis.outputs import ACCURACY, NAMES, STUDY, report_files, require_folder, start_report
+from analysis.report.folder import ACCURACY, NAMES, STUDY, report_files, require_folder, start_report
 from mlflow_thermo.schema import ThermoError
 
 

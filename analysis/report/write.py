@@ -9,11 +9,11 @@ from dataclasses import astuple, fields
 from importlib.resources import files
 from pathlib import Path
 
-from analysis.outputs import ACCURACY, STUDY, start_report
+from analysis.report.folder import ACCURACY, STUDY, start_report
+from analysis.report.text import shown, summary
 from analysis.results import OK, StudyResult, remedy
 from analysis.testsystems.accuracy import COLUMNS as COLUMNS_OF_ACCURACY
 from analysis.testsystems.accuracy import CalibrationRow, table_row
-from analysis.text import shown, summary
 
 COLUMNS = (
     "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",
@@ -29,7 +29,7 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
 
     Files of an earlier report in the same folder are replaced.
     """
-    from analysis.figures import course_figures, png_names, study_figures, to_html_parts, write_pngs
+    from analysis.report.figures import course_figures, png_names, study_figures, to_html_parts, write_pngs
 
     # All that can fail comes before the earlier report goes.
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
@@ -66,7 +66,7 @@ def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[P
 def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
     from jinja2 import Environment
 
-    template = files("analysis").joinpath("templates/report.html").read_text(encoding="utf-8")
+    template = files("analysis.report").joinpath("templates/report.html").read_text(encoding="utf-8")
     rows = [{name: shown(value) for name, value in vars(run).items()} for run in result.runs]
     return Environment(autoescape=True).from_string(template).render(
         title=title, result=result, summary=summary(result), checks=check_lines(result),

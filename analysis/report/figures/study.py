@@ -6,10 +6,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis, uniform_line
 from analysis.free_energy import free_energy_curves
+from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis, uniform_line
+from analysis.report.text import bounds
 from analysis.results import StudyResult
-from analysis.text import bounds
 
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12

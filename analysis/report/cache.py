@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from analysis.outputs import STUDY, start_report
+from analysis.report.folder import STUDY, start_report
 from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
 
 _RESULT = "result.json"
@@ -36,7 +36,7 @@ def study_key(identities: Sequence[str | None], settings: dict[str, Any]) -> str
 def _code() -> str:
     """Digest of the analysis itself: a result of other code is another result."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*")):
+    for path in sorted(Path(__file__).parent.parent.rglob("*")):
         if path.suffix in (".py", ".html"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
