@@ -45,11 +45,11 @@ def analyze(
     jobs: int,
 ) -> None:
     """Entropy, temperature and free energy of the runs of an experiment."""
-    from analysis import source
     from analysis.report.cache import ReportCache, study_key
     from analysis.report.folder import STUDY, require_folder
     from analysis.report.text import summary, text_table
     from analysis.results import CORRUPT, NO_SNAPSHOTS
+    from analysis.tracking import source
 
     require_folder(out, STUDY)
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
@@ -83,7 +83,7 @@ def analyze(
     click.echo(text_table(result))
     click.echo(summary(result))
     if selection is not None and publishes:
-        from analysis.publish import publish
+        from analysis.tracking.publish import publish
 
         run_id = publish(
             result,
@@ -155,7 +155,7 @@ def calibrate(
         click.echo(f"wrote {path}")
     inside = None if experiment else os.environ.get("MLFLOW_RUN_ID")
     if experiment or inside:
-        from analysis.publish import publish_accuracy
+        from analysis.tracking.publish import publish_accuracy
 
         run_id = publish_accuracy(rows, out, experiment=experiment, run_id=inside, tracking_uri=tracking_uri or None)
         click.echo(f"calibration run {run_id}")

@@ -40,8 +40,8 @@ def run_paper(
 
     from analysis.claims import VERDICTS
     from analysis.paper_report import counts, text_table, write_paper_report
-    from analysis.publish import upload_report
     from analysis.report.folder import PAPER, STUDY, TOY
+    from analysis.tracking.publish import upload_report
     from projects.paper.judging import analyse_all, charts_of, judge, toy
     from projects.paper.training import train_study
 

@@ -8,7 +8,7 @@ import click
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis.source import search_runs
+from analysis.tracking.source import search_runs
 from mlflow_thermo import schema
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.data import load_dataset

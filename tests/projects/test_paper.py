@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.claims import VERDICTS
-from analysis.source import RunRecord
+from analysis.tracking.source import RunRecord
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.presets import PRESETS

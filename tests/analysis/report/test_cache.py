@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import source
 from analysis.report import cache
 from analysis.report.cache import ReportCache, study_key
 from analysis.report.folder import STUDY, report_files, start_report
 from analysis.results import OK, RunResult, StudyResult
 from analysis.study.workflow import StudyConfig, analyze
+from analysis.tracking import source
 from mlflow_thermo import schema
 
 from .test_cli import command  # noqa: F401

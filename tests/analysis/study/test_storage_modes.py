@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis import source
 from analysis.study.workflow import StudyConfig, analyze
+from analysis.tracking import source
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import CountSketch, SeriesWriter, reduce_series, sketch_rows
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.publish import publish, publish_accuracy
 from analysis.report.folder import STUDY, start_report
 from analysis.report.write import write_accuracy
-from analysis.source import from_tracking
 from analysis.study.workflow import StudyConfig, analyze
+from analysis.tracking.publish import publish, publish_accuracy
+from analysis.tracking.source import from_tracking
 from mlflow_thermo import schema
 
 
@@ -106,7 +106,7 @@ class TestTheEndOfAnAnalysisRun:
             raise OSError("no space left")
 
         with monkeypatch.context() as broken:
-            broken.setattr("analysis.publish.MlflowClient." + step, refuse)
+            broken.setattr("analysis.tracking.publish.MlflowClient." + step, refuse)
             with pytest.raises(OSError, match="no space left"):
                 publish(result, folder, **{**where, "digest": "other"}, known=known)
         (run,) = self.runs(client, selection)
@@ -122,7 +122,7 @@ class TestTheEndOfAnAnalysisRun:
             raise OSError("no space left")
 
         for name in ("log_artifact", "set_terminated"):
-            monkeypatch.setattr(f"analysis.publish.MlflowClient.{name}", refuse)
+            monkeypatch.setattr(f"analysis.tracking.publish.MlflowClient.{name}", refuse)
         with pytest.raises(OSError) as caught:
             publish(result, folder, **self.where(selection))
         assert caught.value.__context__ is None
@@ -140,7 +140,7 @@ def test_a_calibration_that_cannot_be_uploaded_has_failed(store, tmp_path, monke
         raise OSError("no space left")
 
     write_accuracy([], tmp_path)
-    monkeypatch.setattr("analysis.publish.MlflowClient.log_artifact", refuse)
+    monkeypatch.setattr("analysis.tracking.publish.MlflowClient.log_artifact", refuse)
     with pytest.raises(OSError, match="no space left"):
         publish_accuracy([], tmp_path, experiment="accuracy")
     (run,) = store.search_runs([store.get_experiment_by_name("accuracy").experiment_id])
