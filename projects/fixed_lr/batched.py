@@ -19,14 +19,14 @@ from torch import Tensor
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
+from projects.common.grids import parse_lrs
+from projects.common.lifetime import ParentWatch, Terminated
+from projects.common.tracking import end_run, first_line, open_run
 from projects.fixed_lr.config import TrainConfig, config_options, parse_options, resolve
 from projects.fixed_lr.experiment import prepare
-from projects.fixed_lr.grid import parse_lrs
-from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop
 from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
-from projects.fixed_lr.tracking import end_run, first_line, open_run
 from projects.fixed_lr.train import baseline_of, choose_device
 
 #: Seconds between two words about the progress.

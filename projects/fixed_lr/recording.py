@@ -21,9 +21,9 @@ from mlflow_thermo.buffering import buffer_bytes
 from mlflow_thermo.recorder import SnapshotRecorder
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.store import DISK_SHARE, choose_storage
+from projects.common.tracking import MetricLog, first_line, log_new_params
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.experiment import Experiment
-from projects.fixed_lr.tracking import MetricLog, first_line, log_new_params
 
 logger = logging.getLogger(__name__)
 

@@ -20,12 +20,12 @@ from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from mlflow_thermo.schema import ThermoError
+from projects.common.grids import parse_jobs, parse_lrs, parse_seeds
+from projects.common.lifetime import ParentWatch
+from projects.common.tracking import log_new_params, own_run
+from projects.common.workers import Outcome, Workers
 from projects.fixed_lr.config import config_options, parse_options, preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
-from projects.fixed_lr.grid import parse_jobs, parse_lrs, parse_seeds
-from projects.fixed_lr.lifetime import ParentWatch
-from projects.fixed_lr.tracking import log_new_params, own_run
-from projects.fixed_lr.workers import Outcome, Workers
 
 #: Seconds between two words about stacks that are still training.
 PROGRESS_EVERY = 10.0

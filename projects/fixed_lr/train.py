@@ -14,12 +14,12 @@ from analysis.cli import entry
 from analysis.stationarity.regime import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
+from projects.common.lifetime import ParentWatch, Terminated
+from projects.common.tracking import end_run, open_run
 from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve
 from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
-from projects.fixed_lr.lifetime import ParentWatch, Terminated
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop
 from projects.fixed_lr.recording import Baseline, RecordedRun
-from projects.fixed_lr.tracking import end_run, open_run
 
 
 def choose_device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow_thermo.schema import ThermoError
-from projects.fixed_lr.grid import parse_lrs, parse_seeds
+from projects.common.grids import parse_lrs, parse_seeds
 from projects.fixed_lr.presets import PRESETS
 
 LAPTOP, FULL = "laptop", "full"

@@ -13,12 +13,12 @@ import click
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
-from projects.fixed_lr.grid import parse_jobs, parse_lrs
+from projects.common.grids import parse_jobs, parse_lrs
 from projects.paper.needs import estimate, require
 from projects.paper.plan import LAPTOP, Plan, make_plan
 
 if TYPE_CHECKING:
-    from projects.fixed_lr.lifetime import ParentWatch
+    from projects.common.lifetime import ParentWatch
 
 #: Of the sphere toy.
 TOY_LRS, NO_TOY = "1e-3:10:60", "none"
@@ -131,9 +131,9 @@ def main(
     from mlflow import MlflowClient
 
     from analysis.report.folder import PAPER, STUDY, TOY, require_folder
+    from projects.common.lifetime import ParentWatch
+    from projects.common.tracking import own_run
     from projects.fixed_lr.config import TrainConfig, parse_options
-    from projects.fixed_lr.lifetime import ParentWatch
-    from projects.fixed_lr.tracking import own_run
 
     unknown = sorted(set(words) - set(vars(TrainConfig(lr=1.0))) | set(words) & {"lr", "seed", "preset", "threads"})
     if unknown:

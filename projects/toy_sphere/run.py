@@ -19,7 +19,7 @@ from analysis.testsystems.toy_sphere import toys
 from analysis.toy import ToyStudy, run_toy, small_lr_slope
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
-from projects.fixed_lr.grid import parse_lrs
+from projects.common.grids import parse_lrs
 
 if TYPE_CHECKING:
     from analysis.report.figures.style import Chart
@@ -143,8 +143,8 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
 
     from analysis.report.figures import toy_figures
     from analysis.tracking.publish import upload_report
-    from projects.fixed_lr.lifetime import ParentWatch
-    from projects.fixed_lr.tracking import log_new_params, own_run
+    from projects.common.lifetime import ParentWatch
+    from projects.common.tracking import log_new_params, own_run
     from projects.toy_sphere.recording import record_study
 
     require_folder(out, TOY)

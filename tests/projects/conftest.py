@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from projects.fixed_lr import lifetime
+from projects.common import lifetime
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.fixed_lr.lifetime import ParentWatch, Terminated
+from projects.common.lifetime import ParentWatch, Terminated
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ for _ in range(600):
     if os.getppid() != parent:
         break
     time.sleep(0.05)
-from projects.fixed_lr.lifetime import ParentWatch, Terminated
+from projects.common.lifetime import ParentWatch, Terminated
 try:
     ParentWatch().check()
     print("goes on")
@@ -74,7 +74,7 @@ def test_an_orphan_notices(signals, monkeypatch):
 
 def test_who_is_started_by_init_is_no_orphan(signals, monkeypatch):
     """As in a container."""
-    monkeypatch.setattr("projects.fixed_lr.lifetime.STARTED_BY", 1)
+    monkeypatch.setattr("projects.common.lifetime.STARTED_BY", 1)
     monkeypatch.setattr(os, "getppid", lambda: 1)
     ParentWatch().check()
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from mlflow_thermo import schema
 from mlflow_thermo.store import read_index, read_weights
-from projects.fixed_lr.workers import _explain
+from projects.common.workers import _explain
 
 ROOT = Path(__file__).parents[2]
 STALE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP")

@@ -12,10 +12,10 @@ import torch
 from mlflow_thermo import schema
 from mlflow_thermo.observables import FluctuationSums, full_gradient
 from mlflow_thermo.store import read_index, read_weights
+from projects.common.lifetime import ParentWatch
 from projects.fixed_lr import train
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.experiment import prepare, uniform_baseline
-from projects.fixed_lr.lifetime import ParentWatch
 from projects.fixed_lr.loop import measure
 
 QUICK = {"log_points": 3, "noise_batches": 2}
@@ -253,7 +253,7 @@ def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(pr
 
     def check(self):
         # Metrics go every few seconds, or the training would never notice.
-        monkeypatch.setattr("projects.fixed_lr.tracking.MetricLog.INTERVAL", 0.0)
+        monkeypatch.setattr("projects.common.tracking.MetricLog.INTERVAL", 0.0)
         for name in ("log_batch", "log_artifact", "set_tag", "set_terminated"):
             monkeypatch.setattr(MlflowClient, name, gone)
 

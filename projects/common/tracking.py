@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.plugin import run_tags
-from projects.fixed_lr.lifetime import ParentWatch, Terminated
+from projects.common.lifetime import ParentWatch, Terminated
 
 logger = logging.getLogger(__name__)
 
