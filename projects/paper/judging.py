@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from analysis.claims import Claim, evaluate
-from analysis.paper_report import PaperResult
 from analysis.report.figures import course_figures, study_figures, subset_figure, toy_figures
 from analysis.report.figures.style import Chart
 from analysis.report.write import write_report
@@ -18,7 +16,9 @@ from analysis.study.workflow import StudyConfig, analyze
 from analysis.tracking.publish import publish
 from analysis.tracking.source import RunRecord, SourceError, from_tracking
 from mlflow_thermo.schema import DIVERGED, ThermoError
+from projects.paper.claims import Claim, evaluate
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
+from projects.paper.report import PaperResult
 from projects.toy_sphere.run import CHAINS, STEPS, fact_rows, run_all, write
 
 

@@ -38,11 +38,11 @@ def run_paper(
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from analysis.claims import VERDICTS
-    from analysis.paper_report import counts, text_table, write_paper_report
     from analysis.report.folder import PAPER, STUDY, TOY
     from analysis.tracking.publish import upload_report
+    from projects.paper.claims import VERDICTS
     from projects.paper.judging import analyse_all, charts_of, judge, toy
+    from projects.paper.report import counts, text_table, write_paper_report
     from projects.paper.training import train_study
 
     os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id

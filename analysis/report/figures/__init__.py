@@ -3,10 +3,8 @@
 from analysis.report.figures.course import course_figures
 from analysis.report.figures.study import study_figures
 from analysis.report.figures.style import png_names, to_html_parts, to_png, write_pngs
-from analysis.report.figures.subsets import subset_figure
 from analysis.report.figures.toy import toy_figures
 
 __all__ = [
-    "course_figures", "png_names", "study_figures", "subset_figure", "to_html_parts", "to_png", "toy_figures",
     "write_pngs",
 ]  # fmt: skip

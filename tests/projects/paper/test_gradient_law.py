@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.signal import GradientCourse, noise_power_law, snr_at_gradient_norm
 from analysis.testsystems import RegressionSGD
+from projects.paper.claims.gradient_law import GradientCourse, noise_power_law, snr_at_gradient_norm
 
 
 def course(full, minibatch, noise=None, *, lr=0.01, seed=0, run_id="r", steps=None):

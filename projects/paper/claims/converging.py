@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 
-from analysis.claims.claim import (
+from analysis.results import RunResult, StudyResult
+from mlflow_thermo.schema import CONVERGING
+from projects.paper.claims.claim import (
     Answer,
     Claim,
     above,
@@ -19,8 +21,6 @@ from analysis.claims.claim import (
     slope,
     verdict,
 )
-from analysis.results import RunResult, StudyResult
-from mlflow_thermo.schema import CONVERGING
 
 SAYS = (
     "Over-parameterised at low lr: U and S fall without bound (S about linear in ln t), dU/dS falls with them, and the "

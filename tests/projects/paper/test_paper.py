@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.claims import VERDICTS
 from analysis.tracking.source import RunRecord
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.presets import PRESETS
+from projects.paper.claims import VERDICTS
 from projects.paper.judging import usable_runs
 from projects.paper.needs import require
 from projects.paper.plan import FULL, LAPTOP, OVER, SUBSET, UNDER, Study, make_plan

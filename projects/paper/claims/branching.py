@@ -7,9 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from analysis.claims.claim import Answer, Claim, above, interval, levels, mean_and_error, missing, runs_in, verdict
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
+from projects.paper.claims.claim import (
+    Answer,
+    Claim,
+    above,
+    interval,
+    levels,
+    mean_and_error,
+    missing,
+    runs_in,
+    verdict,
+)
 
 SAYS_4 = (
     "Over-parameterised: a jump from the converging to the stationary branch, then one to the uniform state; "

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.claims import FAILS, HOLDS, UNCLEAR, evaluate, subset_rows
-from analysis.claims.claim import above, below, levels, mean_and_error, rises, verdict
 from analysis.results import OK, RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
+from projects.paper.claims import FAILS, HOLDS, UNCLEAR, evaluate, subset_rows
+from projects.paper.claims.claim import above, below, levels, mean_and_error, rises, verdict
 
 LRS = np.geomspace(1e-3, 1e-1, 9)
 BASELINES = {"loss": 5.0, "entropy": 0.0, "paper_entropy": 1000.0}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.claims.branching import jumps, uniform_state
-from analysis.claims.claim import FAILS, HOLDS, UNCLEAR, VERDICTS, Claim
-from analysis.claims.converging import falls_without_bound
-from analysis.claims.noise import noise_exponents, signal_to_noise, subset_rows
-from analysis.claims.stationary import plateaus, stationary_branch, temperature_rises
 from analysis.results import StudyResult
+from projects.paper.claims.branching import jumps, uniform_state
+from projects.paper.claims.claim import FAILS, HOLDS, UNCLEAR, VERDICTS, Claim
+from projects.paper.claims.converging import falls_without_bound
+from projects.paper.claims.noise import noise_exponents, signal_to_noise, subset_rows
+from projects.paper.claims.stationary import plateaus, stationary_branch, temperature_rises
 
 __all__ = ["FAILS", "HOLDS", "UNCLEAR", "VERDICTS", "Claim", "evaluate", "subset_rows"]
 

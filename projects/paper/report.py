@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.claims import VERDICTS, Claim
 from analysis.report.folder import PAPER, start_report
 from analysis.results import number
+from projects.paper.claims import VERDICTS, Claim
 
 if TYPE_CHECKING:
     from analysis.report.figures.style import Chart
@@ -111,7 +111,7 @@ def _page(result: PaperResult, title: str, library: str, fragments: Mapping[str,
             (claim, [fragments[name] for name in fresh], [n for n in own if n in placed and n not in fresh])
         )
     rest = [fragments[name] for name in names if name not in placed]
-    template = files("analysis.report").joinpath("templates/paper.html").read_text(encoding="utf-8")
+    template = files("projects.paper").joinpath("templates/paper.html").read_text(encoding="utf-8")
     return Environment(autoescape=True).from_string(template).render(
         title=title, result=result, summary=counts(result.claims), sections=sections, rest=rest,
         library=library.replace("</script", "<\\/script"),

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.claims.claim import (
+from analysis.results import RunResult, StudyResult
+from mlflow_thermo.schema import CONVERGING, STATIONARY
+from projects.paper.claims.claim import (
     Answer,
     Claim,
     above,
@@ -21,9 +23,7 @@ from analysis.claims.claim import (
     slope,
     verdict,
 )
-from analysis.results import RunResult, StudyResult
-from analysis.signal import GradientCourse, NoisePowerLaw, noise_power_law, snr_at_gradient_norm
-from mlflow_thermo.schema import CONVERGING, STATIONARY
+from projects.paper.claims.gradient_law import GradientCourse, NoisePowerLaw, noise_power_law, snr_at_gradient_norm
 
 SAYS_6 = (
     "Under-parameterised: the SNR plateaus while |∇L| stays below the stochastic gradients' norm; over-parameterised: "

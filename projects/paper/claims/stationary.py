@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.claims.claim import Answer, Claim, above, interval, levels, missing, rises, runs_in, verdict
 from analysis.regression import power_law
 from analysis.results import OK, RunResult, StudyResult
 from mlflow_thermo.schema import STATIONARY
+from projects.paper.claims.claim import Answer, Claim, above, interval, levels, missing, rises, runs_in, verdict
 
 SAYS_1 = "Each fixed learning rate plateaus at its own U and S; both rise with the learning rate."
 SAYS_2 = "Under-parameterised: T rises monotonically with lr, and F(lr'; T(lr)) has its minimum at lr' = lr."
