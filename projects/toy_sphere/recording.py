@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from analysis.toy import ToyStudy
 from mlflow_thermo import schema
+from projects.toy_sphere.measurement import ToyStudy
 
 #: Requests carry at most this many metrics (MLflow's limit for log_batch).
 _MOST = 1000

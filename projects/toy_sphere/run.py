@@ -13,13 +13,13 @@ import click
 import numpy as np
 
 from analysis.cli import entry
-from analysis.decay import DecayStudy, run_decay
 from analysis.report.folder import TOY, require_folder, start_report
 from analysis.testsystems.toy_sphere import toys
-from analysis.toy import ToyStudy, run_toy, small_lr_slope
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.common.grids import parse_lrs
+from projects.toy_sphere.decay import DecayStudy, run_decay
+from projects.toy_sphere.measurement import ToyStudy, run_toy, small_lr_slope
 
 if TYPE_CHECKING:
     from analysis.report.figures.style import Chart

@@ -3,7 +3,6 @@
 from analysis.report.figures.course import course_figures
 from analysis.report.figures.study import study_figures
 from analysis.report.figures.style import png_names, to_html_parts, to_png, write_pngs
-from analysis.report.figures.toy import toy_figures
 
 __all__ = [
     "write_pngs",

@@ -9,12 +9,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.decay import DecayStudy
-from analysis.report.figures.sphere import NAMES, PICTURED, sphere_picture
 from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
 from analysis.testsystems.toy_sphere import SphereToy, ToyLines
-from analysis.toy import ToyStudy
 from mlflow_thermo.schema import FIXED_ELR, FIXED_LR
+from projects.toy_sphere.decay import DecayStudy
+from projects.toy_sphere.measurement import ToyStudy
+from projects.toy_sphere.picture import NAMES, PICTURED, sphere_picture
 
 LINES = ToyLines()
 _COLORS = alt.Scale(domain=list(NAMES.values()), range=["#d95f02", "#1b9e77"])

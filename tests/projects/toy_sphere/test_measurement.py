@@ -10,7 +10,7 @@ from analysis.entropy import KozachenkoLeonenkoEntropy
 from analysis.temperature import temperature_curve
 from analysis.testsystems import SphereToy
 from analysis.testsystems.toy_sphere import ToyLines
-from analysis.toy import run_toy, small_lr_slope
+from projects.toy_sphere.measurement import run_toy, small_lr_slope
 
 OP, UP = SphereToy.over_parameterised(), SphereToy.under_parameterised()
 
