@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from analysis.report.figures import course_figures, study_figures, subset_figure, toy_figures
+from analysis.report.figures import course_figures, study_figures
 from analysis.report.figures.style import Chart
 from analysis.report.write import write_report
 from analysis.results import StudyResult
@@ -17,8 +17,10 @@ from analysis.tracking.publish import publish
 from analysis.tracking.source import RunRecord, SourceError, from_tracking
 from mlflow_thermo.schema import DIVERGED, ThermoError
 from projects.paper.claims import Claim, evaluate
+from projects.paper.figures import subset_figure
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
 from projects.paper.report import PaperResult
+from projects.toy_sphere.figures import toy_figures
 from projects.toy_sphere.run import CHAINS, STEPS, fact_rows, run_all, write
 
 

@@ -141,10 +141,10 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
     sizes = _number("steps", steps, 1000), _number("chains", chains, 10), _number("seed", seed, 0)
     from mlflow import MlflowClient
 
-    from analysis.report.figures import toy_figures
     from analysis.tracking.publish import upload_report
     from projects.common.lifetime import ParentWatch
     from projects.common.tracking import log_new_params, own_run
+    from projects.toy_sphere.figures import toy_figures
     from projects.toy_sphere.recording import record_study
 
     require_folder(out, TOY)
