@@ -45,19 +45,17 @@ def analyze(
     jobs: int,
 ) -> None:
     """Entropy, temperature and free energy of the runs of an experiment."""
-    from analysis.report.cache import ReportCache, study_key
-    from analysis.report.folder import STUDY, require_folder
-    from analysis.report.text import summary, text_table
+    from analysis.report import STUDY, ReportCache, require_folder, study_key, summary, text_table
     from analysis.results import CORRUPT, NO_SNAPSHOTS
-    from analysis.tracking import source
+    from analysis.tracking import cache_folder, from_folder, from_tracking
 
     require_folder(out, STUDY)
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
     selection = None
     if folder:
-        records, title = source.from_folder(folder), f"Runs in {Path(folder).name}"
+        records, title = from_folder(folder), f"Runs in {Path(folder).name}"
     else:
-        selection = source.from_tracking(
+        selection = from_tracking(
             experiment or (None if inside else "Default"),
             experiment_id=os.environ.get("MLFLOW_EXPERIMENT_ID") if inside else None,
             filter_string=filter_string,
@@ -67,13 +65,12 @@ def analyze(
         records, title = selection.records, f"{selection.experiment}: {selection.scope}"
     settings = {"entropy": entropy, "method": method, "title": title}
     key = study_key([record.identity for record in records], settings) if caches else None
-    cache = ReportCache(source.cache_folder(None) / "reports")
+    cache = ReportCache(cache_folder(None) / "reports")
     result = cache.get(key, Path(out))
     if result is None:
         # Imported here: a report that is there already needs none of it.
-        from analysis.report.write import write_report
-        from analysis.study.workflow import StudyConfig
-        from analysis.study.workflow import analyze as run_analysis
+        from analysis.report import write_report
+        from analysis.study import StudyConfig, analyze as run_analysis
 
         config = StudyConfig(entropy=entropy, method=method, jobs=jobs or os.cpu_count() or 1)
         result = run_analysis(records, config)
@@ -83,9 +80,9 @@ def analyze(
     click.echo(text_table(result))
     click.echo(summary(result))
     if selection is not None and publishes:
-        from analysis.tracking.publish import publish
+        from analysis.tracking import publish_study
 
-        run_id = publish(
+        run_id = publish_study(
             result,
             out,
             experiment_id=selection.experiment_id,
@@ -128,14 +125,13 @@ def calibrate(
     """Accuracy of every estimator on systems whose temperature is known."""
     import numpy as np
 
-    from analysis.report import write as report
-    from analysis.report.folder import ACCURACY, require_folder
-    from analysis.testsystems import accuracy as calibration
+    from analysis.report import ACCURACY, require_folder, write_accuracy
+    from analysis.testsystems import COLUMNS, ESTIMATORS, calibrate as measured_rows, table_row
 
     chosen = [name.strip() for name in estimators.split(";") if name.strip()]
     if quick:
         dims, n = "2,10,100", 300
-        chosen = chosen or [name for name in calibration.ESTIMATORS if name not in ("mixture", "kde")]
+        chosen = chosen or [name for name in ESTIMATORS if name not in ("mixture", "kde")]
     try:
         sizes = [int(part) for part in dims.split(",")]
     except ValueError:
@@ -144,18 +140,18 @@ def calibrate(
         raise ThermoError("n must be at least 20, seed at least 0, studies at least 1 and every one of dims at least 2")
     require_folder(out, ACCURACY)
     rows = []
-    click.echo(" | ".join(calibration.COLUMNS))
+    click.echo(" | ".join(COLUMNS))
     try:
-        for row in calibration.calibrate(sizes, n, np.random.default_rng(seed), studies=studies, estimators=chosen):
+        for row in measured_rows(sizes, n, np.random.default_rng(seed), studies=studies, estimators=chosen):
             rows.append(row)
-            click.echo(" | ".join(calibration.table_row(row)))
+            click.echo(" | ".join(table_row(row)))
     except ValueError as error:
         raise ThermoError(str(error)) from error
-    for path in report.write_accuracy(rows, out):
+    for path in write_accuracy(rows, out):
         click.echo(f"wrote {path}")
     inside = None if experiment else os.environ.get("MLFLOW_RUN_ID")
     if experiment or inside:
-        from analysis.tracking.publish import publish_accuracy
+        from analysis.tracking import publish_accuracy
 
         run_id = publish_accuracy(rows, out, experiment=experiment, run_id=inside, tracking_uri=tracking_uri or None)
         click.echo(f"calibration run {run_id}")

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis._typing import FloatArray
-from analysis.temperature import temperature_curve
-from analysis.temperature._points import Averages, Points, rounding, scatter
-from analysis.temperature.convex import convex_fit
-from analysis.temperature.curve import checked_points
-from analysis.temperature.guide import power_law_guide
-from analysis.temperature.linear import polynomial
+from analysis.temperature import (
+    Averages,
+    Points,
+    checked_points,
+    convex_fit,
+    polynomial,
+    power_law_guide,
+    rounding,
+    scatter,
+    temperature_curve,
+)
 
 #: Repetitions of the bootstrap behind a p-value.
 BOOTSTRAP = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.testsystems.accuracy import COLUMNS, calibrate, table_row
+from analysis.testsystems import COLUMNS, calibrate, table_row
 from benchmarks.table import Table
 
 #: (dims, studies behind each row): medians over studies, since the error of one is a matter of luck.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.entropy import GaussianEntropy
-from analysis.entropy.base import correlation_with_mean
+from analysis.entropy import GaussianEntropy, correlation_with_mean
 from analysis.temperature import temperature_curve
-from analysis.testsystems.accuracy import sample_entropy
+from analysis.testsystems import sample_entropy
 from benchmarks.families import LR, families, sampled
 from benchmarks.table import Table
 

@@ -10,9 +10,8 @@ from scipy.linalg.blas import dsyrk
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from analysis.entropy import SlidingKNNGraph, knn_graph_entropies
-from analysis.entropy.knn_graph import PAPER_KS
-from analysis.geometry.distances import squared_distances
+from analysis.entropy import PAPER_KS, SlidingKNNGraph, knn_graph_entropies
+from analysis.geometry import squared_distances
 from benchmarks.table import Table
 from benchmarks.timing import medians
 

@@ -26,8 +26,7 @@ from benchmarks.gpu_training import (
 )
 from benchmarks.timing import medians
 from mlflow_thermo.store import read_weights
-from projects.fixed_lr.experiment import Experiment
-from projects.fixed_lr.stack import ModelStack
+from projects.fixed_lr import Experiment, ModelStack
 
 Rows = Iterator[list[Any]]
 
@@ -180,9 +179,8 @@ def entropy(sizes: Sizes, device: str) -> Rows:
     # Here, since the other processes need not wait for scikit-learn.
     from threadpoolctl import threadpool_limits
 
-    from analysis.entropy import knn_graph_entropies
-    from analysis.entropy.knn_graph import PAPER_KS
-    from analysis.geometry.gram import centred_gram
+    from analysis.entropy import PAPER_KS, knn_graph_entropies
+    from analysis.geometry import centred_gram
 
     set_up()
     experiment = experiment_at(sizes, device, MANY)

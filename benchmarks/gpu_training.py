@@ -17,9 +17,7 @@ import torch
 from torch import Tensor
 
 from mlflow_thermo import Schedule, SnapshotRecorder
-from projects.fixed_lr.config import resolve
-from projects.fixed_lr.experiment import Experiment, prepare
-from projects.fixed_lr.loop import run_loop
+from projects.fixed_lr import Experiment, prepare, resolve, run_loop
 
 LR = 1e-3
 EVERY = "every"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from projects.fixed_lr.data import Dataset
+from projects.fixed_lr import Dataset
 
 
 class PlainConvNet(nn.Module):

@@ -12,9 +12,7 @@ import torch
 
 from benchmarks.table import Table
 from mlflow_thermo import Schedule, SnapshotRecorder
-from projects.fixed_lr.config import resolve
-from projects.fixed_lr.experiment import Experiment, prepare
-from projects.fixed_lr.protocols import make_update
+from projects.fixed_lr import Experiment, make_update, prepare, resolve
 
 #: What is trained: the options of `projects.fixed_lr.train`.
 SETTINGS = {

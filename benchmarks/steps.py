@@ -16,10 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PlainTraining
-from projects.fixed_lr.config import resolve
-from projects.fixed_lr.experiment import Experiment, prepare
-from projects.fixed_lr.protocols import make_update
-from projects.fixed_lr.stack import ModelStack
+from projects.fixed_lr import Experiment, ModelStack, make_update, prepare, resolve
 
 CPU = torch.device("cpu")
 CORES = os.cpu_count() or 1

@@ -17,10 +17,8 @@ from benchmarks.plain import PlainTraining
 from benchmarks.steps import CORES, CPU, limit_note, plain_rate, stack_rate, together
 from benchmarks.table import Table
 from mlflow_thermo.observables import log_points
-from projects.common.grids import parse_lrs
-from projects.fixed_lr.config import resolve
-from projects.fixed_lr.engine import choose_engine, deal
-from projects.fixed_lr.experiment import prepare
+from projects.common import parse_lrs
+from projects.fixed_lr import choose_engine, deal, prepare, resolve
 
 ROOT = Path(__file__).parents[1]
 LRS = parse_lrs("5.6e-4:5.6e-2:13")

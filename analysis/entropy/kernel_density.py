@@ -9,7 +9,7 @@ from sklearn.neighbors import KernelDensity
 from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
 from analysis.entropy.held_out import time_block_splits, unit_scale
-from analysis.geometry.embedding import isometric_embedding
+from analysis.geometry import isometric_embedding
 
 
 class KernelDensityEntropy(EntropyEstimator):

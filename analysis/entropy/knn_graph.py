@@ -9,14 +9,15 @@ from numpy.typing import DTypeLike
 
 from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
-from analysis.geometry.distances import (
+from analysis.geometry import (
     NEAR_CANCELLING,
     NEAR_CANCELLING_SINGLE,
     NeighbourFinder,
     distances_of_gram,
     distances_of_products,
+    gram_about,
+    provisional_centre,
 )
-from analysis.geometry.gram import gram_about, provisional_centre
 
 #: Numbers of neighbours for which the paper gives its curves, and their continuation.
 PAPER_KS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 500)

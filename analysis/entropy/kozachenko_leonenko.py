@@ -8,8 +8,7 @@ from scipy.special import digamma, gammaln
 from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, check_rank, require_integer
 from analysis.entropy.shrinkage import SampleSpectrum, linear, oas_weight
-from analysis.geometry.distances import NeighbourFinder
-from analysis.geometry.embedding import isometric_embedding
+from analysis.geometry import NeighbourFinder, isometric_embedding
 
 
 def log_unit_ball_volume(dim: int) -> float:

@@ -14,7 +14,7 @@ from analysis.entropy.base import (
     half_log_2pi_e,
     require_integer,
 )
-from analysis.geometry.embedding import isometric_embedding
+from analysis.geometry import isometric_embedding
 
 
 class ProbabilisticPCAEntropy(EntropyEstimator):

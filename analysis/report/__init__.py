@@ -1,1 +1,59 @@
-"""Results as a page, tables, figures and words."""
+"""Results as a page, tables, figures and words.
+
+Names load when they are first used: words and folders need no plotting library.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from analysis.report.cache import ReportCache as ReportCache, study_key as study_key
+    from analysis.report.figures import (
+        BELOW as BELOW,
+        HEIGHT as HEIGHT,
+        WIDTH as WIDTH,
+        Chart as Chart,
+        course_figures as course_figures,
+        log_scale as log_scale,
+        lr_axis as lr_axis,
+        png_names as png_names,
+        study_figures as study_figures,
+        to_html_parts as to_html_parts,
+        write_pngs as write_pngs,
+    )
+    from analysis.report.folder import (
+        ACCURACY as ACCURACY,
+        PAPER as PAPER,
+        STUDY as STUDY,
+        TOY as TOY,
+        end_report as end_report,
+        report_files as report_files,
+        require_folder as require_folder,
+        start_report as start_report,
+    )
+    from analysis.report.text import summary as summary, text_table as text_table
+    from analysis.report.write import write_accuracy as write_accuracy, write_report as write_report
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "cache": ["ReportCache", "study_key"],
+        "figures": [
+            "BELOW",
+            "HEIGHT",
+            "WIDTH",
+            "Chart",
+            "course_figures",
+            "log_scale",
+            "lr_axis",
+            "png_names",
+            "study_figures",
+            "to_html_parts",
+            "write_pngs",
+        ],
+        "folder": ["ACCURACY", "PAPER", "STUDY", "TOY", "end_report", "report_files", "require_folder", "start_report"],
+        "text": ["summary", "text_table"],
+        "write": ["write_accuracy", "write_report"],
+    },
+)

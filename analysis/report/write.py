@@ -12,8 +12,7 @@ from pathlib import Path
 from analysis.report.folder import ACCURACY, STUDY, start_report
 from analysis.report.text import shown, summary
 from analysis.results import OK, StudyResult, remedy
-from analysis.testsystems.accuracy import COLUMNS as COLUMNS_OF_ACCURACY
-from analysis.testsystems.accuracy import CalibrationRow, table_row
+from analysis.testsystems import COLUMNS as COLUMNS_OF_ACCURACY, CalibrationRow, table_row
 
 COLUMNS = (
     "run_id", "lr", "seed", "regime", "status", "loss", "loss_stderr", "entropy", "entropy_stderr", "temperature",

@@ -12,12 +12,16 @@ from analysis.stationarity.correlation import (
 from analysis.stationarity.diagnosis import Diagnosis, diagnose
 from analysis.stationarity.drift import DriftTest, drift_test, msd_slope, spread_p_value, trend_p_value
 from analysis.stationarity.neighbours import EdgeLag, edge_lag
+from analysis.stationarity.regime import BLOCKS, Regime, classify
 from analysis.stationarity.thinning import evenly_spaced, independent_snapshots
 
 __all__ = [
+    "BLOCKS",
     "Diagnosis",
     "DriftTest",
     "EdgeLag",
+    "Regime",
+    "classify",
     "correlation_time",
     "cross_fitted_scores",
     "diagnose",

@@ -8,7 +8,7 @@ from scipy import fft
 from scipy.linalg import eigh
 
 from analysis._typing import AnyArray, FloatArray
-from analysis.geometry.gram import centred_gram, recentred
+from analysis.geometry import centred_gram, recentred
 
 #: Window of the sum over the autocorrelation, in correlation times (Sokal 1997).
 SOKAL_WINDOW = 5.0

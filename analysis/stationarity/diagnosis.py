@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.linalg import eigvalsh
 
 from analysis._typing import AnyArray, FloatArray
-from analysis.entropy.base import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, count_duplicates
-from analysis.geometry.distances import squared_distances
-from analysis.geometry.gram import centred_columns, centred_gram, column_chunks, recentred
+from analysis.entropy import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, count_duplicates
+from analysis.geometry import centred_columns, centred_gram, column_chunks, recentred, squared_distances
 from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from analysis._typing import FloatArray
-from analysis.geometry.gram import recentred
+from analysis.geometry import recentred
 from analysis.stationarity.correlation import SOKAL_WINDOW, time_from_correlation
 
 #: Cosine modes 2 … MODES are what the first one is compared with.

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.entropy.identifiability import RunEntropies, compare_runs
+from analysis.entropy import RunEntropies, compare_runs
 from analysis.free_energy import convexity_test, leave_one_out
 from analysis.regression import FEWEST_SEEDS, power_law, power_law_over_seeds
 from analysis.results import OK, UNIDENTIFIED, RunResult, number, remedy
 from analysis.stationarity import split_rhat
-from analysis.temperature import States, TemperatureCurve, broken_power_law
-from analysis.temperature.thermometry import thermodynamic_consistency
+from analysis.temperature import States, TemperatureCurve, broken_power_law, thermodynamic_consistency
 
 #: What a temperature is made of, in the order of `temperature_curve`.
 _STATE = ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr")

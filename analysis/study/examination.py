@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from analysis._typing import AnyArray, IntArray
-from analysis.entropy.of_trajectory import flat
+from analysis.entropy import flat
 from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,
@@ -26,10 +26,16 @@ from analysis.results import (
     number,
     remedy,
 )
-from analysis.stationarity import Diagnosis, diagnose, evenly_spaced, independent_snapshots, mean_and_stderr
-from analysis.stationarity.regime import BLOCKS, classify
-from analysis.temperature import at_optimum
-from analysis.temperature.thermometry import equipartition, fluctuation_dissipation
+from analysis.stationarity import (
+    BLOCKS,
+    Diagnosis,
+    classify,
+    diagnose,
+    evenly_spaced,
+    independent_snapshots,
+    mean_and_stderr,
+)
+from analysis.temperature import at_optimum, equipartition, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.entropy.of_trajectory import entropy_of, paper_estimator
-from analysis.entropy.select import make_estimator
+from analysis.entropy import entropy_of, make_estimator, paper_estimator
 from analysis.results import RunResult, number
 from analysis.study.course import Course, follow
 from analysis.trajectory import History, RunError, Trajectory

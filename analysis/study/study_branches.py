@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis.entropy.base import EntropyEstimator
-from analysis.entropy.knn_graph import KNNGraphEntropy
-from analysis.entropy.of_trajectory import PAPER_K, entropy_of, paper_estimator
-from analysis.entropy.select import make_estimator
-from analysis.entropy.uniform import uniform_baseline, uniform_entropy
+from analysis.entropy import (
+    PAPER_K,
+    EntropyEstimator,
+    KNNGraphEntropy,
+    entropy_of,
+    make_estimator,
+    paper_estimator,
+    uniform_baseline,
+    uniform_entropy,
+)
 from analysis.results import RunResult
 from analysis.study.branches import find_branches, one_sided
 from analysis.trajectory import Trajectory

@@ -12,11 +12,19 @@ import numpy as np
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from analysis.entropy.base import EntropyEstimator, correlation_with_mean
-from analysis.entropy.identifiability import RunEntropies, subspace_dimension, summarise_run
-from analysis.entropy.of_trajectory import entropy_of, flat, paper_entropy
-from analysis.entropy.select import choose_estimator, make_estimator
-from analysis.geometry.reduction import SharedBasis, fit_shared_basis
+from analysis.entropy import (
+    EntropyEstimator,
+    RunEntropies,
+    choose_estimator,
+    correlation_with_mean,
+    entropy_of,
+    flat,
+    make_estimator,
+    paper_entropy,
+    subspace_dimension,
+    summarise_run,
+)
+from analysis.geometry import SharedBasis, fit_shared_basis
 from analysis.results import CONVERGING, OK, TOO_FEW, ZERO_TEMPERATURE, RunResult, StudyResult, number, remedy
 from analysis.stationarity import evenly_spaced
 from analysis.study.checks import identifiability, seeds_disagree

@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.linalg import eigh
 
 from analysis._typing import AnyArray, FloatArray, IntArray
-from analysis.geometry.gram import centred_columns, centred_gram, column_chunks, recentred
+from analysis.geometry import centred_columns, centred_gram, column_chunks, recentred
 
 
 def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from analysis._typing import FloatArray
-from analysis.entropy.base import EntropyEstimator
-from analysis.entropy.knn_graph import KNNGraphEntropy
-from analysis.entropy.select import make_estimator
-from analysis.geometry.reduction import tangent_space
+from analysis.entropy import EntropyEstimator, KNNGraphEntropy, make_estimator
+from analysis.geometry import tangent_space
 from analysis.temperature import temperature_curve
 from analysis.testsystems import System, calibration_systems
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
-from analysis.report.folder import ACCURACY, STUDY, report_files
+from analysis.report import ACCURACY, STUDY, report_files
 from analysis.results import RunResult, StudyResult
 from mlflow_thermo import schema
 
 if TYPE_CHECKING:
-    from analysis.testsystems.accuracy import CalibrationRow
+    from analysis.testsystems import CalibrationRow
 
 #: Further fields of a run that become metrics under their own names.
 _MORE = (
@@ -30,7 +30,7 @@ _MORE = (
 Known = tuple[Mapping[str, float], Mapping[str, str]]
 
 
-def publish(
+def publish_study(
     result: StudyResult,
     folder: str | Path,
     *,

@@ -1,1 +1,47 @@
-"""Training at a fixed learning rate, with weight snapshots: the entry points `main` and `sweep`."""
+"""Training at a fixed learning rate, with weight snapshots: the entry points `main` and `sweep`.
+
+Names load when they are first used: reading a preset needs no torch.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from projects.fixed_lr.cifar import cifar_folder as cifar_folder, cifar_is_there as cifar_is_there
+    from projects.fixed_lr.config import TrainConfig as TrainConfig, parse_options as parse_options, resolve as resolve
+    from projects.fixed_lr.data import Dataset as Dataset, load_dataset as load_dataset
+    from projects.fixed_lr.engine import (
+        AUTO as AUTO,
+        choose_engine as choose_engine,
+        deal as deal,
+        step_seconds as step_seconds,
+    )
+    from projects.fixed_lr.experiment import (
+        UNIFORM_SAMPLES as UNIFORM_SAMPLES,
+        Experiment as Experiment,
+        prepare as prepare,
+    )
+    from projects.fixed_lr.loop import run_loop as run_loop
+    from projects.fixed_lr.presets import PRESETS as PRESETS
+    from projects.fixed_lr.protocols import make_update as make_update
+    from projects.fixed_lr.stack import ModelStack as ModelStack
+    from projects.fixed_lr.sweep import run_sweep as run_sweep
+    from projects.fixed_lr.train import choose_device as choose_device
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "cifar": ["cifar_folder", "cifar_is_there"],
+        "config": ["TrainConfig", "parse_options", "resolve"],
+        "data": ["Dataset", "load_dataset"],
+        "engine": ["AUTO", "choose_engine", "deal", "step_seconds"],
+        "experiment": ["Experiment", "UNIFORM_SAMPLES", "prepare"],
+        "loop": ["run_loop"],
+        "presets": ["PRESETS"],
+        "protocols": ["make_update"],
+        "stack": ["ModelStack"],
+        "sweep": ["run_sweep"],
+        "train": ["choose_device"],
+    },
+)

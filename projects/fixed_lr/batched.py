@@ -19,9 +19,7 @@ from torch import Tensor
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
-from projects.common.grids import parse_lrs
-from projects.common.lifetime import ParentWatch, Terminated
-from projects.common.tracking import end_run, first_line, open_run
+from projects.common import ParentWatch, Terminated, end_run, first_line, open_run, parse_lrs
 from projects.fixed_lr.config import TrainConfig, config_options, parse_options, resolve
 from projects.fixed_lr.experiment import prepare
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop

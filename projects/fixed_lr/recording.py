@@ -15,13 +15,13 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from torch import Tensor, nn
 
-from analysis.stationarity.regime import BLOCKS, Regime, classify
+from analysis.stationarity import BLOCKS, Regime, classify
 from mlflow_thermo import schema
 from mlflow_thermo.buffering import buffer_bytes
 from mlflow_thermo.recorder import SnapshotRecorder
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.store import DISK_SHARE, choose_storage
-from projects.common.tracking import MetricLog, first_line, log_new_params
+from projects.common import MetricLog, first_line, log_new_params
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.experiment import Experiment
 

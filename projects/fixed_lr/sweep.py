@@ -20,10 +20,7 @@ from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from mlflow_thermo.schema import ThermoError
-from projects.common.grids import parse_jobs, parse_lrs, parse_seeds
-from projects.common.lifetime import ParentWatch
-from projects.common.tracking import log_new_params, own_run
-from projects.common.workers import Outcome, Workers
+from projects.common import Outcome, ParentWatch, Workers, log_new_params, own_run, parse_jobs, parse_lrs, parse_seeds
 from projects.fixed_lr.config import config_options, parse_options, preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
 

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from analysis.cli import entry
-from analysis.stationarity.regime import Regime
+from analysis.stationarity import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
-from projects.common.lifetime import ParentWatch, Terminated
-from projects.common.tracking import end_run, open_run
+from projects.common import ParentWatch, Terminated, end_run, open_run
 from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve
 from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop

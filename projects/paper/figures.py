@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from analysis.report.figures.style import HEIGHT, WIDTH, Chart, log_scale
+from analysis.report import HEIGHT, WIDTH, Chart, log_scale
 
 
 def subset_figure(rows: Sequence[dict[str, Any]]) -> Chart | None:

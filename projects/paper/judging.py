@@ -8,20 +8,16 @@ from typing import Any
 
 import click
 
-from analysis.report.figures import course_figures, study_figures
-from analysis.report.figures.style import Chart
-from analysis.report.write import write_report
+from analysis.report import Chart, course_figures, study_figures, write_report
 from analysis.results import StudyResult
-from analysis.study.workflow import StudyConfig, analyze
-from analysis.tracking.publish import publish
-from analysis.tracking.source import RunRecord, SourceError, from_tracking
+from analysis.study import StudyConfig, analyze
+from analysis.tracking import RunRecord, SourceError, from_tracking, publish_study
 from mlflow_thermo.schema import DIVERGED, ThermoError
 from projects.paper.claims import Claim, evaluate
 from projects.paper.figures import subset_figure
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
 from projects.paper.report import PaperResult
-from projects.toy_sphere.figures import toy_figures
-from projects.toy_sphere.run import CHAINS, STEPS, fact_rows, run_all, write
+from projects.toy_sphere import CHAINS, STEPS, fact_rows, run_all, toy_figures, write
 
 
 def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs: int) -> tuple[StudyResult, list[str]]:
@@ -38,7 +34,7 @@ def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs:
     folder = out / "studies" / study.name
     write_report(result, folder, study.name)
     known = {record.run_id: (record.meta["metrics"], record.meta["tags"]) for record in records}
-    publish(result, folder, experiment_id=experiment_id, scope=selection.scope, known=known)
+    publish_study(result, folder, experiment_id=experiment_id, scope=selection.scope, known=known)
     return result, holes
 
 

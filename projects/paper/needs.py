@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_thermo.schema import ThermoError
-from projects.fixed_lr.cifar import cifar_folder, cifar_is_there
-from projects.fixed_lr.presets import PRESETS
+from projects.fixed_lr import PRESETS, cifar_folder, cifar_is_there
 from projects.paper.plan import Plan, Study
 
 if TYPE_CHECKING:
-    from projects.fixed_lr.experiment import Experiment
+    from projects.fixed_lr import Experiment
 
 
 def require(plan: Plan, given: dict[str, Any]) -> None:
@@ -67,10 +66,7 @@ def estimate(studies: Sequence[Study], jobs: int) -> list[str]:
     ThermoError
         Parameters or data that no run could be trained with.
     """
-    from projects.fixed_lr.config import resolve
-    from projects.fixed_lr.engine import step_seconds
-    from projects.fixed_lr.experiment import prepare
-    from projects.fixed_lr.train import choose_device
+    from projects.fixed_lr import choose_device, prepare, resolve, step_seconds
 
     lines = []
     total = 0.0
@@ -95,7 +91,7 @@ def estimate(studies: Sequence[Study], jobs: int) -> list[str]:
 def _measuring(one: Experiment) -> float:
     """What the log points and the uniform baseline of one run cost, in steps: a loss alone is a third of a gradient."""
     from mlflow_thermo.observables import log_points
-    from projects.fixed_lr.experiment import UNIFORM_SAMPLES
+    from projects.fixed_lr import UNIFORM_SAMPLES
 
     config, data = one.config, one.data
     train, test = len(data.y_train) / config.batch_size, len(data.y_test) / config.batch_size

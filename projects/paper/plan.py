@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlflow_thermo.schema import ThermoError
-from projects.common.grids import parse_lrs, parse_seeds
-from projects.fixed_lr.presets import PRESETS
+from projects.common import parse_lrs, parse_seeds
+from projects.fixed_lr import PRESETS
 
 LAPTOP, FULL = "laptop", "full"
 SCALES = (LAPTOP, FULL)

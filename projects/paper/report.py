@@ -10,12 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.report.folder import PAPER, start_report
+from analysis.report import PAPER, start_report
 from analysis.results import number
 from projects.paper.claims import VERDICTS, Claim
 
 if TYPE_CHECKING:
-    from analysis.report.figures.style import Chart
+    from analysis.report import Chart
 
 #: Version of claims.json.
 CLAIMS_SCHEMA_VERSION = 1
@@ -75,7 +75,7 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     ----------
     charts : figures by the names that the claims use, ``study/figure``; those that no claim names come last.
     """
-    from analysis.report.figures import png_names, to_html_parts, write_pngs
+    from analysis.report import png_names, to_html_parts, write_pngs
 
     # All that can fail comes before the earlier report goes.
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"

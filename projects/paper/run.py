@@ -13,12 +13,12 @@ import click
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
-from projects.common.grids import parse_jobs, parse_lrs
+from projects.common import parse_jobs, parse_lrs
 from projects.paper.needs import estimate, require
 from projects.paper.plan import LAPTOP, Plan, make_plan
 
 if TYPE_CHECKING:
-    from projects.common.lifetime import ParentWatch
+    from projects.common import ParentWatch
 
 #: Of the sphere toy.
 TOY_LRS, NO_TOY = "1e-3:10:60", "none"
@@ -38,8 +38,8 @@ def run_paper(
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from analysis.report.folder import PAPER, STUDY, TOY
-    from analysis.tracking.publish import upload_report
+    from analysis.report import PAPER, STUDY, TOY
+    from analysis.tracking import upload_report
     from projects.paper.claims import VERDICTS
     from projects.paper.judging import analyse_all, charts_of, judge, toy
     from projects.paper.report import counts, text_table, write_paper_report
@@ -130,10 +130,9 @@ def main(
     require(make_plan(scale, words, lrs, seeds), words)
     from mlflow import MlflowClient
 
-    from analysis.report.folder import PAPER, STUDY, TOY, require_folder
-    from projects.common.lifetime import ParentWatch
-    from projects.common.tracking import own_run
-    from projects.fixed_lr.config import TrainConfig, parse_options
+    from analysis.report import PAPER, STUDY, TOY, require_folder
+    from projects.common import ParentWatch, own_run
+    from projects.fixed_lr import TrainConfig, parse_options
 
     unknown = sorted(set(words) - set(vars(TrainConfig(lr=1.0))) | set(words) & {"lr", "seed", "preset", "threads"})
     if unknown:

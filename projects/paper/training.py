@@ -8,13 +8,10 @@ import click
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from analysis.tracking.source import search_runs
+from analysis.tracking import search_runs
 from mlflow_thermo import schema
-from projects.common.lifetime import ParentWatch
-from projects.fixed_lr.config import resolve
-from projects.fixed_lr.data import load_dataset
-from projects.fixed_lr.engine import AUTO, choose_engine
-from projects.fixed_lr.sweep import run_sweep
+from projects.common import ParentWatch
+from projects.fixed_lr import AUTO, choose_engine, load_dataset, resolve, run_sweep
 from projects.paper.plan import Study
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis._typing import FloatArray
-from analysis.entropy.kozachenko_leonenko import KozachenkoLeonenkoEntropy
-from analysis.testsystems.weight_decay import IsotropicNoiseSphere
+from analysis.entropy import KozachenkoLeonenkoEntropy
+from analysis.testsystems import IsotropicNoiseSphere
 
 #: Chains, snapshots of each, steps between them and before the first: directions forget themselves in 400 steps.
 _CHAINS, _SNAPSHOTS, _SPACING, _BURN_IN = 256, 8, 400, 6000

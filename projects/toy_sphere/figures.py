@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
-from analysis.testsystems.toy_sphere import SphereToy, ToyLines
+from analysis.report import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
+from analysis.testsystems import SphereToy, ToyLines
 from mlflow_thermo.schema import FIXED_ELR, FIXED_LR
 from projects.toy_sphere.decay import DecayStudy
 from projects.toy_sphere.measurement import ToyStudy

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis._typing import BoolArray, FloatArray, IntArray
-from analysis.entropy.kozachenko_leonenko import KozachenkoLeonenkoEntropy
+from analysis.entropy import KozachenkoLeonenkoEntropy
 from analysis.results import number
 from analysis.temperature import temperature_curve
-from analysis.testsystems.toy_sphere import SphereToy
+from analysis.testsystems import SphereToy
 
 #: A chain has converged when its loss is below this.
 CONVERGED = 1e-6

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.testsystems.toy_sphere import SphereToy, toys
+from analysis.testsystems import SphereToy, toys
 from projects.toy_sphere.measurement import ToyStudy
 
 NAMES = {"op": "over-parameterised", "up": "under-parameterised"}

@@ -13,16 +13,16 @@ import click
 import numpy as np
 
 from analysis.cli import entry
-from analysis.report.folder import TOY, require_folder, start_report
-from analysis.testsystems.toy_sphere import toys
+from analysis.report import TOY, require_folder, start_report
+from analysis.testsystems import toys
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
-from projects.common.grids import parse_lrs
+from projects.common import parse_lrs
 from projects.toy_sphere.decay import DecayStudy, run_decay
 from projects.toy_sphere.measurement import ToyStudy, run_toy, small_lr_slope
 
 if TYPE_CHECKING:
-    from analysis.report.figures.style import Chart
+    from analysis.report import Chart
 
 #: Steps and chains of a toy, where the user gives none.
 STEPS, CHAINS = 50_000, 256
@@ -96,7 +96,7 @@ def write(
     studies: Sequence[ToyStudy], decays: Sequence[DecayStudy], charts: Mapping[str, Chart], out: Path
 ) -> dict[str, float]:
     """Tables, facts and figures into `out`; returns the facts."""
-    from analysis.report.figures import png_names, write_pngs
+    from analysis.report import png_names, write_pngs
 
     names = ["toy.csv", "decay.csv", "toy.json"]
     start_report(out, TOY, [*names, *png_names(charts)])
@@ -141,9 +141,8 @@ def main(lrs: str, steps: str, chains: str, seed: str, out: str, experiment: str
     sizes = _number("steps", steps, 1000), _number("chains", chains, 10), _number("seed", seed, 0)
     from mlflow import MlflowClient
 
-    from analysis.tracking.publish import upload_report
-    from projects.common.lifetime import ParentWatch
-    from projects.common.tracking import log_new_params, own_run
+    from analysis.tracking import upload_report
+    from projects.common import ParentWatch, log_new_params, own_run
     from projects.toy_sphere.figures import toy_figures
     from projects.toy_sphere.recording import record_study
 

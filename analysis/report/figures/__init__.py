@@ -2,10 +2,30 @@
 
 from analysis.report.figures.course import course_figures
 from analysis.report.figures.study import study_figures
-from analysis.report.figures.style import png_names, to_html_parts, to_png, write_pngs
+from analysis.report.figures.style import (
+    BELOW,
+    HEIGHT,
+    WIDTH,
+    Chart,
+    log_scale,
+    lr_axis,
+    png_names,
+    to_html_parts,
+    to_png,
+    write_pngs,
+)
 
 __all__ = [
+    "BELOW",
+    "HEIGHT",
+    "WIDTH",
+    "Chart",
+    "course_figures",
+    "log_scale",
+    "lr_axis",
+    "png_names",
+    "study_figures",
+    "to_html_parts",
+    "to_png",
     "write_pngs",
-]  # fmt: skip
-
-__all__ = ["course_figures", "study_figures", "to_html_parts", "to_png", "write_pngs"]
+]

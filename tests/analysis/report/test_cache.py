@@ -14,8 +14,7 @@ from analysis.results import OK, RunResult, StudyResult
 from analysis.study.workflow import StudyConfig, analyze
 from analysis.tracking import source
 from mlflow_thermo import schema
-
-from .test_cli import command  # noqa: F401
+from tests.analysis.test_cli import command  # noqa: F401
 
 WORDS = "nothing has changed"
 

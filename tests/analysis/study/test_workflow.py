@@ -12,8 +12,7 @@ from analysis.tracking.source import from_folder
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import ThermoError
 from mlflow_thermo.store import read_index
-
-from .conftest import D, exact_temperature
+from tests.analysis.conftest import D, exact_temperature
 
 
 @pytest.mark.parametrize("entropy", ["auto", "gaussian-ml", "kl"])

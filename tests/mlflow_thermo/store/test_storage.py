@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist
 
@@ -18,6 +17,7 @@ from mlflow_thermo.store import (
     SeriesWriter,
     StoreError,
     choose_storage,
+    isometric as isometric_module,
     isometric_factor,
     measured_error,
     read_index,
@@ -25,7 +25,6 @@ from mlflow_thermo.store import (
     reduce_series,
     sketch_rows,
 )
-from mlflow_thermo.store import isometric as isometric_module
 
 N, D = 60, 2000
 

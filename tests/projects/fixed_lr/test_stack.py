@@ -13,8 +13,7 @@ from mlflow.exceptions import MlflowException
 from analysis.stationarity.regime import Regime
 from mlflow_thermo.recorder import Schedule, SnapshotRecorder
 from mlflow_thermo.store import StoreError, read_weights
-from projects.fixed_lr import batched
-from projects.fixed_lr import stack as stack_module
+from projects.fixed_lr import batched, stack as stack_module
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.engine import choose_engine, deal
 from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline

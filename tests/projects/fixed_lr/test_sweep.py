@@ -15,7 +15,7 @@ from mlflow_thermo import schema
 from mlflow_thermo.store import read_index, read_weights
 from projects.common.workers import _explain
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STALE = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP")
 
 

@@ -20,10 +20,9 @@ from projects.paper.needs import require
 from projects.paper.plan import FULL, LAPTOP, OVER, SUBSET, UNDER, Study, make_plan
 from projects.paper.run import given_options
 from projects.paper.training import done_runs
+from tests.projects.fixed_lr.test_data import write_miniature
 
-from .test_data import write_miniature
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class TestPlan:

@@ -14,7 +14,7 @@ from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.toy_sphere.run import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LRS = [0.01, 0.03, 0.1, 0.3, 1.5]
 
 
