@@ -218,11 +218,11 @@ def check_rank(dim: int, values: FloatArray) -> FloatArray:
     ------
     ValueError
         When more than `dim` of them are above rounding, since the points then do not live in `dim` dimensions:
-        points on a sphere must go through `analysis.geometry.reduction.tangent_space` before a density is fitted.
+        points on a sphere must go through `analysis.geometry.tangent_space` before a density is fitted.
     """
     if len(values) > dim and values[dim] > 1e-10 * values[0]:
         raise ValueError(
             f"dim={dim} is smaller than the number of dimensions that X spans ({len(values)} columns): "
-            "map points on a sphere with analysis.geometry.reduction.tangent_space first, or drop dim"
+            "map points on a sphere with analysis.geometry.tangent_space first, or drop dim"
         )
     return values[:dim]

@@ -93,10 +93,10 @@ def summarise_run(
     ----------
     X : (n, d) snapshots, or an isometric embedding of them; tangent coordinates on the sphere.
     projection : (n, q) the same snapshots in the basis shared by all learning rates
-        (`analysis.geometry.reduction.SharedBasis.project`).
+        (`analysis.geometry.SharedBasis.project`).
     dim : D when X is an embedding; None means the number of columns.
     n_eff : independent snapshots among the n; None means all.
-    log_volume_correction : of `analysis.geometry.reduction.TangentSpace`, added to every number.
+    log_volume_correction : of `analysis.geometry.TangentSpace`, added to every number.
 
     Raises
     ------

@@ -77,7 +77,7 @@ def choose_estimator(n_eff: float, dim: int, on_sphere: bool) -> Choice:
     n_eff : independent snapshots per run.
     dim : D of the formulas: the number of weights, one less on a sphere.
     on_sphere : whether the weights live on a sphere; the estimator then wants the coordinates of
-        `analysis.geometry.reduction.tangent_space`, and its answer the volume correction.
+        `analysis.geometry.tangent_space`, and its answer the volume correction.
 
     Raises
     ------

@@ -17,13 +17,15 @@ from analysis.geometry.gram import (
     provisional_centre,
     recentred,
 )
-from analysis.geometry.reduction import SharedBasis, fit_shared_basis, tangent_space
+from analysis.geometry.shared_subspace import SharedBasis, fit_shared_basis, shared_subspace
+from analysis.geometry.tangent import TangentSpace, tangent_space
 
 __all__ = [
     "NEAR_CANCELLING",
     "NEAR_CANCELLING_SINGLE",
     "NeighbourFinder",
     "SharedBasis",
+    "TangentSpace",
     "centred_columns",
     "centred_gram",
     "column_chunks",
@@ -34,6 +36,7 @@ __all__ = [
     "isometric_embedding",
     "provisional_centre",
     "recentred",
+    "shared_subspace",
     "squared_distances",
     "tangent_space",
 ]

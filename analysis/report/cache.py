@@ -24,7 +24,7 @@ def study_key(identities: Sequence[str | None], settings: dict[str, Any]) -> str
 
     Parameters
     ----------
-    identities : of the runs, `analysis.tracking.source.RunRecord.identity`.
+    identities : of the runs, `analysis.tracking.RunRecord.identity`.
     settings : everything else that the report depends on; JSON.
     """
     if any(identity is None for identity in identities):

@@ -46,7 +46,7 @@ BASIS_RUNS = 500
 
 
 class RunInput(Protocol):
-    """A run whose snapshots can be loaded; `analysis.tracking.source.RunRecord` is one."""
+    """A run whose snapshots can be loaded; `analysis.tracking.RunRecord` is one."""
 
     @property
     def run_id(self) -> str:

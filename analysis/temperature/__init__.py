@@ -2,12 +2,14 @@
 
 from analysis.temperature._points import Averages, Points, TemperatureCurve, rounding, scatter
 from analysis.temperature.broken_law import BrokenLaw, broken_power_law
+from analysis.temperature.consistency import thermodynamic_consistency
 from analysis.temperature.convex import convex_fit
 from analysis.temperature.curve import METHODS, at_optimum, checked_points, temperature_curve
+from analysis.temperature.equipartition import equipartition
 from analysis.temperature.guide import power_law_guide
 from analysis.temperature.linear import polynomial
 from analysis.temperature.pooling import States, pooled, with_seed_scatter
-from analysis.temperature.thermometry import equipartition, fluctuation_dissipation, thermodynamic_consistency
+from analysis.temperature.virial import fluctuation_dissipation, virial_temperature
 
 __all__ = [
     "METHODS",
@@ -29,5 +31,6 @@ __all__ = [
     "scatter",
     "temperature_curve",
     "thermodynamic_consistency",
+    "virial_temperature",
     "with_seed_scatter",
 ]

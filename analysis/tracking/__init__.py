@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from analysis.tracking.download import cache_folder as cache_folder
+    from analysis.tracking.folder import from_folder as from_folder
     from analysis.tracking.publish import (
         publish_accuracy as publish_accuracy,
         publish_study as publish_study,
         upload_report as upload_report,
     )
-    from analysis.tracking.source import (
-        RunRecord as RunRecord,
-        SourceError as SourceError,
-        cache_folder as cache_folder,
-        from_folder as from_folder,
+    from analysis.tracking.records import RunRecord as RunRecord, SourceError as SourceError
+    from analysis.tracking.server import (
+        Selection as Selection,
         from_tracking as from_tracking,
         search_runs as search_runs,
     )
@@ -23,6 +23,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "publish": ["publish_study", "publish_accuracy", "upload_report"],
-        "source": ["RunRecord", "SourceError", "cache_folder", "from_folder", "from_tracking", "search_runs"],
+        "download": ["cache_folder"],
+        "folder": ["from_folder"],
+        "records": ["RunRecord", "SourceError"],
+        "server": ["Selection", "from_tracking", "search_runs"],
     },
 )

@@ -46,7 +46,7 @@ def publish_study(
     Parameters
     ----------
     folder : of the report.
-    experiment_id, scope : of the runs, `analysis.tracking.source.Selection`.
+    experiment_id, scope : of the runs, `analysis.tracking.Selection`.
     run_id : run to keep the report on, where one is open already.
     known : metrics and tags of the runs as a search has found them: what is there already is not sent again, and a
         study that has not changed costs no request for its runs.

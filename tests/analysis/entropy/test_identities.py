@@ -13,7 +13,7 @@ from analysis.entropy import (
     KozachenkoLeonenkoEntropy,
     ProbabilisticPCAEntropy,
 )
-from analysis.geometry.reduction import isometric_embedding
+from analysis.geometry import isometric_embedding
 
 ANY_DIM = [
     KNNGraphEntropy(k=5),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from analysis.geometry.reduction import fit_shared_basis, isometric_embedding, shared_subspace, tangent_space
+from analysis.geometry import fit_shared_basis, isometric_embedding, shared_subspace, tangent_space
 
 
 def on_sphere(n, d, spread, rng, radius=1.0):

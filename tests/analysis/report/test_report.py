@@ -12,7 +12,7 @@ from analysis.report.text import summary, text_table
 from analysis.report.write import check_lines, write_report
 from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
 from analysis.study.workflow import StudyConfig, analyze
-from analysis.tracking.source import from_folder
+from analysis.tracking import from_folder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from analysis import testsystems as ts
 from analysis.results import CORRUPT, DIVERGED, NO_SNAPSHOTS, OK, TOO_FEW
 from analysis.study.workflow import StudyConfig, analyze
-from analysis.tracking.source import from_folder
+from analysis.tracking import from_folder
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import ThermoError
 from mlflow_thermo.store import read_index

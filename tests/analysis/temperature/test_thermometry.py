@@ -6,7 +6,7 @@ import pytest
 from analysis import testsystems as ts
 from analysis.results import OK, RunResult
 from analysis.study.examination import thermometers
-from analysis.temperature.thermometry import (
+from analysis.temperature import (
     equipartition,
     fluctuation_dissipation,
     thermodynamic_consistency,

@@ -8,8 +8,8 @@ import pytest
 from analysis.report.folder import STUDY, start_report
 from analysis.report.write import write_accuracy
 from analysis.study.workflow import StudyConfig, analyze
+from analysis.tracking import from_tracking
 from analysis.tracking.publish import publish_accuracy, publish_study
-from analysis.tracking.source import from_tracking
 from mlflow_thermo import schema
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.tracking.source import RunRecord
+from analysis.tracking import RunRecord
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.presets import PRESETS

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.tracking.source import SourceError, from_tracking
+from analysis.tracking import SourceError, from_tracking
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.toy_sphere.run import main

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
-from analysis.tracking.source import SourceError, from_folder, from_tracking
+from analysis.tracking import SourceError, from_folder, from_tracking
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
 from mlflow_thermo.store import read_index

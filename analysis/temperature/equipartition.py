@@ -1,7 +1,6 @@
-"""Temperature without entropy: virial, fluctuation-dissipation and equipartition, and ∫ dU/T against S.
+"""Equipartition: T_i = h_i·C_ii along every direction of a Gibbs state.
 
-Each is exact for a Gibbs state and wrong in its own way for others, so that agreement with T = dU/dS says more than any
-interval, and the spread of the equipartition temperatures says whether one temperature exists at all.
+The spread of the T_i says whether one temperature exists at all.
 """
 
 from __future__ import annotations
@@ -15,78 +14,7 @@ from scipy import stats
 from scipy.linalg import eigh
 
 from analysis._typing import AnyArray, FloatArray, IntArray
-from analysis.geometry import centred_columns, centred_gram, column_chunks, recentred
-
-
-def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:
-    """⟨(w − w̄)·∇L⟩/d, which is T for a Gibbs state in flat space.
-
-    Parameters
-    ----------
-    weights, gradients : (n, d) snapshots, and full or unbiased minibatch gradients at them.
-
-    Raises
-    ------
-    ValueError
-        For arrays of different shape.
-    """
-    if weights.shape != gradients.shape or weights.ndim != 2:
-        raise ValueError(f"weights have shape {weights.shape}, gradients {gradients.shape}: give one for each snapshot")
-    total = 0.0
-    for columns in column_chunks(*weights.shape):
-        total += float(np.sum(centred_columns(weights, columns) * gradients[:, columns]))
-    return total / weights.size
-
-
-@dataclass(frozen=True)
-class FluctuationDissipation:
-    """What the running sums of a training run say.
-
-    Attributes
-    ----------
-    ratio : 1 in a stationary state. In flat space 2⟨w·g⟩/(η⟨|g|²⟩) (Yaida 2018). On the sphere w·g = 0 and the relation
-        is that of a fixed direction r, −2⟨g·r⟩/(η⟨(w·r)|g|²⟩), to leading order in η.
-    temperature : ⟨w·g⟩/d, the virial temperature, loss units per nat; NaN on the sphere.
-    steps : iterations behind the averages.
-    """
-
-    ratio: float
-    temperature: float
-    steps: int
-
-
-def fluctuation_dissipation(
-    sums: dict[str, float], lr: float, dim: int, *, on_sphere: bool = False, before: dict[str, float] | None = None
-) -> FluctuationDissipation:
-    """Fluctuation-dissipation relation from the sums that a training run logs.
-
-    Parameters
-    ----------
-    sums : running sums by name: ``steps``, ``wg`` (w·g), ``gg`` (|g|²), ``gr`` (g·r), ``wr`` (w·r), ``wrgg``.
-    lr : step size η of the update.
-    dim : number of weights d.
-    on_sphere : whether the weights are rescaled to norm 1 after every step.
-    before : the same sums at the start of the window, so that the transient does not count; None for all steps.
-
-    Raises
-    ------
-    ValueError
-        For missing sums or a window without steps.
-    """
-    needed = ("steps", "gr", "wrgg") if on_sphere else ("steps", "wg", "gg")
-    missing = [name for name in needed if name not in sums or (before is not None and name not in before)]
-    if missing:
-        raise ValueError(f"sums lack {', '.join(missing)}: log mlflow_thermo.observables.FluctuationSums")
-    window = {name: sums[name] - (before[name] if before else 0.0) for name in needed}
-    steps = int(window["steps"])
-    if steps < 1:
-        raise ValueError("the window holds no steps: take the sums before from an earlier step")
-    if on_sphere:
-        scale = lr * window["wrgg"]
-        return FluctuationDissipation(-2 * window["gr"] / scale if scale else float("nan"), float("nan"), steps)
-    scale = lr * window["gg"]
-    ratio = 2 * window["wg"] / scale if scale else float("nan")
-    return FluctuationDissipation(ratio, window["wg"] / steps / dim, steps)
+from analysis.geometry import centred_columns, centred_gram, recentred
 
 
 @dataclass(frozen=True)
@@ -221,53 +149,3 @@ def _require_spread(values: FloatArray, q: int) -> None:
     """Raise ValueError unless all of the q largest eigenvalues, rising, are above rounding."""
     if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
         raise ValueError(f"the snapshots vary along fewer than {q} directions: lower directions")
-
-
-@dataclass(frozen=True)
-class Consistency:
-    """∫ dU/T along the study against the entropies.
-
-    Attributes
-    ----------
-    integral : (m,) ∫ dU/T from the first learning rate, nats, by rising learning rate.
-    entropy : (m,) S − S_first, nats.
-    slope : regression of the integral on the entropy through the origin: 1 when they agree.
-    worst : largest difference, relative to the whole change of the entropy.
-    """
-
-    integral: FloatArray
-    entropy: FloatArray
-    slope: float
-    worst: float
-
-
-def thermodynamic_consistency(
-    lr: ArrayLike, loss: ArrayLike, entropy: ArrayLike, temperature: ArrayLike
-) -> Consistency:
-    """Whether temperatures that were measured without the entropy integrate to it: ΔS = ∫ dU/T.
-
-    The trapezoidal rule in U with 1/T linear between the points; states whose temperature is not a positive number are
-    left out, and repeated learning rates averaged.
-
-    Raises
-    ------
-    ValueError
-        Lists of different length or fewer than three usable learning rates.
-    """
-    arrays = [np.atleast_1d(np.asarray(values, dtype=float)) for values in (lr, loss, entropy, temperature)]
-    if len({values.shape for values in arrays}) > 1:
-        raise ValueError(f"lr, loss, entropy and temperature have {[len(v) for v in arrays]} entries: make them equal")
-    usable = np.isfinite(np.stack(arrays)).all(axis=0) & (arrays[3] > 0)
-    rates, where = np.unique(arrays[0][usable], return_inverse=True)
-    if len(rates) < 3:
-        raise ValueError(f"consistency needs positive temperatures at 3 different learning rates, got {len(rates)}")
-    count = np.bincount(where)
-    u, s, t = (np.bincount(where, values[usable]) / count for values in arrays[1:])
-    integral = np.concatenate([[0.0], np.cumsum(np.diff(u) * (1 / t[1:] + 1 / t[:-1]) / 2)])
-    change = s - s[0]
-    size = float(np.ptp(change))
-    square = float(change @ change)
-    return Consistency(
-        integral, change, float(integral @ change) / square if square else float("nan"),
-        float(np.max(np.abs(integral - change))) / size if size else float("nan"),
-    )  # fmt: skip

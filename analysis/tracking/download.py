@@ -1,0 +1,130 @@
+"""The snapshots of a tracked run on this machine: in place, from the cache of downloads, or downloaded once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from analysis.results import CORRUPT
+from analysis.tracking.folder import files_on_disk
+from analysis.tracking.records import DroppedFromCache
+from analysis.trajectory import RunError
+from mlflow_thermo import schema
+from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.store import read_index
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+#: MLflow's statuses of a run that nothing adds to any more.
+_ENDED = ("FINISHED", "FAILED", "KILLED")
+
+
+def cache_folder(cache: str | Path | None) -> Path:
+    """Where downloads and reports are kept: as given, MLFLOW_THERMO_CACHE, or the user's cache folder."""
+    if cache is not None:
+        return Path(cache)
+    named = os.environ.get("MLFLOW_THERMO_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-thermo"
+
+
+def fingerprint(client: MlflowClient, run: Run) -> Any:
+    """What names the run's snapshots: their files, where they are on this machine, or the digest that it carries.
+
+    A run without one was cut off: its listing names what it left behind.
+    """
+    local = _local_folder(run)
+    if local is not None:
+        return files_on_disk(local)
+    if run.info.status not in _ENDED:
+        return None
+    digest = run.data.tags.get(schema.TAG_DIGEST)
+    if digest:
+        return digest
+    series = client.list_artifacts(run.info.run_id, schema.ARTIFACT_ROOT)
+    files = [file for one in series if one.is_dir for file in client.list_artifacts(run.info.run_id, one.path)]
+    return sorted((file.path, file.file_size) for file in files)
+
+
+def _local_folder(run: Run) -> Path | None:
+    """The run's snapshot folder where its artifacts are files of this machine."""
+    local = urlparse(run.info.artifact_uri)
+    return Path(local.path) / schema.ARTIFACT_ROOT if local.scheme in ("", "file") else None
+
+
+@contextmanager
+def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
+    """The run's snapshot folder on this machine: in place, from the cache, or downloaded once."""
+    local = _local_folder(run)
+    if local is not None:
+        yield local
+        return
+    digest = run.data.tags.get(schema.TAG_DIGEST)
+    kept = cache / digest if digest else None
+    if kept is not None and kept.is_dir():
+        with _dropped_if_damaged(kept, DroppedFromCache):
+            yield kept / schema.ARTIFACT_ROOT
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix="download-", dir=cache))
+    try:
+        _download(client, run, temporary)
+        if kept is None or not _intact(temporary):
+            yield temporary / schema.ARTIFACT_ROOT
+            return
+        # The rename makes the cache entry whole at once; where another analysis was faster, its entry stays.
+        with suppress(OSError):
+            os.replace(temporary, kept)
+        with _dropped_if_damaged(kept, RunError):
+            yield kept / schema.ARTIFACT_ROOT
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _dropped_if_damaged(kept: Path, kind: type[RunError]) -> Iterator[None]:
+    """Takes a copy out of the cache in which a reader has found a damaged chunk, and raises that as `kind`."""
+    try:
+        yield
+    except RunError as error:
+        if error.status != CORRUPT:
+            raise
+        shutil.rmtree(kept, ignore_errors=True)
+        raise kind(str(error), error.status) from error
+
+
+def _intact(folder: Path) -> bool:
+    """Whether every chunk has the size that its index says: a cut-off download must not enter the cache."""
+    try:
+        for path in (folder / schema.ARTIFACT_ROOT).iterdir():
+            for chunk in read_index(path).chunks:
+                if (path / chunk.file).stat().st_size != chunk.bytes:
+                    return False
+    except (OSError, ThermoError):
+        return False
+    return True
+
+
+def _download(client: MlflowClient, run: Run, target: Path) -> None:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    run_id = run.info.run_id
+    try:
+        # By the URI that the search has told: by the run's id it would be asked for again, twice.
+        uri = f"{run.info.artifact_uri}/{schema.ARTIFACT_ROOT}"
+        download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=client.tracking_uri)
+    except (MlflowException, OSError) as error:
+        if not client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
+            return
+        reason = str(error).splitlines()[0]
+        raise RunError(f"run {run_id}: its snapshots could not be downloaded: {reason}", CORRUPT) from error

@@ -1,0 +1,62 @@
+"""Runs of a plain folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from analysis.tracking.records import RunRecord, SourceError
+from mlflow_thermo import schema
+from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.store import read_index
+
+
+def from_folder(path: str | Path) -> list[RunRecord]:
+    """Runs of a plain folder: one folder per run with one folder per series, as SnapshotRecorder writes them.
+
+    Raises
+    ------
+    SourceError
+        When the folder is missing or holds no series.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise SourceError(f"folder {root} does not exist: give one that holds recorded runs")
+    records = []
+    for index_path in sorted(root.glob(f"*/{schema.SPACED}/{schema.INDEX_NAME}")):
+        run = index_path.parent.parent
+        try:
+            index = read_index(index_path.parent)
+        except ThermoError:
+            # Said of this run when its snapshots are loaded; the others are as good as they were.
+            index = SeriesIndex(schema.SPACED, 0, "float32", "")
+        records.append(
+            RunRecord(
+                run_id=run.name,
+                lr=float("nan") if index.lr is None else index.lr,
+                seed=index.seed or 0,
+                ended="",
+                regime="",
+                uniform_loss=index.attributes.get("uniform_loss"),
+                uniform_loss_std=index.attributes.get("uniform_loss_std"),
+                folder=lambda run=run: _in_place(run),  # type: ignore[misc]
+                fingerprint=lambda run=run: files_on_disk(run),  # type: ignore[misc]
+            )
+        )
+    if not records:
+        raise SourceError(f"folder {root} holds no runs: expected RUN/{schema.SPACED}/{schema.INDEX_NAME} in it")
+    return records
+
+
+def files_on_disk(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file of a run on this machine."""
+    if not folder.is_dir():
+        return []
+    found = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+
+
+@contextmanager
+def _in_place(folder: Path) -> Iterator[Path]:
+    yield folder

@@ -1,0 +1,125 @@
+"""One run as the analysis knows it, and the reading of its snapshots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
+from analysis.trajectory import History, RunError, Trajectory
+from mlflow_thermo import schema
+from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.store import Snapshots, read_index, read_snapshots
+
+
+class SourceError(ThermoError):
+    """The experiment, its runs or a run's snapshots cannot be read."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as the analysis knows it before its snapshots are read.
+
+    Attributes
+    ----------
+    run_id, lr, seed : of the run; lr is NaN where the run does not say.
+    ended : MLflow's status, e.g. ``FINISHED``.
+    regime : as the training saw it; empty where it did not say.
+    uniform_loss, uniform_loss_std : loss of uniformly random weights; None where it was not measured.
+    folder : a context manager that hands out a local folder with one folder per series.
+    meta : params and tags.
+    fingerprint : names the content of all that the analysis reads of the run, without reading snapshots; None where
+        nothing names it.
+    history : given names of metrics, steps (n,) and values (n,) of each that was logged, one request for each.
+    """
+
+    run_id: str
+    lr: float
+    seed: int
+    ended: str
+    regime: str
+    uniform_loss: float | None
+    uniform_loss_std: float | None
+    folder: Callable[[], Any]
+    meta: dict[str, Any] = field(default_factory=dict)
+    fingerprint: Callable[[], Any] = lambda: None
+    history: History = lambda names: {}
+
+    @property
+    def identity(self) -> str | None:
+        """`fingerprint` with what the analysis knows of the run besides, as text."""
+        found = self.fingerprint()
+        if found is None:
+            return None
+        along = (schema.PREFIX_WINDOW, schema.PREFIX_GRADIENT)
+        windows = {k: v for k, v in self.meta.get("metrics", {}).items() if k.startswith(along)}
+        known = (self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std)
+        return json.dumps([self.run_id, *known, windows, self.meta.get("params", {}), found], sort_keys=True)
+
+    def load(self, series: str = schema.SPACED) -> Trajectory:
+        """Read one series of the run.
+
+        Raises
+        ------
+        RunError
+            Naming the run: no snapshots, an unfinished run, or a damaged chunk.
+        """
+        try:
+            return self._load(series)
+        except DroppedFromCache:
+            # What the server has may be whole.
+            return self._load(series)
+
+    def _load(self, series: str) -> Trajectory:
+        if self.regime == schema.DIVERGED:
+            raise RunError(f"run {self.run_id} diverged: lower its lr={self.lr:g}", DIVERGED)
+        with self.folder() as folder:
+            path = Path(folder) / series
+            if not path.is_dir():
+                unfinished = self.ended not in ("FINISHED", "")
+                why = f"is {self.ended} and holds" if unfinished else "holds"
+                raise RunError(
+                    f"run {self.run_id} {why} no series {series!r} of snapshots: train it with a SnapshotRecorder",
+                    INCOMPLETE if unfinished else NO_SNAPSHOTS,
+                )
+            try:
+                index = read_index(path)
+                if not index.complete:
+                    raise RunError(
+                        f"run {self.run_id} is incomplete ({len(index.steps)} snapshots of series {series!r}): wait "
+                        "for it to finish or train it again",
+                        INCOMPLETE,
+                    )
+                snapshots = read_snapshots(path, index)
+            except RunError:
+                raise
+            except ThermoError as error:
+                raise RunError(f"run {self.run_id}: {error}", CORRUPT) from error
+        return _trajectory(self, series, index, snapshots)
+
+
+def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: Snapshots) -> Trajectory:
+    losses = index.loss_mean if any(value is not None for value in index.loss_mean) else index.loss
+    return Trajectory(
+        steps=np.asarray(index.steps, dtype=np.int64),
+        weights=snapshots.weights,
+        shared=snapshots.shared,
+        loss=np.asarray(losses, dtype=float),
+        snapshot_loss=np.asarray(index.loss, dtype=float),
+        lr=record.lr,
+        seed=record.seed,
+        protocol=index.protocol,
+        run_id=record.run_id,
+        series=series,
+        n_weights=index.d,
+        meta={**index.attributes, "storage": index.storage, "sketch_error": index.sketch_error, **record.meta},
+    )
+
+
+class DroppedFromCache(RunError):
+    """A copy that was made earlier is damaged, and gone now."""
