@@ -10,7 +10,7 @@ import numpy as np
 import statsmodels.api as sm
 from numpy.typing import ArrayLike
 
-from analysis._typing import FloatArray, IntArray
+from analysis.results import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

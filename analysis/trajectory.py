@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from analysis._typing import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, IntArray
 from mlflow_thermo.schema import ThermoError
 
 #: Given names of metrics, steps (n,) and values (n,) of each that a run has logged.

@@ -12,8 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from analysis._typing import AnyArray, FloatArray, IntArray
-from analysis.results import CONSTANT, DUPLICATES, OK, TOO_FEW, UNIDENTIFIED
+from analysis.results import CONSTANT, DUPLICATES, OK, TOO_FEW, UNIDENTIFIED, AnyArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -7,12 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import digamma
 
-from analysis._typing import AnyArray, IntArray
 from analysis.entropy import shrinkage
 from analysis.entropy.base import EntropyEstimator, Evaluator, half_log_2pi_e
 from analysis.entropy.shrinkage import Moments, SampleSpectrum
 from analysis.entropy.spectrum import SpectrumFinder
-from analysis.results import TOO_FEW, UNIDENTIFIED
+from analysis.results import TOO_FEW, UNIDENTIFIED, AnyArray, IntArray
 
 #: Weights of the identity in the linear shrinkages, which need no spectrum.
 LINEAR: dict[str, Callable[[Moments], float]] = {

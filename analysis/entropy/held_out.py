@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.model_selection import KFold
 
-from analysis._typing import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, IntArray
 
 
 def time_block_splits(n: int, n_splits: int) -> Iterator[tuple[IntArray, IntArray]]:

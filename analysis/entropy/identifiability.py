@@ -13,12 +13,11 @@ from itertools import combinations
 
 import numpy as np
 
-from analysis._typing import AnyArray, FloatArray
 from analysis.entropy.base import SNAPSHOTS_PER_DIMENSION, half_log_2pi_e
 from analysis.entropy.gaussian import unbiased_gaussian_entropy
 from analysis.entropy.shrinkage import oas_weight
 from analysis.entropy.spectrum import SpectrumFinder
-from analysis.results import OK, TOO_FEW, UNIDENTIFIED, remedy
+from analysis.results import OK, TOO_FEW, UNIDENTIFIED, AnyArray, FloatArray, remedy
 
 #: Largest relative difference between the three ΔS that still counts as agreement.
 AGREEMENT = 0.10

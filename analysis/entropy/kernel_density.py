@@ -6,10 +6,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.neighbors import KernelDensity
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
 from analysis.entropy.held_out import time_block_splits, unit_scale
 from analysis.geometry import isometric_embedding
+from analysis.results import AnyArray, FloatArray, IntArray
 
 
 class KernelDensityEntropy(EntropyEstimator):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
 from analysis.geometry import (
     NEAR_CANCELLING,
@@ -18,6 +17,7 @@ from analysis.geometry import (
     gram_about,
     provisional_centre,
 )
+from analysis.results import AnyArray, FloatArray, IntArray
 
 #: Numbers of neighbours for which the paper gives its curves, and their continuation.
 PAPER_KS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 500)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma, gammaln
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, check_rank, require_integer
 from analysis.entropy.shrinkage import SampleSpectrum, linear, oas_weight
 from analysis.geometry import NeighbourFinder, isometric_embedding
+from analysis.results import AnyArray, FloatArray, IntArray
 
 
 def log_unit_ball_volume(dim: int) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
 from analysis.entropy.held_out import time_block_splits, unit_scale
+from analysis.results import AnyArray, FloatArray, IntArray
 
 _FILTERS = threading.Lock()
 _TYPES = ("full", "tied", "diag", "spherical")

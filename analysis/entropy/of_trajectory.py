@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis._typing import AnyArray
 from analysis.entropy.base import EntropyEstimator
 from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.geometry import tangent_space
-from analysis.results import number
+from analysis.results import AnyArray, number
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import CONSECUTIVE
 

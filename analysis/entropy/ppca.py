@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import (
     EntropyEstimator,
     Evaluator,
@@ -15,6 +14,7 @@ from analysis.entropy.base import (
     require_integer,
 )
 from analysis.geometry import isometric_embedding
+from analysis.results import AnyArray, FloatArray, IntArray
 
 
 class ProbabilisticPCAEntropy(EntropyEstimator):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.entropy.base import check_rank
 from analysis.entropy.shrinkage import Moments, SampleSpectrum, linear
 from analysis.geometry import centred_gram, recentred
+from analysis.results import AnyArray, FloatArray, IntArray
 
 #: Smallest eigenvalue, over the trace, of a matrix whose Cholesky factor keeps ten digits of it.
 _WELL_CONDITIONED = 1e-6

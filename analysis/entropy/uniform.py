@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.testsystems import UniformSphere
 from analysis.trajectory import Trajectory
 from mlflow_thermo.schema import SPHERE

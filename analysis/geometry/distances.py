@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.spatial.distance import cdist
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.geometry.gram import CHUNK, centred_gram, column_chunks, gram_about, provisional_centre
+from analysis.results import AnyArray, FloatArray, IntArray
 
 #: Up to this many columns differences are formed explicitly: cheap, and free of cancellation.
 EXPLICIT_COLUMNS = 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis._typing import AnyArray, FloatArray
 from analysis.geometry.gram import centred_columns, column_chunks
+from analysis.results import AnyArray, FloatArray
 from mlflow_thermo.store import orthogonalised
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import DTypeLike
 
-from analysis._typing import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, IntArray
 
 #: Float64 numbers held at once by a chunk (64 MiB).
 CHUNK = 2**23

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import AnyArray, FloatArray
 from analysis.geometry.gram import centred_columns, column_chunks
+from analysis.results import AnyArray, FloatArray
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import AnyArray, FloatArray
+from analysis.results import AnyArray, FloatArray
 
 #: Relative spread of the radii above which points are not taken to lie on one sphere (float32 rounding is 10^-7).
 _RADIUS_TOLERANCE = 1e-3

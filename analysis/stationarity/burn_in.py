@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.stationarity.correlation import integrated_time
 
 #: Standard errors between the levels of the dropped and the kept part. The rule finds some cut in any series, and

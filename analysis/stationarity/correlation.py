@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from scipy import fft
 from scipy.linalg import eigh
 
-from analysis._typing import AnyArray, FloatArray
 from analysis.geometry import centred_gram, recentred
+from analysis.results import AnyArray, FloatArray
 
 #: Window of the sum over the autocorrelation, in correlation times (Sokal 1997).
 SOKAL_WINDOW = 5.0

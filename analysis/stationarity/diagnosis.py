@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigvalsh
 
-from analysis._typing import AnyArray, FloatArray
 from analysis.entropy import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, count_duplicates
 from analysis.geometry import centred_columns, centred_gram, column_chunks, recentred, squared_distances
 from analysis.results import (
@@ -20,6 +19,8 @@ from analysis.results import (
     OK,
     TOO_FEW,
     UNIDENTIFIED,
+    AnyArray,
+    FloatArray,
     remedy,
 )
 from analysis.stationarity.burn_in import mser_truncation

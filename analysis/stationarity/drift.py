@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis._typing import FloatArray
 from analysis.geometry import recentred
+from analysis.results import FloatArray
 from analysis.stationarity.correlation import SOKAL_WINDOW, time_from_correlation
 
 #: Cosine modes 2 … MODES are what the first one is compared with.

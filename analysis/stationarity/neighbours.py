@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 
 #: Neighbours per snapshot; the answer hardly depends on it.
 NEIGHBOURS = 10

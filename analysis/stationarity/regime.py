@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 
 #: Fraction of the random points' losses that a uniform state may not fall below: 3 standard deviations.
 UNIFORM_SIGMAS = 3.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis._typing import IntArray
+from analysis.results import IntArray
 
 #: Correlation times between snapshots that count as independent.
 INDEPENDENT_SPACING = 3.0

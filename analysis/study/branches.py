@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import BoolArray, FloatArray, IntArray
+from analysis.results import BoolArray, FloatArray, IntArray
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 
 #: Share of runs whose regime a test takes wrongly, at least: the level of the test for a slope of the loss.

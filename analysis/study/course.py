@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import FloatArray, IntArray
-from analysis.results import NORMAL_95
+from analysis.results import NORMAL_95, FloatArray, IntArray
 from analysis.trajectory import Trajectory
 
 #: Snapshots that a burst must have: an entropy of fewer means nothing.

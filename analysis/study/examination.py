@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from analysis._typing import AnyArray, IntArray
 from analysis.entropy import flat
 from analysis.results import (
     AUTOCORRELATED,
@@ -22,6 +21,8 @@ from analysis.results import (
     TOO_FEW,
     UNIFORM,
     ZERO_TEMPERATURE,
+    AnyArray,
+    IntArray,
     RunResult,
     number,
     remedy,

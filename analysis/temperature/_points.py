@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis._typing import FloatArray, IntArray, StrArray
+from analysis.results import FloatArray, IntArray, StrArray
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.temperature._points import Averages
 from analysis.temperature.curve import checked_points
 from analysis.temperature.power import power_law_fit

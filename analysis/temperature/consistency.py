@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import norm
 
-from analysis._typing import FloatArray
-from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE
+from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
 from analysis.temperature._points import Averages, Points, TemperatureCurve
 
 #: Repetitions behind an interval or a p-value.

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.linalg import eigh
 
-from analysis._typing import AnyArray, FloatArray, IntArray
 from analysis.geometry import centred_columns, centred_gram, recentred
+from analysis.results import AnyArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.temperature.linear import Linear, least_squares, polynomial
 
 #: Exponents b that are tried; the best of them is refined.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis._typing import FloatArray
-from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE
+from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
 from analysis.temperature._points import Points, TemperatureCurve
 from analysis.temperature.noise import Noise
 from analysis.temperature.selection import GuidedFit, Scaled, choose_fits

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.temperature.selection import GuidedFit
 
 #: Significance, in standard errors, from which the noise of U and S is taken to be correlated.

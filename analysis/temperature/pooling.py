@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from analysis._typing import FloatArray, IntArray
+from analysis.results import FloatArray, IntArray
 
 #: States up to which every run is one.
 MOST_STATES = 64

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
-from analysis._typing import FloatArray
-from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE
+from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
 from analysis.temperature._points import Averages, Points, TemperatureCurve
 
 #: Exponents that are tried, and the finer grid about the best of them.

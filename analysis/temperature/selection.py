@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import FloatArray, IntArray
+from analysis.results import FloatArray, IntArray
 from analysis.temperature._points import Points, scatter
 from analysis.temperature.guide import FEWEST, Guide, heat_capacity_guide, no_guide, power_law_guide
 from analysis.temperature.linear import Linear, local_polynomial

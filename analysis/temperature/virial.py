@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import AnyArray
 from analysis.geometry import centred_columns, column_chunks
+from analysis.results import AnyArray
 
 
 def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:

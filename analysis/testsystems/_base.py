@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 
 #: Half-width of the central differences in the self-check, in ln T.
 _STEP = 1e-3

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis._typing import FloatArray
 from analysis.entropy import EntropyEstimator, KNNGraphEntropy, make_estimator
 from analysis.geometry import tangent_space
+from analysis.results import FloatArray
 from analysis.temperature import temperature_curve
 from analysis.testsystems import System, calibration_systems
 

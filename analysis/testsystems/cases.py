@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.testsystems._base import System
 from analysis.testsystems.directional import VonMisesFisher, VonMisesProduct, random_rotation
 from analysis.testsystems.quadratic import GibbsQuadratic

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 
 
 def _autoregression(n: int, d: int, phi: float, rng: np.random.Generator) -> FloatArray:

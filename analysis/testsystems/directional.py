@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.testsystems._base import GibbsSystem, System, positive
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import simpson
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.testsystems._base import GibbsSystem, positive
 
 #: Points of the quadrature grid; Simpson's error at this number is below 1e-12 for smooth potentials.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.testsystems._base import GibbsSystem, positive
 
 

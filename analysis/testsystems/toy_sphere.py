@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis._typing import FloatArray, IntArray
+from analysis.results import FloatArray, IntArray
 from analysis.testsystems._base import positive
 
 #: Steps whose samples are drawn at once.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from analysis._typing import FloatArray
+from analysis.results import FloatArray
 from analysis.testsystems._base import noise_sequence, positive
 from analysis.testsystems.directional import UniformSphere, VonMisesFisher
 from mlflow_thermo.schema import FIXED_ELR, FIXED_LR

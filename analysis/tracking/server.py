@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis._typing import FloatArray, IntArray
+from analysis.results import FloatArray, IntArray
 from analysis.tracking.download import artifacts, cache_folder, fingerprint
 from analysis.tracking.records import RunRecord, SourceError
 from mlflow_thermo import schema

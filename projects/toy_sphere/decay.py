@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis._typing import FloatArray
 from analysis.entropy import KozachenkoLeonenkoEntropy
+from analysis.results import FloatArray
 from analysis.testsystems import IsotropicNoiseSphere
 
 #: Chains, snapshots of each, steps between them and before the first: directions forget themselves in 400 steps.

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis._typing import BoolArray, FloatArray, IntArray
 from analysis.entropy import KozachenkoLeonenkoEntropy
-from analysis.results import number
+from analysis.results import BoolArray, FloatArray, IntArray, number
 from analysis.temperature import temperature_curve
 from analysis.testsystems import SphereToy
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from analysis._typing import FloatArray
-from analysis.results import NORMAL_95, RunResult, StudyResult
+from analysis.results import NORMAL_95, FloatArray, RunResult, StudyResult
 
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "cannot tell"
 VERDICTS = (HOLDS, FAILS, UNCLEAR)

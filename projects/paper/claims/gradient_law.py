@@ -9,7 +9,7 @@ import numpy as np
 import statsmodels.api as sm
 from scipy import stats
 
-from analysis._typing import FloatArray, IntArray
+from analysis.results import FloatArray, IntArray
 
 #: Runs from which the interval comes from resampling them; with fewer, from the scatter of single points.
 FEWEST_RUNS = 5
