@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from analysis.results import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, IntArray, Status
 from mlflow_thermo.schema import ThermoError
 
 #: Given names of metrics, steps (n,) and values (n,) of each that a run has logged.
@@ -33,7 +33,8 @@ class Trajectory:
     series : name of the snapshot series, e.g. ``spaced``.
     n_weights : d of the trained model; larger than ``weights.shape[1]`` when the weights were stored as an
         isometric embedding. The formulas need this d.
-    meta : whatever else came with the run (parameters, tags).
+    params, metrics : of the run on its tracking server, as they were logged; empty for a run of a folder.
+    sketch_error : relative error of the distances where the snapshots are a sketch.
     shared : (n, m) the same snapshots in columns that all runs of one model share, where those of `weights` are the
         run's own, as in an isometric embedding; None where they are the model's.
     """
@@ -47,7 +48,9 @@ class Trajectory:
     run_id: str = ""
     series: str = "spaced"
     n_weights: int = 0
-    meta: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    sketch_error: float | None = None
     snapshot_loss: FloatArray | None = None
     shared: AnyArray | None = None
 
@@ -96,8 +99,8 @@ class Trajectory:
 
 
 class RunError(ThermoError):
-    """One run cannot be used; `status` is one of `analysis.results`, the message names run and remedy."""
+    """One run cannot be used; `status` says why, the message names run and remedy."""
 
-    def __init__(self, message: str, status: str) -> None:
+    def __init__(self, message: str, status: Status) -> None:
         super().__init__(message)
-        self.status = status
+        self.status: Status = status

@@ -5,28 +5,24 @@ jackknife) and ``status_``.
 """
 
 from analysis.entropy.base import (
-    FEWEST_SNAPSHOTS,
-    SNAPSHOTS_PER_DIMENSION,
     EntropyEstimator,
     correlation_with_mean,
-    count_duplicates,
 )
 from analysis.entropy.gaussian import GaussianEntropy
 from analysis.entropy.identifiability import RunEntropies, compare_runs, subspace_dimension, summarise_run
 from analysis.entropy.kernel_density import KernelDensityEntropy
-from analysis.entropy.knn_graph import PAPER_KS, KNNGraphEntropy, SlidingKNNGraph, knn_graph_entropies
+from analysis.entropy.knn_graph import PAPER_KS, KNNGraphEntropy, knn_graph_entropies
 from analysis.entropy.kozachenko_leonenko import KozachenkoLeonenkoEntropy
 from analysis.entropy.mixture import GaussianMixtureEntropy
 from analysis.entropy.of_trajectory import PAPER_K, entropy_of, flat, paper_entropy, paper_estimator
 from analysis.entropy.ppca import ProbabilisticPCAEntropy
-from analysis.entropy.select import choose_estimator, make_estimator
+from analysis.entropy.select import ESTIMATOR_NAMES, choose_estimator, make_estimator
 from analysis.entropy.uniform import uniform_baseline, uniform_entropy
 
 __all__ = [
-    "FEWEST_SNAPSHOTS",
+    "ESTIMATOR_NAMES",
     "PAPER_K",
     "PAPER_KS",
-    "SNAPSHOTS_PER_DIMENSION",
     "EntropyEstimator",
     "GaussianEntropy",
     "GaussianMixtureEntropy",
@@ -35,11 +31,9 @@ __all__ = [
     "KozachenkoLeonenkoEntropy",
     "ProbabilisticPCAEntropy",
     "RunEntropies",
-    "SlidingKNNGraph",
     "choose_estimator",
     "compare_runs",
     "correlation_with_mean",
-    "count_duplicates",
     "entropy_of",
     "flat",
     "knn_graph_entropies",

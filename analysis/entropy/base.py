@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Callable
 from numbers import Integral
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,7 +11,20 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from analysis.results import CONSTANT, DUPLICATES, OK, TOO_FEW, UNIDENTIFIED, AnyArray, FloatArray, IntArray
+from analysis.geometry import count_duplicates
+from analysis.results import (
+    CONSTANT,
+    DUPLICATES,
+    OK,
+    TOO_FEW,
+    UNIDENTIFIED,
+    AnyArray,
+    FloatArray,
+    InsufficientData,
+    IntArray,
+    Status,
+)
+from analysis.stationarity import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,29 +32,10 @@ if TYPE_CHECKING:
 #: Maps the indices of the snapshots that are kept to the entropy of that sub-sample, in nats.
 Evaluator: TypeAlias = Callable[[IntArray], float]
 
-#: A covariance of D dimensions is identified by the data alone from about this many snapshots per dimension.
-SNAPSHOTS_PER_DIMENSION = 5
-#: Fewer snapshots than this are called too few whatever the estimator.
-FEWEST_SNAPSHOTS = 10
 #: Operations that a look at the rank may cost.
 _RANK_COST = 10**8
 #: Squares of larger weights would overflow float64.
 _LARGEST_WEIGHT = 1e150
-
-
-def count_duplicates(X: AnyArray) -> int:
-    """Number of rows of X (n, d) that repeat an earlier row.
-
-    A few columns settle it for almost every pair; only rows that agree there are compared in full, so that
-    10^6 weights per row cost nothing extra. Zeros of either sign are equal.
-    """
-    d = X.shape[1]
-    columns = np.unique(np.linspace(0, d - 1, num=min(d, 64)).astype(int))
-    keys = [(row + 0.0).tobytes() for row in X[:, columns]]
-    counts = Counter(keys)
-    suspects = [i for i, key in enumerate(keys) if counts[key] > 1]
-    distinct = {(X[i] + 0.0).tobytes() for i in suspects}
-    return len(suspects) - len(distinct)
 
 
 def delete_block_jackknife(evaluate: Evaluator, n: int, blocks: int) -> float:
@@ -146,12 +139,14 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            For NaN or infinite weights, too few snapshots for the formula, or parameters out of range.
+            For NaN or infinite weights, or parameters out of range.
+        InsufficientData
+            Too few snapshots for the formula, or weights whose squares overflow.
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         n, d = X.shape
         if max(float(X.max()), -float(X.min())) > _LARGEST_WEIGHT:
-            raise ValueError(f"X holds weights beyond {_LARGEST_WEIGHT:g}, whose squares overflow: rescale X")
+            raise InsufficientData(f"X holds weights beyond {_LARGEST_WEIGHT:g}, whose squares overflow: rescale X")
         self.dim_ = d if self.dim is None else require_integer("dim", self.dim, 1)
         blocks = require_integer("jackknife_blocks", self.jackknife_blocks, 0)
         if blocks == 1:
@@ -172,7 +167,7 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
         self.status_ = self._overall_status(n, jackknifed, frozen)
         return self
 
-    def _overall_status(self, n: int, jackknifed: bool, frozen: bool) -> str:
+    def _overall_status(self, n: int, jackknifed: bool, frozen: bool) -> Status:
         if self.n_duplicates_ == n - 1:
             return CONSTANT
         if self.n_duplicates_:
@@ -196,7 +191,7 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
     def _evaluator(self, X: AnyArray) -> Evaluator:
         """Do the work that all sub-samples share and return the function that finishes it."""
 
-    def _status(self, n: int) -> str:
+    def _status(self, n: int) -> Status:
         """Status of a finite estimate from n distinct snapshots.
 
         Fewer snapshots than a covariance needs leave the entropy to the estimator's assumption: isotropy for

@@ -11,7 +11,7 @@ from analysis.entropy import shrinkage
 from analysis.entropy.base import EntropyEstimator, Evaluator, half_log_2pi_e
 from analysis.entropy.shrinkage import Moments, SampleSpectrum
 from analysis.entropy.spectrum import SpectrumFinder
-from analysis.results import TOO_FEW, UNIDENTIFIED, AnyArray, IntArray
+from analysis.results import TOO_FEW, UNIDENTIFIED, AnyArray, InsufficientData, IntArray, Status
 
 #: Weights of the identity in the linear shrinkages, which need no spectrum.
 LINEAR: dict[str, Callable[[Moments], float]] = {
@@ -58,7 +58,7 @@ class GaussianEntropy(EntropyEstimator):
         if self.covariance not in COVARIANCES:
             raise ValueError(f"covariance must be one of {', '.join(COVARIANCES)}; got {self.covariance!r}")
         if n < self._min_samples():
-            raise ValueError(
+            raise InsufficientData(
                 f"{type(self).__name__}(covariance={self.covariance!r}) in D={self.dim_} dimensions needs at least "
                 f"{self._min_samples()} snapshots, got n_samples={n}: record more snapshots"
                 + (" or use a shrunk covariance such as 'oas'" if self.covariance == "ml" else "")
@@ -83,7 +83,7 @@ class GaussianEntropy(EntropyEstimator):
 
         return lambda keep: half_log_2pi_e(self.dim_) + 0.5 * log_det(keep)
 
-    def _status(self, n: int) -> str:
+    def _status(self, n: int) -> Status:
         status = super()._status(n)
         # Maximum likelihood assumes no shape: it is short of data, not of an assumption.
         return TOO_FEW if status == UNIDENTIFIED and self.covariance == "ml" else status

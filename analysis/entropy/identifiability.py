@@ -13,11 +13,12 @@ from itertools import combinations
 
 import numpy as np
 
-from analysis.entropy.base import SNAPSHOTS_PER_DIMENSION, half_log_2pi_e
+from analysis.entropy.base import half_log_2pi_e
 from analysis.entropy.gaussian import unbiased_gaussian_entropy
 from analysis.entropy.shrinkage import oas_weight
 from analysis.entropy.spectrum import SpectrumFinder
-from analysis.results import OK, TOO_FEW, UNIDENTIFIED, AnyArray, FloatArray, remedy
+from analysis.results import OK, TOO_FEW, UNIDENTIFIED, AnyArray, FloatArray, InsufficientData, Status, remedy
+from analysis.stationarity import SNAPSHOTS_PER_DIMENSION
 
 #: Largest relative difference between the three ΔS that still counts as agreement.
 AGREEMENT = 0.10
@@ -65,7 +66,7 @@ class Identifiability:
     completed: FloatArray
     shrinkage: FloatArray
     disagreement: float
-    status: str
+    status: Status
 
     @property
     def remedy(self) -> str:
@@ -100,26 +101,30 @@ def summarise_run(
     Raises
     ------
     ValueError
-        For X and projection of different length, q > D, q >= n, or snapshots that do not vary.
+        For X and projection of different length.
+    InsufficientData
+        q > D, q >= n, or snapshots that do not vary.
     """
     n, q = projection.shape
     dim = int(X.shape[1]) if dim is None else dim
     if len(X) != n:
         raise ValueError(f"X and its projection must hold the same snapshots, got {len(X)} and {n}")
     if q > dim or q >= n:
-        raise ValueError(f"the shared subspace has q={q} directions, which D={dim} and n={n} snapshots do not allow")
+        raise InsufficientData(
+            f"the shared subspace has q={q} directions, which D={dim} and n={n} snapshots do not allow"
+        )
     everything = np.arange(n)
     sample = SpectrumFinder(X, dim).scatter(everything)
     inside = SpectrumFinder(projection, q).spectrum(everything)
     trace = sample.trace / (n - 1)
     shared = unbiased_gaussian_entropy(inside)
     if trace <= 0 or not np.isfinite(shared):
-        raise ValueError("the snapshots do not vary along every shared direction: lower q or leave the run out")
+        raise InsufficientData("the snapshots do not vary along every shared direction: lower q or leave the run out")
     rest = trace - float(inside.scatter.sum()) / (n - 1)
     completed = shared
     if q < dim:
         if rest <= 1e-12 * trace:
-            raise ValueError(
+            raise InsufficientData(
                 f"the snapshots do not vary outside of the q={q} shared directions: pass dim={q} or lower q"
             )
         completed += isotropic_entropy(rest, dim - q)
@@ -167,7 +172,7 @@ def compare_runs(runs: Sequence[RunEntropies]) -> Identifiability:
     disagreement = worst / scale if scale > 0 else 0.0
     n_eff = min(run.n_eff for run in runs)
     if n_eff >= SNAPSHOTS_PER_DIMENSION * dim:
-        status = OK
+        status: Status = OK
     elif disagreement > AGREEMENT:
         status = UNIDENTIFIED
     else:

@@ -9,7 +9,7 @@ from sklearn.neighbors import KernelDensity
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
 from analysis.entropy.held_out import time_block_splits, unit_scale
 from analysis.geometry import isometric_embedding
-from analysis.results import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, InsufficientData, IntArray
 
 
 class KernelDensityEntropy(EntropyEstimator):
@@ -55,7 +55,7 @@ class KernelDensityEntropy(EntropyEstimator):
         elif not (np.isfinite(self.bandwidth) and self.bandwidth > 0):
             raise ValueError(f"bandwidth must be a positive number or the word 'cv', got {self.bandwidth!r}")
         if n < self._min_samples():
-            raise ValueError(
+            raise InsufficientData(
                 f"{type(self).__name__} with n_splits={self.n_splits} needs at least {self._min_samples()} snapshots, "
                 f"got n_samples={n}: record more snapshots or lower n_splits"
             )

@@ -8,16 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
-from analysis.geometry import (
-    NEAR_CANCELLING,
-    NEAR_CANCELLING_SINGLE,
-    NeighbourFinder,
-    distances_of_gram,
-    distances_of_products,
-    gram_about,
-    provisional_centre,
-)
-from analysis.results import AnyArray, FloatArray, IntArray
+from analysis.geometry import NeighbourFinder
+from analysis.results import AnyArray, FloatArray, InsufficientData, IntArray
 
 #: Numbers of neighbours for which the paper gives its curves, and their continuation.
 PAPER_KS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 500)
@@ -57,7 +49,7 @@ class KNNGraphEntropy(EntropyEstimator):
         if not (np.isfinite(self.gamma) and self.gamma > 0):
             raise ValueError(f"gamma must be a finite positive number, got {self.gamma!r}")
         if n < self._min_samples():
-            raise ValueError(
+            raise InsufficientData(
                 f"{type(self).__name__} with k={self.k} needs at least {self.k + 1} snapshots, got n_samples={n}: "
                 "record more snapshots or lower k"
             )
@@ -104,76 +96,6 @@ def knn_graph_entropies(
     return _entropies(np.sort(nearest, axis=1), ks, gamma, dim or X.shape[1])
 
 
-class SlidingKNNGraph:
-    """kNN-graph entropies of a window of snapshots that moves along a series.
-
-    A move costs the distances of the new snapshots only: about twice their share of the window. The order of the
-    window does not matter to the graph, so the new ones take the places of the oldest.
-
-    Parameters
-    ----------
-    window : (n, d) first window, in time order; copied.
-    ks, gamma, dim : as for `knn_graph_entropies`.
-    precision : of the products. float32 takes half the time and keeps the entropies to 1e-6 relative; snapshots so
-        close to each other that their products cancel, as consecutive iterates are, are compared in float64.
-    """
-
-    def __init__(
-        self,
-        window: AnyArray,
-        ks: Sequence[int] = PAPER_KS,
-        gamma: float = 1.0,
-        *,
-        dim: int | None = None,
-        precision: DTypeLike = np.float64,
-    ) -> None:
-        check_neighbours(ks, len(window), gamma)
-        self._ks, self._gamma, self._dim = tuple(ks), gamma, dim or window.shape[1]
-        self._near = NEAR_CANCELLING_SINGLE if np.dtype(precision) == np.float32 else NEAR_CANCELLING
-        self._centre = provisional_centre(window)
-        self._points = (window - self._centre).astype(precision)
-        self._oldest = 0
-        self._start()
-
-    def _start(self) -> None:
-        """Distances of the whole window."""
-        gram = gram_about(self._points, precision=self._points.dtype)
-        self._norms = np.diag(gram).copy()
-        self._sq = distances_of_gram(gram, self._points, self._near).astype(self._points.dtype)
-        np.fill_diagonal(self._sq, np.inf)
-
-    def advance(self, rows: AnyArray) -> None:
-        """Put the m snapshots `rows` (m, d), m up to n, in the places of the m oldest."""
-        n = len(self._points)
-        if rows.ndim != 2 or rows.shape[1] != self._points.shape[1] or not 0 < len(rows) <= n:
-            raise ValueError(f"rows has shape {rows.shape}: give 1 to {n} snapshots of {self._points.shape[1]} weights")
-        places = (self._oldest + np.arange(len(rows))) % n
-        self._points[places] = rows - self._centre
-        self._oldest = (self._oldest + len(rows)) % n
-        if len(rows) > n // 2:
-            # As dear as a new window, whose centre is the better one.
-            shift = provisional_centre(self._points)
-            self._centre = self._centre + shift
-            self._points -= shift.astype(self._points.dtype)
-            self._start()
-            return
-        new = self._points[places]
-        # The wide factor first is what BLAS does faster in float32, by a fifth, and slower in float64.
-        single = new.dtype == np.float32
-        products = (self._points @ new.T).T if single else new @ self._points.T
-        # Not from the products: the squares of a norm all have one sign, and float32 would add up their rounding.
-        self._norms[places] = np.square(new, dtype=np.float64).sum(axis=1)
-        sq = distances_of_products(products, self._norms, self._points, places, self._near)
-        self._sq[places] = sq
-        self._sq[:, places] = sq.T
-
-    def entropies(self) -> FloatArray:
-        """(len(ks),) entropies in nats of the present window."""
-        # What has the digits of float32 is sorted as float32; sums are in float64.
-        nearest = np.sort(self._sq, axis=1)[:, : max(self._ks)]
-        return _entropies(np.sqrt(nearest, dtype=np.float64), self._ks, self._gamma, self._dim)
-
-
 def check_neighbours(ks: Sequence[int], n: int, gamma: float) -> None:
     """Raise ValueError unless every k is an integer from 1 to n - 1 and γ is positive."""
     if not ks:
@@ -181,7 +103,7 @@ def check_neighbours(ks: Sequence[int], n: int, gamma: float) -> None:
     for k in ks:
         require_integer("k", k, 1)
         if k >= n:
-            raise ValueError(f"k={k} needs at least {k + 1} snapshots, got {n}: record more snapshots or lower k")
+            raise InsufficientData(f"k={k} needs at least {k + 1} snapshots, got {n}: record more snapshots or lower k")
     if not (np.isfinite(gamma) and gamma > 0):
         raise ValueError(f"gamma must be a finite positive number, got {gamma!r}")
 

@@ -8,7 +8,7 @@ from scipy.special import digamma, gammaln
 from analysis.entropy.base import EntropyEstimator, Evaluator, check_rank, require_integer
 from analysis.entropy.shrinkage import SampleSpectrum, linear, oas_weight
 from analysis.geometry import NeighbourFinder, isometric_embedding
-from analysis.results import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, InsufficientData, IntArray
 
 
 def log_unit_ball_volume(dim: int) -> float:
@@ -80,7 +80,7 @@ class KozachenkoLeonenkoEntropy(EntropyEstimator):
         require_integer("k", self.k, 1)
         require_integer("theiler", self.theiler, 0)
         if n < self._min_samples():
-            raise ValueError(
+            raise InsufficientData(
                 f"{type(self).__name__} with k={self.k} and theiler={self.theiler} needs at least "
                 f"k + 1 + 2·theiler = {self._min_samples()} snapshots, got n_samples={n}: "
                 "record more snapshots or lower k or theiler"

@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 
 from analysis.entropy.base import EntropyEstimator, Evaluator, require_integer
 from analysis.entropy.held_out import time_block_splits, unit_scale
-from analysis.results import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, InsufficientData, IntArray
 
 _FILTERS = threading.Lock()
 _TYPES = ("full", "tied", "diag", "spherical")
@@ -74,13 +74,13 @@ class GaussianMixtureEntropy(EntropyEstimator):
         if not (np.isfinite(self.reg_covar) and self.reg_covar >= 0):
             raise ValueError(f"reg_covar must be a finite number of at least 0, got {self.reg_covar!r}")
         if self.dim_ != d:
-            raise ValueError(
+            raise InsufficientData(
                 f"{type(self).__name__} needs dim={d}, the number of columns of X, got dim={self.dim_}: project X on a "
                 "shared subspace or a tangent space instead"
             )
         needed = max(2 * self.n_splits, 0 if self.n_components == "cv" else 2 * int(self.n_components))
         if n < needed:
-            raise ValueError(
+            raise InsufficientData(
                 f"{type(self).__name__} with n_components={self.n_components!r} and n_splits={self.n_splits} needs at "
                 f"least {needed} snapshots, got n_samples={n}: record more snapshots or lower these numbers"
             )

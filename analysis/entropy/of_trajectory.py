@@ -7,7 +7,7 @@ from collections.abc import Callable
 from analysis.entropy.base import EntropyEstimator
 from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.geometry import tangent_space
-from analysis.results import AnyArray, number
+from analysis.results import AnyArray, InsufficientData, Status, number
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import CONSECUTIVE
 
@@ -15,7 +15,7 @@ from mlflow_thermo.schema import CONSECUTIVE
 PAPER_K = 50
 
 
-def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[float, float, str]:
+def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[float, float, Status]:
     """Entropy in nats, its standard error and the estimator's status; on a sphere in its tangent space.
 
     The paper's graph takes the chords of the sphere as they are, with D = d − 1.
@@ -45,6 +45,6 @@ def paper_entropy(load: Callable[[str], Trajectory]) -> tuple[float | None, int 
         dim = trajectory.n_weights - int(trajectory.on_sphere)
         entropy = entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0]
         return number(entropy), len(trajectory)
-    except (RunError, ValueError):
+    except (RunError, InsufficientData):
         # Parity with the paper is extra: a run without consecutive iterates still has its own numbers.
         return None, None

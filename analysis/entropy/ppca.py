@@ -14,7 +14,7 @@ from analysis.entropy.base import (
     require_integer,
 )
 from analysis.geometry import isometric_embedding
-from analysis.results import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, InsufficientData, IntArray
 
 
 class ProbabilisticPCAEntropy(EntropyEstimator):
@@ -69,7 +69,7 @@ class ProbabilisticPCAEntropy(EntropyEstimator):
                 )
         needed = max(self._min_samples(), 2 * self.n_splits if self.n_components == "cv" else 0)
         if n < needed:
-            raise ValueError(
+            raise InsufficientData(
                 f"{type(self).__name__} with n_components={self.n_components!r} and n_splits={self.n_splits} needs at "
                 f"least {needed} snapshots, got n_samples={n}: record more snapshots or lower these numbers"
             )

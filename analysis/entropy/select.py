@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.entropy.base import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, EntropyEstimator
+from analysis.entropy.base import EntropyEstimator
 from analysis.entropy.gaussian import GaussianEntropy
 from analysis.entropy.kernel_density import KernelDensityEntropy
 from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.entropy.kozachenko_leonenko import KozachenkoLeonenkoEntropy
 from analysis.entropy.mixture import GaussianMixtureEntropy
 from analysis.entropy.ppca import ProbabilisticPCAEntropy
+from analysis.stationarity import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION
 
 _REGISTRY: dict[str, tuple[type[EntropyEstimator], dict[str, Any]]] = {
     "knn-graph": (KNNGraphEntropy, {}),

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import gammaln
 
-from analysis.results import FloatArray
-from analysis.testsystems import UniformSphere
+from analysis.results import FloatArray, InsufficientData
 from analysis.trajectory import Trajectory
 from mlflow_thermo.schema import SPHERE
 
@@ -45,7 +45,7 @@ def uniform_points(n: int, d: int, rng: np.random.Generator) -> FloatArray:
 
 def uniform_entropy(d: int, radius: float = 1.0) -> float:
     """Entropy of the uniform state on S^(d−1)(r) in nats: ln 2 + (d/2) ln π − lnΓ(d/2) + (d − 1) ln r."""
-    return float(UniformSphere(d).entropy(radius)[0])
+    return float(np.log(2) + d / 2 * np.log(np.pi) - gammaln(d / 2) + (d - 1) * np.log(radius))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def drawn_baseline(
         )  # fmt: skip
         try:
             found.append(estimate(run))
-        except ValueError:
+        except InsufficientData:
             return None
     if not np.isfinite(found).all():
         return None

@@ -65,26 +65,6 @@ def distances_of_gram(gram: FloatArray, X: AnyArray, near: float) -> FloatArray:
     return sq
 
 
-def distances_of_products(
-    products: FloatArray, norms: FloatArray, X: AnyArray, places: IntArray, near: float
-) -> FloatArray:
-    """Squared distances (m, n) of the rows `places` of X (n, d) from all rows; of a row from itself inf.
-
-    Parameters
-    ----------
-    products : (m, n) inner products of these rows with all, about a point amid them.
-    norms : (n,) squared norms about the same point.
-    near : as for `distances_of_gram`.
-    """
-    sq = norms[None, :] - 2.0 * products
-    sq += norms[places][:, None]
-    np.maximum(sq, 0.0, out=sq)
-    sq[np.arange(len(places)), places] = np.inf
-    rows, j = np.nonzero(sq < near * np.maximum(norms[places][:, None], norms[None, :]))
-    sq[rows, j] = _recomputed(X, places[rows], j)
-    return sq
-
-
 def _recomputed(X: AnyArray, i: IntArray, j: IntArray) -> FloatArray:
     """Squared distances of the pairs (i[p], j[p]) of rows of X, to the digits of float64.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.geometry.gram import centred_columns, column_chunks
-from analysis.results import AnyArray, FloatArray
+from analysis.results import AnyArray, FloatArray, InsufficientData
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ def fit_shared_basis(samples: Sequence[AnyArray], q: int) -> SharedBasis:
     Raises
     ------
     ValueError
-        For no samples, samples of different d, one that does not vary, or a q beyond what they span.
+        For no samples, or samples of different d.
+    InsufficientData
+        A sample that does not vary, or a q beyond what they span.
     """
     if not samples:
         raise ValueError("fit_shared_basis needs the snapshots of at least one run, got none")
@@ -62,7 +64,7 @@ def fit_shared_basis(samples: Sequence[AnyArray], q: int) -> SharedBasis:
     rows = sum(len(sample) for sample in samples)
     span = min(rows - len(samples), d)
     if not 1 <= q <= span:
-        raise ValueError(f"q={q} shared directions must be between 1 and the {span} that the snapshots span")
+        raise InsufficientData(f"q={q} shared directions must be between 1 and the {span} that the snapshots span")
     if d < rows:
         return _basis_of_columns(samples, d, q)
     weights = np.concatenate([_unit_variance_weights(sample) for sample in samples])[:, None]
@@ -93,7 +95,7 @@ def _leading(matrix: FloatArray, q: int) -> tuple[FloatArray, FloatArray]:
     values, vectors = np.linalg.eigh(matrix)
     values, vectors = values[::-1][:q], vectors[:, ::-1][:, :q]
     if values[-1] <= 1e-12 * values[0]:
-        raise ValueError(f"the snapshots vary along fewer than q={q} directions: lower q")
+        raise InsufficientData(f"the snapshots vary along fewer than q={q} directions: lower q")
     return values, vectors
 
 
@@ -102,11 +104,5 @@ def _unit_variance_weights(sample: AnyArray) -> FloatArray:
     n, d = sample.shape
     total = sum(float(np.sum(centred_columns(sample, columns) ** 2)) for columns in column_chunks(n, d))
     if total == 0:
-        raise ValueError("the snapshots of a run do not vary: leave that run out")
+        raise InsufficientData("the snapshots of a run do not vary: leave that run out")
     return np.full(n, total**-0.5)
-
-
-def shared_subspace(samples: Sequence[AnyArray], q: int) -> list[FloatArray]:
-    """Projections (n_i, q) of all runs on their `fit_shared_basis`."""
-    basis = fit_shared_basis(samples, q)
-    return [basis.project(sample) for sample in samples]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.results import AnyArray, FloatArray
+from analysis.results import AnyArray, FloatArray, InsufficientData
 
 #: Relative spread of the radii above which points are not taken to lie on one sphere (float32 rounding is 10^-7).
 _RADIUS_TOLERANCE = 1e-3
@@ -56,7 +56,9 @@ def tangent_space(X: AnyArray, n_weights: int | None = None) -> TangentSpace:
     Raises
     ------
     ValueError
-        If the rows differ in norm, if d < 2, or if the points cancel so that no mean direction exists.
+        If d < 2.
+    InsufficientData
+        If the rows differ in norm, or cancel so that no mean direction exists.
     """
     n, columns = X.shape
     d = columns if n_weights is None else n_weights
@@ -71,13 +73,13 @@ def tangent_space(X: AnyArray, n_weights: int | None = None) -> TangentSpace:
         total += rows.sum(axis=0)
     radius = float(np.median(radii))
     if not np.isfinite(radius) or radius == 0 or float(np.max(np.abs(radii - radius))) > _RADIUS_TOLERANCE * radius:
-        raise ValueError(
+        raise InsufficientData(
             f"the points must lie on one sphere about the origin, but their norms run from {radii.min():g} to "
             f"{radii.max():g}: use the weights of the sphere protocol, uncentred"
         )
     length = float(np.linalg.norm(total))
     if length <= 1e-12 * n * radius:
-        raise ValueError("the points cancel and have no mean direction: they cover the sphere evenly")
+        raise InsufficientData("the points cancel and have no mean direction: they cover the sphere evenly")
     mean = total / length
     # Householder reflection that takes the mean direction to ±e_1; the other d − 1 axes span the tangent plane. The
     # sign keeps 1 + |mean_1| away from zero.

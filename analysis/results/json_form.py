@@ -163,7 +163,8 @@ def _run_from_dict(raw: dict[str, Any]) -> RunResult:
 def _estimate(raw: dict[str, Any], name: str) -> Estimate | None:
     if raw[name] is None:
         return None
-    return Estimate(raw[name], *(raw.get(f"{name}_{part}") for part in ("stderr", "lower", "upper")))
+    stderr, lower, upper = (raw.get(f"{name}_{part}") for part in ("stderr", "lower", "upper"))
+    return Estimate(raw[name], stderr, lower, upper)
 
 
 Group = TypeVar("Group", ThreeEntropies, Equipartition)

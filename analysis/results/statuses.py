@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 Status: TypeAlias = Literal[
     "ok",
@@ -69,7 +69,7 @@ def as_status(text: str) -> Status:
     """`text` as a status; KeyError for one outside of the documented set."""
     if text not in REMEDIES:
         raise KeyError(text)
-    return cast(Status, text)
+    return text
 
 
 class InsufficientData(ValueError):

@@ -7,16 +7,22 @@ from analysis.stationarity.correlation import (
     cross_fitted_scores,
     integrated_time,
     mean_and_stderr,
-    slow_observables,
 )
 from analysis.stationarity.diagnosis import Diagnosis, diagnose
 from analysis.stationarity.drift import DriftTest, drift_test, msd_slope, spread_p_value, trend_p_value
 from analysis.stationarity.neighbours import EdgeLag, edge_lag
 from analysis.stationarity.regime import BLOCKS, Regime, classify
-from analysis.stationarity.thinning import evenly_spaced, independent_snapshots
+from analysis.stationarity.thinning import (
+    FEWEST_SNAPSHOTS,
+    SNAPSHOTS_PER_DIMENSION,
+    evenly_spaced,
+    independent_snapshots,
+)
 
 __all__ = [
     "BLOCKS",
+    "FEWEST_SNAPSHOTS",
+    "SNAPSHOTS_PER_DIMENSION",
     "Diagnosis",
     "DriftTest",
     "EdgeLag",
@@ -34,7 +40,6 @@ __all__ = [
     "mean_and_stderr",
     "msd_slope",
     "mser_truncation",
-    "slow_observables",
     "split_rhat",
     "spread_p_value",
     "trend_p_value",

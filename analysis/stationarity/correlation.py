@@ -8,7 +8,7 @@ from scipy import fft
 from scipy.linalg import eigh
 
 from analysis.geometry import centred_gram, recentred
-from analysis.results import AnyArray, FloatArray
+from analysis.results import AnyArray, FloatArray, InsufficientData
 
 #: Window of the sum over the autocorrelation, in correlation times (Sokal 1997).
 SOKAL_WINDOW = 5.0
@@ -45,22 +45,6 @@ def time_from_correlation(correlation: FloatArray) -> float:
     sums = 2.0 * np.cumsum(correlation / correlation[0]) - 1.0
     stops = np.arange(len(sums)) >= SOKAL_WINDOW * sums
     return float(max(1.0, sums[np.argmax(stops)] if stops.any() else sums[-1]))
-
-
-def slow_observables(weights: AnyArray) -> FloatArray:
-    """Scores on the leading principal components and the squared distance to the first snapshot.
-
-    Parameters
-    ----------
-    weights : (n, d)
-
-    Returns
-    -------
-    (m, n) array, one observable a row. The loss decorrelates faster than these and would flatter n_eff.
-    """
-    gram = centred_gram(weights)
-    square = np.diag(gram)
-    return np.vstack([leading_scores(gram), square + square[0] - 2.0 * gram[0]])
 
 
 def leading_scores(gram: FloatArray) -> FloatArray:
@@ -114,7 +98,7 @@ def correlation_time(weights: AnyArray, gram: FloatArray | None = None) -> float
     snapshots it is 10 to 25 % above the truth, on the safe side.
     """
     if len(weights) < 10:
-        raise ValueError(f"a correlation time needs at least 10 snapshots, got {len(weights)}")
+        raise InsufficientData(f"a correlation time needs at least 10 snapshots, got {len(weights)}")
     pairs = cross_fitted_scores(weights, gram)
     times = [(integrated_time(a) + integrated_time(b)) / 2 for a, b in pairs]
     return max(*times, integrated_time(_distance(weights)))

@@ -8,8 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigvalsh
 
-from analysis.entropy import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, count_duplicates
-from analysis.geometry import centred_columns, centred_gram, column_chunks, recentred, squared_distances
+from analysis.geometry import (
+    centred_columns,
+    centred_gram,
+    column_chunks,
+    count_duplicates,
+    recentred,
+    squared_distances,
+)
 from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,
@@ -20,7 +26,9 @@ from analysis.results import (
     TOO_FEW,
     UNIDENTIFIED,
     AnyArray,
+    Evidence,
     FloatArray,
+    Status,
     remedy,
 )
 from analysis.stationarity.burn_in import mser_truncation
@@ -28,7 +36,7 @@ from analysis.stationarity.chains import KPSS_RARE, kpss_statistic, split_rhat
 from analysis.stationarity.correlation import SLOW_COMPONENTS, correlation_time, integrated_time, leading_scores
 from analysis.stationarity.drift import drift_test, goes_on, msd_slope, spread_p_value, tail_weight, trend_p_value
 from analysis.stationarity.neighbours import edge_lag
-from analysis.stationarity.thinning import evenly_spaced
+from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
 from analysis.trajectory import Trajectory
 
 #: Pairwise diagnostics look at so many snapshots at most: the last ones, or evenly spaced ones.
@@ -63,15 +71,15 @@ class Diagnosis:
     tau : integrated autocorrelation time of the slowest observable, in snapshots, after burn-in.
     n_eff : independent snapshots, (n − burn_in)/tau.
     burn_in : leading snapshots to drop.
-    evidence : the numbers behind the status, by name.
+    evidence : the numbers behind the status.
     reason : the evidence for the status in words.
     """
 
-    status: str
+    status: Status
     tau: float
     n_eff: float
     burn_in: int
-    evidence: dict[str, float] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
     reason: str = ""
 
     @property
@@ -127,8 +135,8 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     return _judge(cloud, dim, 0, duplicates)
 
 
-def _short(status: str, n: int, reason: str) -> Diagnosis:
-    return Diagnosis(status, float("nan"), float(n), 0, {"n": float(n)}, reason)
+def _short(status: Status, n: int, reason: str) -> Diagnosis:
+    return Diagnosis(status, float("nan"), float(n), 0, Evidence(n=float(n)), reason)
 
 
 def _projected(x: AnyArray) -> FloatArray:
@@ -199,17 +207,15 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
         trends.append(trend_p_value(np.outer(level - level.mean(), level - level.mean()), 1.0))
     levels = [kpss_statistic(row) for row in [np.diag(gram)] + ([losses] if cloud.has_losses() else [])]
     active, share, rank = _floor(_spectrum(gram, d), edges.flagged)
-    evidence = {
-        "n": float(n), "dim": float(dim), "tau": tau, "n_eff": n_eff, "burn_in": float(burn_in),
-        "tail_weight": tail_weight(distances),
-        "edge_lag_fraction": edges.fraction, "edge_lag_independent": edges.expected, "msd_slope": msd_slope(distances),
-        "drift_p_value": drift.p_value, "drift_dims": drift.dims,
-        "trend_p_value": min(trends), "spread_p_value": spread_p_value(gram, n_eff, drift.dims),
-        "kpss": float(np.nanmax(levels)) if np.isfinite(levels).any() else float("nan"),
-        "split_rhat": max(split_rhat(row) for row in series),
-        "duplicates": float(duplicates), "rank": float(rank), "columns": float(d),
-        "active_directions": float(active), "active_share": share,
-    }  # fmt: skip
+    evidence = Evidence(
+        n=float(n), dim=float(dim), tau=tau, n_eff=n_eff, burn_in=float(burn_in), tail_weight=tail_weight(distances),
+        edge_lag_fraction=edges.fraction, edge_lag_independent=edges.expected, msd_slope=msd_slope(distances),
+        drift_p_value=drift.p_value, drift_dims=drift.dims, trend_p_value=min(trends),
+        spread_p_value=spread_p_value(gram, n_eff, drift.dims),
+        kpss=float(np.nanmax(levels)) if np.isfinite(levels).any() else float("nan"),
+        split_rhat=max(split_rhat(row) for row in series), duplicates=float(duplicates), rank=float(rank),
+        columns=float(d), active_directions=float(active), active_share=share,
+    )  # fmt: skip
     status, reason = _status(evidence, edges.flagged)
     return Diagnosis(status, tau, n_eff, burn_in, evidence, reason)
 
@@ -236,35 +242,35 @@ def _floor(spectrum: FloatArray, correlated: bool) -> tuple[int, float, int]:
     return active, float(spectrum[:active].sum() / spectrum.sum()), rank
 
 
-def _status(e: dict[str, float], edges_flagged: bool) -> tuple[str, str]:
-    n, dim, n_eff, tau = int(e["n"]), int(e["dim"]), e["n_eff"], e["tau"]
+def _status(e: Evidence, edges_flagged: bool) -> tuple[Status, str]:
+    n, dim, n_eff, tau = int(e.n), int(e.dim), e.n_eff, e.tau
     identified = n_eff >= SNAPSHOTS_PER_DIMENSION * dim
-    if e["duplicates"]:
-        return DUPLICATES, f"{int(e['duplicates'])} of the snapshots repeat an earlier one"
+    if e.duplicates:
+        return DUPLICATES, f"{int(e.duplicates)} of the snapshots repeat an earlier one"
     # The slope's own noise: two averages over about n_eff/2 independent pairs, each of which varies by the shape of
     # the distribution, a Gaussian's in the directions that move at least.
-    noise = np.sqrt(4 * max(2 / e["drift_dims"], e["tail_weight"]) / n_eff) / np.log(2)
-    if e["msd_slope"] > min(MSD_SLOPE + 2 * noise, DIFFUSIVE):
-        return NOT_STATIONARY, f"mean-squared displacement grows with lag to the power {e['msd_slope']:.2f} at lag n/2"
-    drift = min(e["drift_p_value"], e["trend_p_value"])
+    noise = np.sqrt(4 * max(2 / e.drift_dims, e.tail_weight) / n_eff) / np.log(2)
+    if e.msd_slope > min(MSD_SLOPE + 2 * noise, DIFFUSIVE):
+        return NOT_STATIONARY, f"mean-squared displacement grows with lag to the power {e.msd_slope:.2f} at lag n/2"
+    drift = min(e.drift_p_value, e.trend_p_value)
     if drift < TEST_LEVEL:
         return NOT_STATIONARY, f"the weights or the loss drift through the window (p = {drift:.1e})"
-    if e["spread_p_value"] < TEST_LEVEL:
-        return NOT_STATIONARY, f"the two halves of the window have another spread (p = {e['spread_p_value']:.1e})"
-    if e["kpss"] > KPSS_RARE:
-        return NOT_STATIONARY, f"the loss or |w − mean|² has no constant level (KPSS statistic {e['kpss']:.2f})"
-    if e["rank"] < min(n - 1, e["columns"], dim):
-        return UNIDENTIFIED, f"the snapshots vary in {int(e['rank'])} of {dim} directions: the others are frozen"
-    if not identified and e["active_share"] > 0.5:
+    if e.spread_p_value < TEST_LEVEL:
+        return NOT_STATIONARY, f"the two halves of the window have another spread (p = {e.spread_p_value:.1e})"
+    if e.kpss > KPSS_RARE:
+        return NOT_STATIONARY, f"the loss or |w − mean|² has no constant level (KPSS statistic {e.kpss:.2f})"
+    if e.rank < min(n - 1, e.columns, dim):
+        return UNIDENTIFIED, f"the snapshots vary in {int(e.rank)} of {dim} directions: the others are frozen"
+    if not identified and e.active_share > 0.5:
         return UNIDENTIFIED, (
-            f"{int(e['active_directions'])} directions hold {e['active_share']:.0%} of the variance, over a floor in "
+            f"{int(e.active_directions)} directions hold {e.active_share:.0%} of the variance, over a floor in "
             f"{dim} that {n_eff:.0f} independent snapshots cannot resolve"
         )
     # 4 standard deviations of Sokal's estimate at tau = 1, sqrt(2(2·5 + 1)/n), for short series.
     if edges_flagged or tau > max(TAU_LIMIT, 1 + 4 * np.sqrt(22 / n)):
         return AUTOCORRELATED, (
-            f"{e['edge_lag_fraction']:.2f} of the nearest neighbours are neighbours in time where independent "
-            f"snapshots give {e['edge_lag_independent']:.2f}; correlation time {tau:.1f} snapshots"
+            f"{e.edge_lag_fraction:.2f} of the nearest neighbours are neighbours in time where independent "
+            f"snapshots give {e.edge_lag_independent:.2f}; correlation time {tau:.1f} snapshots"
         )
     if n_eff < FEWEST_SNAPSHOTS:
         return TOO_FEW, f"{n_eff:.1f} independent snapshots, at least {FEWEST_SNAPSHOTS} are needed"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.results import FloatArray
+from analysis.results import FloatArray, InsufficientData
 
 #: Fraction of the random points' losses that a uniform state may not fall below: 3 standard deviations.
 UNIFORM_SIGMAS = 3.0
@@ -68,7 +68,7 @@ def classify(
 
     Raises
     ------
-    ValueError
+    InsufficientData
         With fewer than `BLOCKS` losses.
     """
     steps, loss = np.asarray(steps, dtype=float), np.asarray(loss, dtype=float)
@@ -77,7 +77,7 @@ def classify(
     known = np.isfinite(loss)
     steps, loss = steps[known], loss[known]
     if len(loss) < BLOCKS:
-        raise ValueError(f"loss has {len(loss)} values: at least {BLOCKS} are needed to tell the regime")
+        raise InsufficientData(f"loss has {len(loss)} values: at least {BLOCKS} are needed to tell the regime")
     mean = float(loss.mean())
     blocks = np.array_split(np.arange(len(loss)), BLOCKS)
     level = np.array([loss[block].mean() for block in blocks])

@@ -6,6 +6,10 @@ import numpy as np
 
 from analysis.results import IntArray
 
+#: A covariance of D dimensions is identified by the data alone from about this many snapshots per dimension.
+SNAPSHOTS_PER_DIMENSION = 5
+#: Fewer snapshots than this are called too few whatever the estimator.
+FEWEST_SNAPSHOTS = 10
 #: Correlation times between snapshots that count as independent.
 INDEPENDENT_SPACING = 3.0
 #: Up to this correlation time snapshots pass for independent: the noise of the estimate from 10^3 of them.

@@ -1,5 +1,6 @@
 """A study, from the snapshots of its runs to its result: pure, no input or output of its own."""
 
+from analysis.study.run_input import RunInput
 from analysis.study.workflow import StudyConfig, analyze
 
-__all__ = ["StudyConfig", "analyze"]
+__all__ = ["RunInput", "StudyConfig", "analyze"]

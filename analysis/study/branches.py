@@ -4,59 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.results import BoolArray, FloatArray, IntArray
+from analysis.results import BoolArray, Boundary, Branches, FloatArray, IntArray, RunResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 
 #: Share of runs whose regime a test takes wrongly, at least: the level of the test for a slope of the loss.
 ERROR_FLOOR = 0.01
 #: Order of the regimes by rising learning rate.
 _ORDER = (CONVERGING, STATIONARY, UNIFORM)
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """The learning rate at which one regime gives way to another.
-
-    Attributes
-    ----------
-    below, above : the regimes on both sides.
-    lr : posterior median.
-    lower, upper : 95 % interval, equal tails.
-    n_misplaced : runs on the wrong side of it.
-    """
-
-    below: str
-    above: str
-    lr: float
-    lower: float
-    upper: float
-    n_misplaced: int
-
-
-@dataclass(frozen=True)
-class Branches:
-    """The branches of a study.
-
-    Attributes
-    ----------
-    to_stationary : from converging to anything else; None where all runs are on one side (`one_sided` says on which),
-        or where no place puts more than half of the runs on their right sides.
-    to_uniform : from anything else to uniform; None likewise.
-    bistable : learning rates whose runs end in different regimes, or one of whose runs changes its branch on the way.
-    stationary_range : smallest and largest learning rate most of whose runs are stationary, between the boundaries;
-        None where there is none.
-    strays : indices of the stationary runs outside of that range.
-    """
-
-    to_stationary: Boundary | None
-    to_uniform: Boundary | None
-    bistable: tuple[float, ...]
-    stationary_range: tuple[float, float] | None
-    strays: tuple[int, ...]
 
 
 def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collection[int] = ()) -> Branches:
@@ -90,13 +47,44 @@ def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collecti
     low = to_stationary.lr if to_stationary is not None else -np.inf
     high = to_uniform.lr if to_uniform is not None else np.inf
     inside = [value for value, own in groups.items() if low < value < high and Counter(own)[STATIONARY] * 2 > len(own)]
-    between = (min(inside), max(inside)) if inside else None
-    strays = tuple(
-        i
-        for i, value, name in zip(at, rates, names, strict=True)
-        if name == STATIONARY and (between is None or not between[0] <= value <= between[1])
+    return Branches(
+        to_stationary,
+        to_uniform,
+        tuple(bistable),
+        (min(inside), max(inside)) if inside else None,
+        one_sided(lr, regimes),
     )
-    return Branches(to_stationary, to_uniform, tuple(bistable), between, strays)
+
+
+def strays(runs: Sequence[RunResult], found: Branches) -> frozenset[str]:
+    """Ids of the stationary runs outside of the stationary range."""
+    between = found.stationary_range
+    return frozenset(
+        run.run_id
+        for run in runs
+        if run.regime == STATIONARY and (between is None or not between[0] <= run.lr <= between[1])
+    )
+
+
+def branches_of(runs: Sequence[RunResult]) -> tuple[Branches, list[str]]:
+    """Branch points of a study, and what a reader has to know of them in words."""
+    rates, regimes = [run.lr for run in runs], [run.regime for run in runs]
+    found = find_branches(rates, regimes, [i for i, run in enumerate(runs) if run.hops])
+    outside = strays(runs, found)
+    notes = []
+    if found.bistable:
+        notes.append(f"bistable: runs of one learning rate end on different branches at lr = {_listed(found.bistable)}")
+    if outside:
+        far = _listed(sorted({run.lr for run in runs if run.run_id in outside}))
+        notes.append(f"{len(outside)} stationary runs lie outside of the stationary range: lr = {far}")
+    if found.stationary_range is not None:
+        low, high = found.stationary_range
+        notes.append(f"the stationary range is lr from {low:.3g} to {high:.3g}")
+    return found, notes
+
+
+def _listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:.3g}" for rate in rates)
 
 
 def one_sided(lr: Sequence[float], regimes: Sequence[str]) -> tuple[str, ...]:

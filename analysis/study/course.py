@@ -9,15 +9,20 @@ that and the spread of the weights change together, and dU/dS is not halved as i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from analysis.results import NORMAL_95, FloatArray, IntArray
-from analysis.trajectory import Trajectory
+from analysis.entropy import entropy_of, make_estimator, paper_estimator
+from analysis.results import NORMAL_95, Course, FloatArray, InsufficientData, RunResult
+from analysis.trajectory import RunError, Trajectory
+from mlflow_thermo import schema
 
 #: Snapshots that a burst must have: an entropy of fewer means nothing.
 FEWEST = 10
+
+#: Time blocks of a burst behind the standard error of its entropy.
+_BLOCKS = 5
 
 #: Entropy and its standard error, in nats, of one burst.
 BurstEntropy = Callable[[Trajectory], tuple[float, float]]
@@ -37,31 +42,20 @@ def split_bursts(trajectory: Trajectory) -> list[Trajectory]:
     return [burst.at_own_weights() for burst in bursts]
 
 
-@dataclass(frozen=True)
-class Course:
-    """Curves along one training, an entry for each burst; NaN where a number does not exist.
-
-    Attributes
-    ----------
-    steps : (m,) last optimiser step of each burst.
-    size : snapshots of a burst.
-    loss, loss_stderr : (m,) mean minibatch loss, loss units.
-    entropy, entropy_stderr : (m,) nats.
-    temperature, lower, upper : (m,) dU/dS between the neighbouring bursts with its 95 % interval, loss units per nat.
-    paper_entropy, paper_temperature : (m,) the same with the entropy of the paper's graph, in its units.
-    """
-
-    steps: IntArray
-    size: int
-    loss: FloatArray
-    loss_stderr: FloatArray
-    entropy: FloatArray
-    entropy_stderr: FloatArray
-    temperature: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    paper_entropy: FloatArray
-    paper_temperature: FloatArray
+def with_course(result: RunResult, load: Callable[[str], Trajectory]) -> RunResult:
+    """The run with its course; unchanged where it recorded no bursts."""
+    try:
+        trajectory = load(schema.BURSTS)
+        dim = trajectory.n_weights - int(trajectory.on_sphere)
+        course = follow(
+            trajectory,
+            lambda burst: entropy_of(burst, make_estimator("oas", dim=dim, jackknife_blocks=_BLOCKS))[:2],
+            lambda burst: entropy_of(burst, paper_estimator(dim, len(burst)))[:2],
+        )
+    except (RunError, InsufficientData):
+        # A run from before there were bursts, or too short for them, has its other numbers.
+        return result
+    return replace(result, course=course)
 
 
 def follow(trajectory: Trajectory, entropy_of: BurstEntropy, paper_entropy_of: BurstEntropy) -> Course:
@@ -70,17 +64,17 @@ def follow(trajectory: Trajectory, entropy_of: BurstEntropy, paper_entropy_of: B
     Parameters
     ----------
     trajectory : series ``bursts``.
-    entropy_of, paper_entropy_of : estimators; their ValueError leaves a hole.
+    entropy_of, paper_entropy_of : estimators; where one has too little data the course has a hole.
 
     Raises
     ------
-    ValueError
+    InsufficientData
         Fewer than two bursts, or bursts of fewer than `FEWEST` snapshots.
     """
     bursts = split_bursts(trajectory)
     size = len(bursts[0])
     if len(bursts) < 2 or size < FEWEST:
-        raise ValueError(
+        raise InsufficientData(
             f"{len(bursts)} bursts of {size} snapshots: a course needs at least 2 of {FEWEST}, train for more steps"
         )
     loss = np.array([float(b.loss.mean()) for b in bursts])
@@ -130,6 +124,6 @@ def slopes(
 def _or_nan(estimate: BurstEntropy, burst: Trajectory) -> tuple[float, float]:
     try:
         entropy, stderr = estimate(burst)
-    except ValueError:
+    except InsufficientData:
         return np.nan, np.nan
     return (entropy, stderr) if np.isfinite(entropy) else (np.nan, np.nan)

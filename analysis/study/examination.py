@@ -1,16 +1,13 @@
-"""What the analysis says of one run before and beside the study's entropy: regime, independence, temperature checks."""
+"""What the analysis says of a run before the study's entropy: regime, independence, what gradients logged."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from analysis.entropy import flat
 from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,
@@ -22,8 +19,11 @@ from analysis.results import (
     UNIFORM,
     ZERO_TEMPERATURE,
     AnyArray,
-    IntArray,
+    Estimate,
+    InsufficientData,
     RunResult,
+    Sampling,
+    Status,
     number,
     remedy,
 )
@@ -36,14 +36,12 @@ from analysis.stationarity import (
     independent_snapshots,
     mean_and_stderr,
 )
-from analysis.temperature import at_optimum, equipartition, fluctuation_dissipation
+from analysis.temperature import at_optimum, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
 
 #: Thinned to three correlation times, a run must keep so many snapshots to count as independent ones.
 MIN_INDEPENDENT = 30
-#: Quarters of a converging run's window, by equal ratio of the steps.
-QUARTERS = 4
 #: Snapshots of a run, and of all runs together, from which the shared subspace is found, and the weights in them.
 _BASIS_ROWS, _BASIS_TOTAL, _BASIS_SIZE = 64, 1500, 2**26
 
@@ -74,7 +72,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     Parameters
     ----------
     base : identity of the run.
-    load : of `analysis.study.workflow.RunInput`.
+    load : of `RunInput`.
     uniform_std : standard deviation of the loss over random weights, if known.
     n_runs : runs of the study, among which the memory for the shared subspace is divided.
     """
@@ -102,10 +100,13 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     kept = n - found.burn_in
     loss, loss_stderr = mean_and_stderr(trajectory.loss[found.burn_in :])
     result = replace(
-        base, status=status, regime=regime.name, loss=loss, loss_stderr=loss_stderr, tau=number(found.tau),
-        n_eff=number(found.n_eff), burn_in=found.burn_in, hops=regime.hops,
-        evidence=_finite({**found.evidence, "uniform_share": regime.uniform_share}),
-        fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found), n_train=_n_train(trajectory),
+        base, status=status, regime=regime.name, loss=Estimate(loss, loss_stderr),
+        sampling=Sampling(
+            number(found.n_eff), number(found.tau), found.burn_in,
+            evidence=replace(found.evidence, uniform_share=regime.uniform_share),
+        ),
+        hops=regime.hops, fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found),
+        n_train=_n_train(trajectory),
     )  # fmt: skip
     size = trajectory.common.shape[1]
     share = min(_BASIS_TOTAL, _BASIS_SIZE // size) // max(1, n_runs)
@@ -117,14 +118,14 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     )  # fmt: skip
 
 
-def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[str, int]:
+def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[Status, int]:
     """Status of the run and the number of its independent snapshots."""
     if found.status == CONSTANT:
         # A converged run that no longer moves sits at the optimum; any other frozen run is a mistake.
         lowest = float(trajectory.loss[-len(trajectory) // 4 :].mean())
         return (ZERO_TEMPERATURE if at_optimum(lowest) else CONSTANT), 0
     if regime in (CONVERGING, UNIFORM):
-        return {CONVERGING: CONVERGING, UNIFORM: UNIFORM}[regime], 0
+        return (CONVERGING if regime == CONVERGING else UNIFORM), 0
     spaced = independent_snapshots(len(trajectory), found.tau, found.burn_in)
     if found.status == OK:
         # Between one and two correlation times nothing shows that they depend on each other.
@@ -134,30 +135,25 @@ def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[str
     return found.status, 0
 
 
-def _note(status: str, found: Diagnosis) -> str:
+def _note(status: Status, found: Diagnosis) -> str:
     if status in (OK, ZERO_TEMPERATURE):
         return remedy(status)
     return f"{found.reason}: {remedy(status)}" if found.reason and status == found.status else remedy(status)
 
 
 def _n_train(trajectory: Trajectory) -> int | None:
-    logged = str(trajectory.meta.get("params", {}).get("n_train", ""))
+    logged = str(trajectory.params.get("n_train", ""))
     return int(logged) if logged.isdigit() else None
-
-
-def _finite(evidence: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in evidence.items() if math.isfinite(value)}
 
 
 def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
     """Of the sums over the second half of training; None where they were not logged or mean nothing."""
-    metrics: dict[str, Any] = trajectory.meta.get("metrics", {})
     sums = {
         name[len(schema.PREFIX_WINDOW) :]: value
-        for name, value in metrics.items()
+        for name, value in trajectory.metrics.items()
         if name.startswith(schema.PREFIX_WINDOW)
     }
-    decay = float(trajectory.meta.get("params", {}).get("weight_decay", 0) or 0)
+    decay = float(trajectory.params.get("weight_decay", 0) or 0)
     if not sums or (not trajectory.on_sphere and decay != 0):
         # Weight decay adds a force that the sums do not hold.
         return None
@@ -165,55 +161,6 @@ def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
         found = fluctuation_dissipation(
             sums, trajectory.lr, max(1, trajectory.n_weights), on_sphere=trajectory.on_sphere
         )
-    except ValueError:
+    except InsufficientData:
         return None
     return number(found.ratio)
-
-
-def thermometers(result: RunResult, trajectory: Trajectory, index: IntArray) -> RunResult:
-    """The run with its equipartition temperature, from independent snapshots at `index` and the losses at them.
-
-    On the sphere in the tangent plane: along its own radius a state cannot move, which is no temperature of zero.
-    """
-    at_snapshot = trajectory.snapshot_loss
-    losses = trajectory.loss if at_snapshot is None or not np.isfinite(at_snapshot).all() else at_snapshot
-    try:
-        found = equipartition(flat(trajectory.take(index))[0], losses[index])
-    except ValueError:
-        # Too few snapshots, or fewer directions than asked for: the run has its other numbers.
-        return result
-    return replace(
-        result,
-        equipartition_temperature=number(found.temperature),
-        equipartition_stderr=number(found.temperature_stderr),
-        equipartition_spread=number(found.spread),
-        equipartition_p_value=number(found.p_value),
-    )
-
-
-def late_temperature(
-    trajectory: Trajectory, entropy_of: Callable[[Trajectory], float]
-) -> tuple[float | None, float | None]:
-    """dU/dS of a converging run between the first two and the last two quarters of its window.
-
-    The quarters have equal ratios of steps (log-spaced times) and equally many snapshots, so that the constants of the
-    entropy cancel. None where the entropy does not change.
-    """
-    steps = trajectory.steps.astype(float)
-    edges = np.geomspace(max(steps[0], 1.0), steps[-1], QUARTERS + 1)
-    parts = [np.nonzero((steps >= low) & (steps <= high))[0] for low, high in pairwise(edges)]
-    count = min(len(part) for part in parts)
-    if count < BLOCKS:
-        return None, None
-    quarters = [trajectory.take(part[evenly_spaced(len(part), count)]) for part in parts]
-    try:
-        entropy = [entropy_of(quarter) for quarter in quarters]
-    except ValueError:
-        return None, None
-    loss = [float(quarter.loss.mean()) for quarter in quarters]
-
-    def slope(a: int, b: int) -> float | None:
-        change = entropy[b] - entropy[a]
-        return number((loss[b] - loss[a]) / change) if math.isfinite(change) and change != 0 else None
-
-    return slope(0, 1), slope(2, 3)

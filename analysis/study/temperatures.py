@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.regression import power_law
-from analysis.results import CONVERGING, OK, RunResult, number, remedy
-from analysis.study.checks import checks
+from analysis.results import (
+    CONVERGING,
+    OK,
+    Estimate,
+    InsufficientData,
+    PowerLaw,
+    RunResult,
+    StudyChecks,
+    as_status,
+    number,
+    remedy,
+)
+from analysis.study.checks import checks_of, states_of
 from analysis.temperature import TemperatureCurve, pooled, temperature_curve, with_seed_scatter
 from mlflow_thermo.schema import STATIONARY
 
 
+@dataclass(frozen=True)
+class StudyTemperatures:
+    """The runs with their temperatures, and what the study says as a whole.
+
+    Attributes
+    ----------
+    runs : all runs of the study.
+    power_law : of the temperatures; None where they do not allow one.
+    checks : tests of the study, without branches and identifiability.
+    notes : in words.
+    """
+
+    runs: list[RunResult]
+    power_law: PowerLaw | None
+    checks: StudyChecks
+    notes: list[str]
+
+
 def with_temperatures(
-    results: list[RunResult], method: str, correlation: float | None, strays: Collection[str] = ()
-) -> tuple[list[RunResult], dict[str, Any] | None, list[str], dict[str, Any]]:
-    """The runs with their temperatures, the power law, notes, and the tests of the study as a whole.
+    results: Sequence[RunResult], method: str, correlation: float | None, strays: Collection[str] = ()
+) -> StudyTemperatures:
+    """Temperatures of the stationary runs, their power law, and the tests of the study as a whole.
 
     Parameters
     ----------
@@ -37,54 +65,52 @@ def with_temperatures(
     ]
     if len({results[i].lr for i in chosen}) < 3:
         notes.append(f"{len(chosen)} stationary runs: no temperature curve, which needs 3 stationary learning rates")
-        return results, None, notes, {}
-    lr, loss, entropy, loss_err, entropy_err = (
-        np.array([getattr(results[i], name) or 0.0 for i in chosen], dtype=float)
-        for name in ("lr", "loss", "entropy", "loss_stderr", "entropy_stderr")
-    )
+        return StudyTemperatures(list(results), None, StudyChecks(), notes)
+    lr, loss, entropy, loss_err, entropy_err = states_of([results[i] for i in chosen])
     scatter = with_seed_scatter(lr, loss, entropy, loss_err, entropy_err, correlation)
     states = pooled(lr, loss, entropy, scatter.loss_stderr, scatter.entropy_stderr)
     curve = temperature_curve(*states.numbers, method, correlation=scatter.correlation)
     temperature, lower, upper = (states.at(lr, values) for values in (curve.temperature, curve.lower, curve.upper))
-    paper = _paper_temperatures(results, chosen)
+    paper = _paper_temperatures([results[i] for i in chosen])
     out = list(results)
     for k, i in enumerate(chosen):
-        t = float(temperature[k])
-        fine = results[i].status == OK
-        status = str(curve.status[states.where[k]]) if fine else results[i].status
+        run, t = results[i], float(temperature[k])
+        status = as_status(str(curve.status[states.where[k]])) if run.status == OK else run.status
         out[i] = replace(
-            results[i],
-            temperature=number(t),
-            temperature_lower=number(float(lower[k])),
-            temperature_upper=number(float(upper[k])),
+            run,
+            temperature=Estimate(t, None, number(lower[k]), number(upper[k]), status) if math.isfinite(t) else None,
             free_energy=number(loss[k] - t * entropy[k]),
-            paper_temperature=paper[k],
-            paper_ratio=_ratio(paper[k], t),
+            paper=replace(run.paper, temperature=paper[k], ratio=_ratio(paper[k], t)),
             status=status,
-            note=remedy(status) if fine else results[i].note,
+            note=remedy(status) if run.status == OK else run.note,
         )
     law, said = _law(curve)
-    return out, law, notes + said, checks([out[i] for i in chosen], states, curve, law)
+    tested = checks_of([out[i] for i in chosen], states, curve, law is not None)
+    return StudyTemperatures(out, law, tested, notes + said)
 
 
-def _paper_temperatures(results: list[RunResult], chosen: list[int]) -> list[float | None]:
-    entropies = [results[i].paper_entropy for i in chosen]
-    if any(value is None for value in entropies):
-        return [None] * len(chosen)
-    lr, loss = (np.array([getattr(results[i], name) for i in chosen], dtype=float) for name in ("lr", "loss"))
-    curve = temperature_curve(lr, loss, np.array(entropies, dtype=float), method="interval")
+def _paper_temperatures(runs: Sequence[RunResult]) -> list[float | None]:
+    """By the paper's interval from its own entropies; None for all where one has none."""
+    entropies = [run.paper.entropy for run in runs if run.paper.entropy is not None]
+    if len(entropies) < len(runs):
+        return [None] * len(runs)
+    lr, loss = states_of(runs)[:2]
+    curve = temperature_curve(lr, loss, np.array(entropies), method="interval")
     return [number(value) for value in curve.temperature]
 
 
-def _law(curve: TemperatureCurve) -> tuple[dict[str, Any] | None, list[str]]:
+def _law(curve: TemperatureCurve) -> tuple[PowerLaw | None, list[str]]:
     weights = curve.stderr if np.isfinite(curve.stderr).all() else None
     covariance = curve.covariance if curve.covariance is not None and np.isfinite(curve.covariance).all() else None
     try:
         fit = power_law(curve.lr, curve.temperature, weights, covariance=covariance)
-    except ValueError as error:
+    except InsufficientData as error:
         return None, [f"no power law: {error}"]
-    names = ("exponent", "exponent_stderr", "prefactor", "prefactor_stderr", "lr_min", "lr_max", "n", "n_excluded")
-    return {name: getattr(fit, name) for name in names}, []
+    law = PowerLaw(
+        fit.exponent, fit.exponent_stderr, fit.prefactor, fit.prefactor_stderr, fit.lr_min, fit.lr_max, fit.n,
+        fit.n_excluded,
+    )  # fmt: skip
+    return law, []
 
 
 def _ratio(part: float | None, whole: float) -> float | None:

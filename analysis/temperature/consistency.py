@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.results import FloatArray
+from analysis.results import FloatArray, InsufficientData
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def thermodynamic_consistency(
     Raises
     ------
     ValueError
-        Lists of different length or fewer than three usable learning rates.
+        Lists of different length.
+    InsufficientData
+        Fewer than three usable learning rates.
     """
     arrays = [np.atleast_1d(np.asarray(values, dtype=float)) for values in (lr, loss, entropy, temperature)]
     if len({values.shape for values in arrays}) > 1:
@@ -47,7 +49,9 @@ def thermodynamic_consistency(
     usable = np.isfinite(np.stack(arrays)).all(axis=0) & (arrays[3] > 0)
     rates, where = np.unique(arrays[0][usable], return_inverse=True)
     if len(rates) < 3:
-        raise ValueError(f"consistency needs positive temperatures at 3 different learning rates, got {len(rates)}")
+        raise InsufficientData(
+            f"consistency needs positive temperatures at 3 different learning rates, got {len(rates)}"
+        )
     count = np.bincount(where)
     u, s, t = (np.bincount(where, values[usable]) / count for values in arrays[1:])
     integral = np.concatenate([[0.0], np.cumsum(np.diff(u) * (1 / t[1:] + 1 / t[:-1]) / 2)])

@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.linalg import eigh
 
 from analysis.geometry import centred_columns, centred_gram, recentred
-from analysis.results import AnyArray, FloatArray, IntArray
+from analysis.results import AnyArray, FloatArray, InsufficientData, IntArray
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,16 @@ def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> E
     Raises
     ------
     ValueError
-        Losses of another length or not finite, fewer than 20 snapshots, or snapshots that do not vary.
+        Losses of another length or not finite.
+    InsufficientData
+        Fewer than 20 snapshots, or snapshots that do not vary.
     """
     y = np.asarray(loss, dtype=float)
     n, d = weights.shape
     if y.shape != (n,) or not np.isfinite(y).all():
         raise ValueError(f"loss must hold one finite number for each of the {n} snapshots, got shape {y.shape}")
     if n < 20:
-        raise ValueError(f"equipartition needs at least 20 snapshots, got {n}")
+        raise InsufficientData(f"equipartition needs at least 20 snapshots, got {n}")
     q = max(1, min(directions, d, n // 10))
     first, second = np.arange(0, n, 2), np.arange(1, n, 2)
     halves = [
@@ -148,4 +150,4 @@ def _crossed_scores(weights: AnyArray, q: int, first: IntArray, second: IntArray
 def _require_spread(values: FloatArray, q: int) -> None:
     """Raise ValueError unless all of the q largest eigenvalues, rising, are above rounding."""
     if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
-        raise ValueError(f"the snapshots vary along fewer than {q} directions: lower directions")
+        raise InsufficientData(f"the snapshots vary along fewer than {q} directions: lower directions")

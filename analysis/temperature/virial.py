@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.geometry import centred_columns, column_chunks
-from analysis.results import AnyArray
+from analysis.results import AnyArray, InsufficientData
 
 
 def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:
@@ -66,17 +66,17 @@ def fluctuation_dissipation(
 
     Raises
     ------
-    ValueError
-        For missing sums or a window without steps.
+    InsufficientData
+        Missing sums, or a window without steps.
     """
     needed = ("steps", "gr", "wrgg") if on_sphere else ("steps", "wg", "gg")
     missing = [name for name in needed if name not in sums or (before is not None and name not in before)]
     if missing:
-        raise ValueError(f"sums lack {', '.join(missing)}: log mlflow_thermo.observables.FluctuationSums")
+        raise InsufficientData(f"sums lack {', '.join(missing)}: log mlflow_thermo.observables.FluctuationSums")
     window = {name: sums[name] - (before[name] if before else 0.0) for name in needed}
     steps = int(window["steps"])
     if steps < 1:
-        raise ValueError("the window holds no steps: take the sums before from an earlier step")
+        raise InsufficientData("the window holds no steps: take the sums before from an earlier step")
     if on_sphere:
         scale = lr * window["wrgg"]
         return FluctuationDissipation(-2 * window["gr"] / scale if scale else float("nan"), float("nan"), steps)

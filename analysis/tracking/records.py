@@ -117,7 +117,9 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
         run_id=record.run_id,
         series=series,
         n_weights=index.d,
-        meta={**index.attributes, "storage": index.storage, "sketch_error": index.sketch_error, **record.meta},
+        params=record.meta.get("params", {}),
+        metrics=record.meta.get("metrics", {}),
+        sketch_error=index.sketch_error,
     )
 
 

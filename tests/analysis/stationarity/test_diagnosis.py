@@ -69,9 +69,9 @@ class TestIndependentData:
         assert found.burn_in == 0
         assert 1 <= found.tau < 1.5
         assert found.n_eff == pytest.approx(1000 / found.tau)
-        assert found.evidence["edge_lag_fraction"] == pytest.approx(0.02, abs=0.005)
-        assert abs(found.evidence["msd_slope"]) < 0.1
-        assert found.evidence["split_rhat"] < 1.02
+        assert found.evidence.edge_lag_fraction == pytest.approx(0.02, abs=0.005)
+        assert abs(found.evidence.msd_slope) < 0.1
+        assert found.evidence.split_rhat < 1.02
 
 
 class TestConsecutiveIterates:
@@ -193,7 +193,7 @@ def test_a_trajectory_brings_its_loss_and_its_dimension():
     trajectory = Trajectory(np.arange(200), x, loss, n_weights=5000)
     found = diagnose(trajectory)
     assert found.status == NOT_STATIONARY
-    assert found.evidence["dim"] == 5000
+    assert found.evidence.dim == 5000
     assert diagnose(trajectory, loss=np.full(200, np.nan)).status == OK
 
 

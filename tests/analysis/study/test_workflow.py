@@ -357,7 +357,7 @@ class TestChecks:
             # Losses without minibatch noise: equipartition knows the temperature to the error of a variance.
             assert run.equipartition_temperature == pytest.approx(exact_temperature(run.lr), rel=0.15)
             assert run.equipartition_p_value > 1e-4
-            assert run.evidence["edge_lag_fraction"] < 0.1
+            assert run.evidence.edge_lag_fraction < 0.1
         assert result.schema_version == 3
 
     def test_five_seeds_give_an_error_over_seeds(self, study):

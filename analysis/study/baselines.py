@@ -1,0 +1,60 @@
+"""What the estimators of a study make of uniformly random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analysis.entropy import (
+    PAPER_K,
+    EntropyEstimator,
+    KNNGraphEntropy,
+    entropy_of,
+    make_estimator,
+    paper_estimator,
+    uniform_baseline,
+    uniform_entropy,
+)
+from analysis.results import Baselines, RunResult
+from analysis.trajectory import Trajectory
+from mlflow_thermo.schema import SPHERE
+
+
+def baselines_of(
+    runs: Sequence[RunResult], protocol: str, n_weights: int, n_used: int, fresh: Callable[[], EntropyEstimator]
+) -> Baselines | None:
+    """Loss and entropies of uniformly random weights; None where weights are free to grow and have no uniform state.
+
+    Parameters
+    ----------
+    n_weights, n_used : d, and the snapshots behind the entropies of the runs.
+    fresh : the study's estimator, unfitted.
+    """
+    if protocol != SPHERE:
+        return None
+    levels = [run.uniform_loss for run in runs if run.uniform_loss is not None]
+    rng = np.random.default_rng(0)
+    dim = n_weights - 1
+    size = next((run.course.size for run in runs if run.course is not None), 0)
+
+    def quick() -> EntropyEstimator:
+        estimator = fresh()
+        estimator.set_params(jackknife_blocks=0)
+        return estimator
+
+    def level(estimate: Callable[[Trajectory], tuple[float, float, str]], n: int) -> float | None:
+        return uniform_baseline(lambda run: estimate(run)[0], n, n_weights, rng) if n else None
+
+    oas = make_estimator("oas", dim=dim, jackknife_blocks=0)
+    graph = KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0)
+    # Of equally many points: the graph's units are those of one N.
+    n_paper = next((run.paper.n_used for run in runs if run.paper.n_used), 0)
+    return Baselines(
+        loss=float(np.mean(levels)) if levels else None,
+        entropy=level(lambda run: entropy_of(run, quick()), n_used),
+        paper_entropy=level(lambda run: entropy_of(run, graph), n_paper),
+        course_entropy=level(lambda run: entropy_of(run, oas), size),
+        course_paper_entropy=level(lambda run: entropy_of(run, paper_estimator(dim, size)), size),
+        exact_entropy=uniform_entropy(n_weights),
+    )

@@ -1,0 +1,108 @@
+"""What all entropies of a study share, so that constants cancel in their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+
+from analysis.entropy import (
+    ESTIMATOR_NAMES,
+    EntropyEstimator,
+    choose_estimator,
+    make_estimator,
+    subspace_dimension,
+)
+from analysis.geometry import SharedBasis, fit_shared_basis
+from analysis.results import EstimatorUsed, InsufficientData
+from analysis.stationarity import evenly_spaced
+from analysis.study.examination import Examined
+from analysis.trajectory import Trajectory
+from mlflow_thermo.schema import SPACED, STATIONARY, ThermoError
+
+#: A run with a smaller share of the median number of snapshots is left out instead of thinning all others to it.
+SHORT = 0.5
+#: Runs from which the shared subspace is found, at most: its cost must not grow with the study.
+BASIS_RUNS = 500
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Equal N, one estimator, one subspace for all runs.
+
+    Attributes
+    ----------
+    n_used : snapshots of every run behind its entropy.
+    estimator : unfitted.
+    described : the same for the result.
+    basis : directions shared by all learning rates; None where the runs do not allow any.
+    """
+
+    n_used: int
+    estimator: EntropyEstimator
+    described: EstimatorUsed
+    basis: SharedBasis | None
+
+    def fresh(self) -> EntropyEstimator:
+        """The study's estimator, unfitted: runs that are measured at the same time must not share one."""
+        return clone(self.estimator)  # type: ignore[no-any-return]
+
+
+def plan_of(examined: Sequence[Examined], shape: Trajectory, entropy: str, jackknife_blocks: int) -> Plan:
+    """The plan for the runs of a study.
+
+    Parameters
+    ----------
+    shape : of a readable run.
+    entropy, jackknife_blocks : of `StudyConfig`.
+
+    Raises
+    ------
+    ThermoError
+        An unknown estimator, or a model without a free dimension.
+    """
+    readable = [e for e in examined if e.shape is not None]
+    # Equal numbers for all: one run cut short must not cost the others their snapshots.
+    fewest = SHORT * float(np.median([e.kept for e in readable]))
+    usable = [e for e in readable if e.kept >= fewest]
+    stationary = [e for e in usable if e.result.regime == STATIONARY] or usable
+    independent = [e.independent for e in stationary if e.independent > 0]
+    # No run to trust: all snapshots then, since thinning could not make them independent either.
+    n_used = min(min(independent, default=10**9), *(e.kept for e in usable))
+    n_eff = float(n_used) if independent else min(e.result.sampling.n_eff or 1.0 for e in stationary)
+    dim = shape.n_weights - int(shape.on_sphere)
+    if dim < 1:
+        raise ThermoError(
+            f"run {shape.run_id} has one weight on a sphere, which leaves it two points: take a larger model"
+        )
+    name, reason, estimator = _choose(entropy, n_eff, dim, shape.on_sphere)
+    estimator.set_params(jackknife_blocks=jackknife_blocks)
+    errors = [e.shape.sketch_error for e in readable if e.shape is not None and e.shape.sketch_error]
+    described = EstimatorUsed(name, dim, reason, SPACED, n_used, max(errors, default=None))
+    return Plan(n_used, estimator, described, _shared_basis(stationary, n_used, dim))
+
+
+def _choose(entropy: str, n_eff: float, dim: int, on_sphere: bool) -> tuple[str, str, EntropyEstimator]:
+    """Short name, reason and estimator."""
+    if entropy == "auto":
+        choice = choose_estimator(n_eff, dim, on_sphere)
+        return choice.name, choice.reason, choice.estimator
+    if entropy not in ESTIMATOR_NAMES:
+        names = ", ".join(ESTIMATOR_NAMES)
+        raise ThermoError(f"entropy: unknown entropy estimator {entropy!r}: choose one of {names}")
+    return entropy, "asked for", make_estimator(entropy, dim=dim)
+
+
+def _shared_basis(runs: Sequence[Examined], n_used: int, dim: int) -> SharedBasis | None:
+    samples = [e.rows for e in runs if e.rows is not None]
+    samples = [samples[i] for i in evenly_spaced(len(samples), min(len(samples), BASIS_RUNS))]
+    q = min(subspace_dimension(n_used, dim), sum(len(rows) - 1 for rows in samples) // 2)
+    if q < 1:
+        return None
+    try:
+        return fit_shared_basis(samples, q)
+    except InsufficientData:
+        # A run that does not move, or fewer directions than asked for: nothing to share.
+        return None
