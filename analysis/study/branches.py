@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,31 +57,40 @@ def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collecti
     )
 
 
-def strays(runs: Sequence[RunResult], found: Branches) -> frozenset[str]:
-    """Ids of the stationary runs outside of the stationary range."""
+def strays(lr: Sequence[float], regimes: Sequence[str], found: Branches) -> tuple[int, ...]:
+    """Indices of the stationary runs outside of the stationary range."""
     between = found.stationary_range
-    return frozenset(
-        run.run_id
-        for run in runs
-        if run.regime == STATIONARY and (between is None or not between[0] <= run.lr <= between[1])
+    return tuple(
+        i
+        for i, (rate, regime) in enumerate(zip(lr, regimes, strict=True))
+        if regime == STATIONARY and (between is None or not between[0] <= rate <= between[1])
     )
 
 
-def branches_of(runs: Sequence[RunResult]) -> tuple[Branches, list[str]]:
-    """Branch points of a study, and what a reader has to know of them in words."""
+@dataclass(frozen=True)
+class StudyBranches:
+    """Branch points of a study, the ids of its stationary runs outside of the stationary range, and notes in words."""
+
+    found: Branches
+    strays: frozenset[str]
+    notes: list[str]
+
+
+def branches_of(runs: Sequence[RunResult]) -> StudyBranches:
+    """Branch points of the runs, and what a reader has to know of them."""
     rates, regimes = [run.lr for run in runs], [run.regime for run in runs]
     found = find_branches(rates, regimes, [i for i, run in enumerate(runs) if run.hops])
-    outside = strays(runs, found)
+    outside = [runs[i] for i in strays(rates, regimes, found)]
     notes = []
     if found.bistable:
         notes.append(f"bistable: runs of one learning rate end on different branches at lr = {_listed(found.bistable)}")
     if outside:
-        far = _listed(sorted({run.lr for run in runs if run.run_id in outside}))
+        far = _listed(sorted({run.lr for run in outside}))
         notes.append(f"{len(outside)} stationary runs lie outside of the stationary range: lr = {far}")
     if found.stationary_range is not None:
         low, high = found.stationary_range
         notes.append(f"the stationary range is lr from {low:.3g} to {high:.3g}")
-    return found, notes
+    return StudyBranches(found, frozenset(run.run_id for run in outside), notes)
 
 
 def _listed(rates: Sequence[float]) -> str:

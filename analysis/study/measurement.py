@@ -84,10 +84,10 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
         return Measured(with_late_temperature(result, after, lambda part: entropy_of(part, quick)[0]))
     values = estimator.entropy_jackknife_
     correlation = correlation_with_mean(values, trajectory.loss[burn_in:]) if len(values) else math.nan
-    return Measured(_with_equipartition(result, trajectory, index), _entropies(used, plan), correlation)
+    return Measured(with_equipartition(result, trajectory, index), _entropies(used, plan), correlation)
 
 
-def _with_equipartition(result: RunResult, trajectory: Trajectory, index: IntArray) -> RunResult:
+def with_equipartition(result: RunResult, trajectory: Trajectory, index: IntArray) -> RunResult:
     """The run with its equipartition temperature, from independent snapshots at `index` and the losses at them.
 
     On the sphere in the tangent plane: along its own radius a state cannot move, which is no temperature of zero.

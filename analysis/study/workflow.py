@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from analysis.results import OK, FloatArray, RunResult, StudyResult
 from analysis.study.baselines import baselines_of
-from analysis.study.branches import branches_of, strays
+from analysis.study.branches import branches_of
 from analysis.study.checks import identifiability, seeds_disagree
 from analysis.study.examination import Examined, examine
 from analysis.study.measurement import measure
@@ -93,10 +93,10 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     notes = [r.note for r in results if r.loss is None]
     if plan.described.sketch_error is not None:
         notes.append(f"the snapshots are sketches, whose distances are off by {plan.described.sketch_error:.1%}")
-    branches, said = branches_of(results)
-    notes += said
+    branches = branches_of(results)
+    notes += branches.notes
     correlation = _pooled_correlation([m.correlation for m in warm.values()])
-    thermal = with_temperatures(results, config.method, correlation, strays(results, branches))
+    thermal = with_temperatures(results, config.method, correlation, branches.strays)
     notes += thermal.notes
     for lr, rhat in seeds_disagree(_losses(examined)):
         notes.append(f"seeds of lr={lr:g} have different losses (split R-hat {rhat:.2f}): train longer")
@@ -106,7 +106,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
         method=config.method,
         power_law=thermal.power_law,
         notes=tuple(notes),
-        checks=replace(thermal.checks, branches=branches, identifiability=known),
+        checks=replace(thermal.checks, branches=branches.found, identifiability=known),
         baselines=baselines_of(thermal.runs, shape.protocol, shape.n_weights, plan.n_used, plan.fresh),
         origin=getattr(runs, "origin", None),
     )

@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
-from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy, SlidingKNNGraph, knn_graph_entropies
+from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy, knn_graph_entropies
 from analysis.entropy.kozachenko_leonenko import log_unit_ball_volume
 from analysis.geometry.distances import squared_distances
 from analysis.geometry.gram import centred_gram, recentred
@@ -179,51 +179,3 @@ class TestDistancesThatCancel:
             sq = squared_distances(X, precision=precision)
             assert sq[49, 50] == sq[50, 49] == 0.0
             assert np.count_nonzero(sq == 0) == len(X) + 2
-
-
-class TestSlidingWindow:
-    def test_every_window_along_a_series(self):
-        rng = np.random.default_rng(2)
-        series = 5 + np.cumsum(rng.normal(size=(400, 500)), axis=0)
-        sliding = SlidingKNNGraph(series[:100], (1, 10))
-        end = 100
-        np.testing.assert_allclose(sliding.entropies(), knn_graph_entropies(series[:100], (1, 10)), rtol=1e-10)
-        for step in (1, 7, 50, 51, 100, 30):
-            sliding.advance(series[end : end + step])
-            end += step
-            expected = knn_graph_entropies(series[end - 100 : end], (1, 10))
-            np.testing.assert_allclose(sliding.entropies(), expected, rtol=1e-9)
-
-    def test_single_precision_products(self):
-        rng = np.random.default_rng(4)
-        series = 3 + rng.normal(size=(300, 800))
-        sliding = SlidingKNNGraph(series[:100], (1, 10), precision=np.float32)
-        for end in (130, 180, 300):
-            sliding.advance(series[end - 30 if end < 180 else end - 50 : end] if end < 300 else series[200:300])
-        expected = knn_graph_entropies(series[200:300], (1, 10))
-        np.testing.assert_allclose(sliding.entropies(), expected, rtol=1e-6)
-
-    def test_single_precision_recomputes_what_is_close(self):
-        """Consecutive iterates: products of float32 would lose their distances altogether."""
-        rng = np.random.default_rng(5)
-        series = 1 + 1e-3 * np.cumsum(rng.normal(size=(200, 300)), axis=0)
-        sliding = SlidingKNNGraph(series[:100], (1, 10), precision=np.float32)
-        sliding.advance(series[100:140])
-        expected = knn_graph_entropies(series[40:140], (1, 10))
-        np.testing.assert_allclose(sliding.entropies(), expected, rtol=1e-5)
-
-    def test_duplicates_in_the_window(self):
-        rng = np.random.default_rng(3)
-        X = rng.normal(size=(20, 100))
-        sliding = SlidingKNNGraph(X, (1,), dim=99)
-        sliding.advance(X[-1:] + 1e-9)
-        moved = np.vstack([X[1:], X[-1:] + 1e-9])
-        assert sliding.entropies()[0] == pytest.approx(knn_graph_entropies(moved, (1,), dim=99)[0], rel=1e-9)
-
-    def test_bad_input(self):
-        sliding = SlidingKNNGraph(np.eye(10), (1,))
-        for rows in (np.zeros((11, 10)), np.zeros((1, 9)), np.zeros((0, 10)), np.zeros(10)):
-            with pytest.raises(ValueError, match="give 1 to 10 snapshots of 10 weights"):
-                sliding.advance(rows)
-        with pytest.raises(ValueError, match="k=10 needs"):
-            SlidingKNNGraph(np.eye(10), (10,))

@@ -8,8 +8,8 @@ from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy
 from analysis.entropy.of_trajectory import entropy_of
 from analysis.entropy.select import make_estimator
 from analysis.entropy.uniform import drawn_baseline, uniform_baseline, uniform_entropy, uniform_points
-from analysis.results import RunResult
-from analysis.study.study_branches import baselines_of
+from analysis.results import PaperNumbers, RunResult
+from analysis.study.baselines import baselines_of
 from analysis.testsystems import UniformSphere
 
 
@@ -128,15 +128,15 @@ def test_bad_input():
 @pytest.mark.parametrize(("n_paper", "known"), [(300, True), (None, False)])
 def test_the_graph_of_the_uniform_state_has_as_many_points_as_that_of_the_runs(n_paper, known):
     """Its units are those of one N: 1000 points would lie elsewhere than 300."""
-    run = RunResult("r", 0.1, 0, "ok", "stationary", uniform_loss=2.0, paper_n_used=n_paper)
+    run = RunResult("r", 0.1, 0, "ok", "stationary", uniform_loss=2.0, paper=PaperNumbers(n_used=n_paper))
     found = baselines_of([run], "sphere", 500, 100, lambda: make_estimator("oas", dim=499))
-    assert found["loss"] == 2.0
+    assert found.loss == 2.0
     if not known:
-        assert found["paper_entropy"] is None
+        assert found.paper_entropy is None
         return
     graph = KNNGraphEntropy(50, dim=499, jackknife_blocks=0)
     own, other = (
         uniform_baseline(lambda t: entropy_of(t, graph)[0], n, 500, np.random.default_rng(1)) for n in (300, 1000)
     )
-    assert found["paper_entropy"] == pytest.approx(own, abs=2)
-    assert abs(found["paper_entropy"] - other) > 5
+    assert found.paper_entropy == pytest.approx(own, abs=2)
+    assert abs(found.paper_entropy - other) > 5

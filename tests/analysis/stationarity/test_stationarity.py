@@ -5,6 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from analysis import testsystems as ts
+from analysis.geometry import centred_gram
 from analysis.geometry.distances import squared_distances
 from analysis.stationarity import (
     correlation_time,
@@ -18,11 +19,11 @@ from analysis.stationarity import (
     mean_and_stderr,
     msd_slope,
     mser_truncation,
-    slow_observables,
     split_rhat,
     spread_p_value,
     trend_p_value,
 )
+from analysis.stationarity.correlation import leading_scores
 
 
 def ar1(n, phi, rng, d=1):
@@ -70,14 +71,13 @@ def test_the_slowest_direction_decides():
     assert correlation_time(fast) < 2
 
 
-def test_slow_observables_are_the_leading_components_and_the_distance():
+def test_leading_scores_are_those_of_the_principal_components():
     rng = np.random.default_rng(2)
     weights = rng.normal(size=(50, 8)) * np.arange(1, 9)
-    found = slow_observables(weights)
+    found = leading_scores(centred_gram(weights))
     u, s, _ = np.linalg.svd(weights - weights.mean(axis=0), full_matrices=False)
-    for row, expected in zip(found[:3], (u * s).T[:3], strict=True):
+    for row, expected in zip(found, (u * s).T[:3], strict=True):
         assert abs(row @ expected) == pytest.approx(expected @ expected, rel=1e-8)
-    np.testing.assert_allclose(found[3], ((weights - weights[0]) ** 2).sum(axis=1), atol=1e-8)
 
 
 def test_stderr_of_a_correlated_mean():
@@ -92,7 +92,7 @@ def test_half_cosines_of_many_equal_directions_do_not_look_slow():
     own, crossed = [], []
     for seed in range(8):
         x = process.simulate(1000, np.random.default_rng(seed))
-        own.append(integrated_time(slow_observables(x)[0]))
+        own.append(integrated_time(leading_scores(centred_gram(x))[0]))
         crossed += [(integrated_time(a) + integrated_time(b)) / 2 for a, b in cross_fitted_scores(x)]
     assert np.mean(own) > 1.5 * process.tau
     assert np.mean(crossed) == pytest.approx(process.tau, rel=0.2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.study.branches import find_branches, one_sided
+from analysis.study.branches import find_branches, one_sided, strays
 
 LRS = np.geomspace(1e-3, 1e-1, 9)
 
@@ -25,7 +25,7 @@ def test_clean_branches():
     assert found.to_stationary.n_misplaced == 0
     assert found.stationary_range == (LRS[3], LRS[6])
     assert found.bistable == ()
-    assert found.strays == ()
+    assert strays(lr, regimes(lr, 4e-3, 4e-2), found) == ()
 
 
 def test_order_does_not_matter():
@@ -63,7 +63,7 @@ def test_a_stray_run_is_in_no_range():
     names = regimes(lr, 4e-3, 4e-2)
     names[1] = "stationary"
     found = find_branches(lr, names)
-    assert found.strays == (1,)
+    assert strays(lr, names, found) == (1,)
     assert found.stationary_range == (LRS[3], LRS[6])
     assert found.to_stationary.n_misplaced == 1
     # One misplaced run makes the boundary less sure.
@@ -78,10 +78,11 @@ def test_runs_that_say_nothing_are_left_out():
 
 def test_strays_at_the_edge_do_not_name_the_boundary():
     """No regime gives way to one that comes before it."""
-    found = find_branches([1.0, 2.0, 3.0], ["stationary", "converging", "uniform"])
+    lr, names = [1.0, 2.0, 3.0], ["stationary", "converging", "uniform"]
+    found = find_branches(lr, names)
     assert (found.to_stationary.below, found.to_stationary.above) == ("converging", "uniform")
     assert (found.to_uniform.below, found.to_uniform.above) == ("converging", "uniform")
-    assert found.strays == (0,)
+    assert strays(lr, names, found) == (0,)
 
 
 def test_regimes_without_order_have_no_boundary():

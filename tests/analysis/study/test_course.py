@@ -5,6 +5,7 @@ import pytest
 
 from analysis.entropy.of_trajectory import entropy_of, paper_estimator
 from analysis.entropy.select import make_estimator
+from analysis.results import InsufficientData
 from analysis.study.course import follow, slopes, split_bursts
 from analysis.trajectory import Trajectory
 from mlflow_thermo.schedule import bursts
@@ -87,7 +88,7 @@ def test_too_short_a_series():
 
 def test_an_estimator_that_fails_leaves_a_hole():
     def never(burst):
-        raise ValueError("no")
+        raise InsufficientData("no")
 
     found = follow(cooling(0.5), ours, never)
     assert np.isnan(found.paper_entropy).all()

@@ -1,10 +1,13 @@
 """A study gives the same numbers whatever form its snapshots were kept in."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from analysis.study.workflow import StudyConfig, analyze
-from analysis.tracking import source
+from analysis.results import run_row
+from analysis.study import StudyConfig, analyze
+from analysis.tracking import from_folder
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import CountSketch, SeriesWriter, reduce_series, sketch_rows
 
@@ -39,14 +42,15 @@ def study(request, tmp_path):
             writer.close(complete=True)
             if storage == "isometric":
                 reduce_series(folder, folder)
-    return lambda storage, entropy: analyze(source.from_folder(tmp_path / storage), StudyConfig(entropy=entropy))
+    return lambda storage, entropy: analyze(from_folder(tmp_path / storage), StudyConfig(entropy=entropy))
 
 
 @pytest.mark.parametrize("entropy", ["auto", "kl", "oas"])
 def test_inner_products_are_all_that_an_analysis_needs(study, entropy):
     full, reduced = study("full", entropy), study("isometric", entropy)
     assert full.estimator == reduced.estimator
-    for a, b in zip(full.runs, reduced.runs, strict=True):
+    for one, other in zip(full.runs, reduced.runs, strict=True):
+        a, b = (SimpleNamespace(**run_row(run)) for run in (one, other))
         assert b.entropy == pytest.approx(a.entropy, rel=1e-6, abs=1e-6 * D)
         assert b.temperature == pytest.approx(a.temperature, rel=1e-5)
         assert (b.tau, b.n_eff, b.regime) == (pytest.approx(a.tau), pytest.approx(a.n_eff), a.regime)
@@ -58,8 +62,8 @@ def test_inner_products_are_all_that_an_analysis_needs(study, entropy):
 
 def test_a_sketch_gives_its_error(study):
     full, sketched = study("full", "knn-graph"), study("sketch", "knn-graph")
-    change = [r.entropy - full.runs[0].entropy for r in full.runs]
-    found = [r.entropy - sketched.runs[0].entropy for r in sketched.runs]
+    change = [r.entropy.value - full.runs[0].entropy.value for r in full.runs]
+    found = [r.entropy.value - sketched.runs[0].entropy.value for r in sketched.runs]
     assert found[-1] == pytest.approx(change[-1], rel=0.05)
     assert "the snapshots are sketches, whose distances are off by 9.0%" in sketched.notes
-    assert sketched.estimator["sketch_error"] == 0.09
+    assert sketched.estimator.sketch_error == 0.09

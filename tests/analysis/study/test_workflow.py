@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from analysis import testsystems as ts
-from analysis.results import CORRUPT, DIVERGED, NO_SNAPSHOTS, OK, TOO_FEW
-from analysis.study.workflow import StudyConfig, analyze
+from analysis.results import CORRUPT, DIVERGED, NO_SNAPSHOTS, OK, TOO_FEW, run_row
+from analysis.study import StudyConfig, analyze
 from analysis.tracking import from_folder
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import ThermoError
@@ -20,17 +20,17 @@ def test_finds_the_exact_temperatures(study, entropy):
     study.write_all()
     result = analyze(from_folder(study.root), StudyConfig(entropy=entropy))
     exact = np.array([exact_temperature(r.lr) for r in result.runs])
-    found = np.array([r.temperature for r in result.runs])
-    inside = [r.temperature_lower <= t <= r.temperature_upper for r, t in zip(result.runs, exact, strict=True)]
+    found = np.array([r.temperature.value for r in result.runs])
+    inside = [r.temperature.lower <= t <= r.temperature.upper for r, t in zip(result.runs, exact, strict=True)]
     assert np.mean(inside) >= 7 / 9
     np.testing.assert_allclose(found[1:-1], exact[1:-1], rtol=0.25)
     assert [r.regime for r in result.runs] == ["stationary"] * 9
-    assert all(r.n_eff > 300 for r in result.runs)
+    assert all(r.sampling.n_eff > 300 for r in result.runs)
     # T = lr·σ²/(2 − lr): the exponent over this range lies a little above 1.
     law = result.power_law
-    assert law["exponent"] == pytest.approx(1.1, abs=0.15)
-    assert law["n"] == 9
-    assert result.estimator["dim"] == D
+    assert law.exponent == pytest.approx(1.1, abs=0.15)
+    assert law.n == 9
+    assert result.estimator.dim == D
 
 
 @pytest.mark.parametrize("offset", [-0.05, -10.0, 10.0])
@@ -43,9 +43,9 @@ def test_a_constant_in_the_loss_changes_nothing(study, offset):
     plain, shifted = (analyze(from_folder(study.root / name), StudyConfig()) for name in ("as_it_is", "shifted"))
     assert [r.status for r in shifted.runs] == [r.status for r in plain.runs]
     assert {r.regime for r in shifted.runs} == {"stationary"}
-    for name in ("temperature", "temperature_lower", "temperature_upper", "equipartition_temperature"):
-        found, expected = ([getattr(r, name) for r in result.runs] for result in (shifted, plain))
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    names = ["temperature", "temperature_lower", "temperature_upper", "equipartition_temperature"]
+    found, expected = ([[run_row(r)[name] for name in names] for r in result.runs] for result in (shifted, plain))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_loss_and_free_energy(study):
@@ -53,9 +53,9 @@ def test_loss_and_free_energy(study):
     result = analyze(from_folder(study.root), StudyConfig())
     for run in result.runs:
         # Equipartition: U = d·T/2.
-        assert abs(run.loss - D * exact_temperature(run.lr) / 2) < 5 * run.loss_stderr
-        assert run.free_energy == pytest.approx(run.loss - run.temperature * run.entropy)
-        assert run.paper_temperature is None  # there are no consecutive iterates
+        assert abs(run.loss.value - D * exact_temperature(run.lr) / 2) < 5 * run.loss.stderr
+        assert run.free_energy == pytest.approx(run.loss.value - run.temperature.value * run.entropy.value)
+        assert run.paper.temperature is None  # there are no consecutive iterates
 
 
 def test_the_paper_s_temperature_stands_beside(study):
@@ -63,10 +63,10 @@ def test_the_paper_s_temperature_stands_beside(study):
         folder = study.write_run(f"run{i}", lr)
         study.write_series(folder, lr, *study.samples(lr), series="consecutive")
     result = analyze(from_folder(study.root), StudyConfig())
-    paper = [r.paper_temperature for r in result.runs]
+    paper = [r.paper.temperature for r in result.runs]
     assert paper[0] is None
     # Independent samples instead of iterates: the interval's estimate of the same T, coarser.
-    assert all(r.paper_ratio == pytest.approx(r.paper_temperature / r.temperature) for r in result.runs[2:-2])
+    assert all(r.paper.ratio == pytest.approx(r.paper.temperature / r.temperature.value) for r in result.runs[2:-2])
     np.testing.assert_allclose(paper[2:-2], [exact_temperature(r.lr) for r in result.runs[2:-2]], rtol=0.6)
 
 
@@ -76,7 +76,7 @@ def test_seeds(study):
         study.write_run(f"run{i:02d}", lr, seed=i % 3)
     result = analyze(from_folder(study.root), StudyConfig())
     assert [r.seed for r in result.runs] == [0, 1, 2] * 5
-    assert result.power_law["n"] == 15
+    assert result.power_law.n == 15
 
 
 def test_holes_are_named_and_the_rest_is_analysed(study):
@@ -146,7 +146,7 @@ def test_one_short_run_does_not_cost_the_others_their_snapshots(study):
     assert (short.status, short.entropy) == (TOO_FEW, None)
     assert "12 snapshots" in short.note or "too few" in short.note
     rest = [r for r in result.runs if r is not short]
-    assert min(r.n_used for r in rest) > 300
+    assert min(r.sampling.n_used for r in rest) > 300
     assert all(r.temperature is not None for r in rest)
 
 
@@ -193,7 +193,7 @@ class TestRegimes:
         assert [r.status for r in result.runs if r.regime == "converging"] == ["converging"] * 2
         assert [r.status for r in result.runs if r.regime == "uniform"] == ["uniform"]
         assert [r.lr for r in result.runs if r.temperature is not None] == list(fitted)
-        assert result.power_law["lr_min"] == pytest.approx(0.02)
+        assert result.power_law.lr_min == pytest.approx(0.02)
 
     def test_too_few_stationary_runs_say_so(self, study):
         steps = np.arange(1000, 7000, 10)
@@ -218,11 +218,11 @@ def test_sphere_runs_use_the_tangent_space(study):
         weights = np.stack([sin * np.cos(angle), sin * np.sin(angle), cos], axis=1).astype(np.float32)
         study.write_series(study.root / f"run{i}", 1 / kappa, weights, 1 - cos, protocol="sphere")
     result = analyze(from_folder(study.root), StudyConfig())
-    assert result.estimator["dim"] == 2
-    inside = [r.temperature_lower <= r.lr <= r.temperature_upper for r in result.runs]
+    assert result.estimator.dim == 2
+    inside = [r.temperature.lower <= r.lr <= r.temperature.upper for r in result.runs]
     assert sum(inside) >= 5
     for run in sorted(result.runs, key=lambda r: r.lr)[1:-1]:
-        assert run.temperature == pytest.approx(run.lr, rel=0.25)
+        assert run.temperature.value == pytest.approx(run.lr, rel=0.25)
 
 
 class TestZeroTemperature:
@@ -242,8 +242,8 @@ class TestZeroTemperature:
         result = analyze(from_folder(study.root), StudyConfig())
         for run in result.runs:
             assert run.status == "zero-temperature"
-            assert run.temperature == run.temperature_lower == 0
-            assert run.temperature_upper < 1e-9
+            assert run.temperature.value == run.temperature.lower == 0
+            assert run.temperature.upper < 1e-9
             assert "optimum" in run.note
         assert result.power_law is None
         assert "3 of 3 runs converge to an optimum, where T goes to zero" in result.notes[0]
@@ -292,12 +292,12 @@ class TestCorrelatedSnapshots:
     def test_enough_of_them_are_thinned_to_equal_numbers(self, study):
         self.write(study, tau=4)
         result = analyze(from_folder(study.root), StudyConfig(entropy="gaussian-ml"))
-        used = {run.n_used for run in result.runs}
+        used = {run.sampling.n_used for run in result.runs}
         assert len(used) == 1
         assert 30 <= used.pop() <= 1000 / 9
         assert {run.status for run in result.runs[1:-1]} <= {OK, "unidentified", "zero-temperature"}
         assert OK in {run.status for run in result.runs}
-        inside = [r.temperature_lower <= exact_temperature(r.lr) <= r.temperature_upper for r in result.runs]
+        inside = [r.temperature.lower <= exact_temperature(r.lr) <= r.temperature.upper for r in result.runs]
         # Measured over many such studies: 95 % at each of the first four learning rates, 90, 85 and 70 % at the last
         # three, where T = lr·σ²/(2 − lr) steepens from lr to lr² within one step of the grid and a fit that bends
         # with seven points lags behind. Fewer than five of seven in one study of fifty.
@@ -321,8 +321,8 @@ def test_a_frozen_floor_is_unidentified(study):
         study.write_series(study.root / f"run{i}", lr, w.astype(np.float32), (w[:, :10] ** 2).sum(axis=1) / 2)
     result = analyze(from_folder(study.root), StudyConfig())
     assert {run.status for run in result.runs} == {"unidentified"}
-    assert result.checks["identifiability"]["status"] == "unidentified"
-    assert result.checks["identifiability"]["disagreement"] > 0.3
+    assert result.checks.identifiability.status == "unidentified"
+    assert result.checks.identifiability.disagreement > 0.3
     assert all(run.temperature is not None for run in result.runs)
 
 
@@ -331,11 +331,11 @@ def test_a_shape_that_holds_is_identified_with_fewer_snapshots_than_weights(stud
         w = study.rng.normal(size=(300, 400)) * np.sqrt(lr)
         study.write_series(study.root / f"run{i}", lr, w.astype(np.float32), (w**2).sum(axis=1) / 2)
     result = analyze(from_folder(study.root), StudyConfig())
-    assert result.checks["identifiability"]["status"] == OK
+    assert result.checks.identifiability.status == OK
     # At the lowest learning rate the slope has neighbours on one side only and its interval reaches zero.
     assert {run.status for run in result.runs[1:]} == {OK}
     for run in result.runs[1:-1]:
-        assert run.temperature == pytest.approx(run.lr, rel=0.1)
+        assert run.temperature.value == pytest.approx(run.lr, rel=0.1)
 
 
 class TestChecks:
@@ -343,21 +343,21 @@ class TestChecks:
         study.write_all()
         result = analyze(from_folder(study.root), StudyConfig())
         found = result.checks
-        assert found["convexity_p_value"] > 0.05
-        assert found["leave_one_out"]["n"] == 7
-        assert found["leave_one_out"]["n_violated"] <= 1
-        assert found["consistency"] == pytest.approx(1, abs=0.1)
-        assert found["consistency_equipartition"] == pytest.approx(1, abs=0.1)
-        assert found["robust_exponent"] == pytest.approx(1.1, abs=0.2)
+        assert found.convexity_p_value > 0.05
+        assert found.leave_one_out.n == 7
+        assert found.leave_one_out.n_violated <= 1
+        assert found.consistency == pytest.approx(1, abs=0.1)
+        assert found.consistency_equipartition == pytest.approx(1, abs=0.1)
+        assert found.robust_exponent == pytest.approx(1.1, abs=0.2)
         # T = lr·σ²/(2 − lr) steepens from lr to lr² as lr nears 1.
-        assert found["segmented"]["exponent_below"] == pytest.approx(1.05, abs=0.1)
-        assert found["segmented"]["exponent_above"] > 1.1
-        assert "seeds" not in found
+        assert found.segmented.exponent_below == pytest.approx(1.05, abs=0.1)
+        assert found.segmented.exponent_above > 1.1
+        assert found.seeds is None
         for run in result.runs:
             # Losses without minibatch noise: equipartition knows the temperature to the error of a variance.
-            assert run.equipartition_temperature == pytest.approx(exact_temperature(run.lr), rel=0.15)
-            assert run.equipartition_p_value > 1e-4
-            assert run.evidence.edge_lag_fraction < 0.1
+            assert run.equipartition.temperature == pytest.approx(exact_temperature(run.lr), rel=0.15)
+            assert run.equipartition.p_value > 1e-4
+            assert run.sampling.evidence.edge_lag_fraction < 0.1
         assert result.schema_version == 3
 
     def test_five_seeds_give_an_error_over_seeds(self, study):
@@ -365,9 +365,9 @@ class TestChecks:
         for i, lr in enumerate(lrs):
             study.write_run(f"run{i:02d}", lr, seed=i % 5)
         result = analyze(from_folder(study.root), StudyConfig())
-        assert result.checks["seeds"]["n_seeds"] == 5
-        assert result.checks["seeds"]["exponent"] == pytest.approx(1.1, abs=0.15)
-        assert result.checks["seeds"]["exponent_stderr"] < 0.1
+        assert result.checks.seeds.n_seeds == 5
+        assert result.checks.seeds.exponent == pytest.approx(1.1, abs=0.15)
+        assert result.checks.seeds.exponent_stderr < 0.1
 
     def test_seeds_in_different_states_are_named(self, study):
         study.write_all()
@@ -382,7 +382,7 @@ class TestChecks:
         result = analyze(from_folder(study.root), StudyConfig(method=method))
         inner = result.runs[2:-2]
         np.testing.assert_allclose(
-            [r.temperature for r in inner], [exact_temperature(r.lr) for r in inner],
+            [r.temperature.value for r in inner], [exact_temperature(r.lr) for r in inner],
             rtol=0.6 if method == "interval" else 0.35,
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 
 from analysis import testsystems as ts
 from analysis.results import OK, RunResult
-from analysis.study.examination import thermometers
+from analysis.study.measurement import with_equipartition
 from analysis.temperature import (
     equipartition,
     fluctuation_dissipation,
@@ -56,9 +56,9 @@ class TestEquipartition:
         w = system.sample(0.01, n, np.random.default_rng(5))
         loss = system.potential(w)
         trajectory = Trajectory(np.arange(1, n + 1), w, loss, protocol="sphere", n_weights=3)
-        result = thermometers(RunResult("run", 0.1, 0, OK, ""), trajectory, np.arange(n))
-        assert abs(result.equipartition_temperature / 0.01 - 1) < 0.06
-        assert result.equipartition_p_value > 0.01
+        result = with_equipartition(RunResult("run", 0.1, 0, OK, ""), trajectory, np.arange(n))
+        assert abs(result.equipartition.temperature / 0.01 - 1) < 0.06
+        assert result.equipartition.p_value > 0.01
 
     def test_a_state_with_two_temperatures_is_no_gibbs_state(self):
         """U and dU/dS of this SGD have one T; only equipartition shows that there are two."""
