@@ -211,3 +211,7 @@ def entry(command: click.Command) -> None:
 def _fail(message: str) -> None:
     click.echo(f"error: {without_password(message)}", err=True)
     sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from scipy.linalg.blas import dsyrk
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from analysis.entropy import PAPER_KS, SlidingKNNGraph, knn_graph_entropies
+from analysis.entropy import PAPER_KS, knn_graph_entropies
 from analysis.geometry import squared_distances
 from benchmarks.table import Table
 from benchmarks.timing import medians
@@ -18,7 +18,6 @@ from benchmarks.timing import medians
 #: The paper's window of iterates of its smallest network.
 N, D = 1000, 24_408
 ROUNDS = 7
-MOVE = 50
 
 
 def main(quick: bool) -> None:
@@ -36,19 +35,10 @@ def main(quick: bool) -> None:
         ("numpy", "scipy", "scikit-learn", "torch"),
     )
     rng = np.random.default_rng(0)
-    series = rng.normal(size=(n + MOVE * (rounds + 1), d))
-    X = np.ascontiguousarray(series[:n])
+    X = rng.normal(size=(n, d))
     ks = [k for k in PAPER_KS if k < n]
     tensor, single = torch.from_numpy(X), torch.from_numpy(X.astype(np.float32))
     single_numpy = single.numpy()
-    sliding = {kind: SlidingKNNGraph(X, ks, precision=kind) for kind in (np.float64, np.float32)}
-    moves = {kind: iter(range(n, len(series), MOVE)) for kind in sliding}
-
-    def move(kind: type) -> np.ndarray:
-        start = next(moves[kind])
-        sliding[kind].advance(series[start : start + MOVE])
-        return sliding[kind].entropies()
-
     most = max(ks)
     actions = {
         "bare syrk, float64": lambda: dsyrk(1.0, X.T, trans=1),
@@ -57,9 +47,6 @@ def main(quick: bool) -> None:
         "knn_graph_entropies, float64": lambda: knn_graph_entropies(X, ks),
         "knn_graph_entropies, float64 products of float32 snapshots": lambda: knn_graph_entropies(single_numpy, ks),
         "knn_graph_entropies, float32 products": lambda: knn_graph_entropies(single_numpy, ks, precision=np.float32),
-        f"bare product of {MOVE} new snapshots with the window": lambda: X[:MOVE] @ X.T,
-        f"SlidingKNNGraph, {MOVE} new snapshots": lambda: move(np.float64),
-        f"SlidingKNNGraph, {MOVE} new snapshots, float32 products": lambda: move(np.float32),
     }
     found = medians(actions, rounds)
     start = time.perf_counter()
@@ -85,12 +72,6 @@ def main(quick: bool) -> None:
     syrk, rival = found["bare syrk, float64"], found["torch.cdist and sort, float64"]
     for name, seconds in {**found, **slow}.items():
         table.add(name, seconds, seconds / syrk, seconds / rival, errors.get(name, "-"))
-    full, name = found["knn_graph_entropies, float64"], f"SlidingKNNGraph, {MOVE} new snapshots"
-    table.notes.append(
-        f"A window that moves on by {MOVE} snapshots costs {found[name] / full:.3f} of a full pass, with float32 "
-        f"products {found[name + ', float32 products'] / full:.3f}. The products of {MOVE} new snapshots with {n} are "
-        f"2·{MOVE}/{n} of the operations of the symmetric product of all, whatever is done about the rest."
-    )
     for name, exponent in growth(rng, quick).items():
         table.notes.append(f"Growth of the time in {name}: exponent {exponent:.2f}.")
     if not quick:

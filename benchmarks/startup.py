@@ -33,8 +33,8 @@ def main(quick: bool) -> None:
     table.add("import of the plugin inside `import mlflow`", 1e3 * float(np.median(imports)))
     for name, command in {
         "import mlflow": (sys.executable, "-c", "import mlflow"),
-        "mlflow-thermo --help": (sys.executable, "-m", "analysis", "--help"),
-        "mlflow-thermo analyze --help": (sys.executable, "-m", "analysis", "analyze", "--help"),
+        "mlflow-thermo --help": (sys.executable, "-m", "analysis.cli", "--help"),
+        "mlflow-thermo analyze --help": (sys.executable, "-m", "analysis.cli", "analyze", "--help"),
     }.items():
         seconds = []
         for _ in range(rounds):

@@ -185,7 +185,7 @@ def test_help_is_quick():
 
 
 def test_module_form():
-    shown = subprocess.run([sys.executable, "-m", "analysis", "--help"], check=True, capture_output=True, text=True)
+    shown = subprocess.run([sys.executable, "-m", "analysis.cli", "--help"], check=True, capture_output=True, text=True)
     assert "analyze" in shown.stdout
     assert CliRunner().invoke(cli.cli, ["--help"]).exit_code == 0
 

@@ -390,3 +390,27 @@ class TestChecks:
         study.write_all()
         with pytest.raises(ThermoError, match="method 'magic' is unknown: choose one of local-quadratic"):
             analyze(from_folder(study.root), StudyConfig(method="magic"))
+
+
+def of_wrong_shapes(*args, **kwargs):
+    return np.ones((3, 2)) @ np.ones((3, 2))
+
+
+def of_a_singular_matrix(*args, **kwargs):
+    return np.linalg.inv(np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("bug", [of_wrong_shapes, of_a_singular_matrix])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "plan.fit_shared_basis", "measurement.entropy_of", "measurement.equipartition", "measurement.summarise_run",
+        "temperatures.power_law", "checks.convexity_test", "checks.leave_one_out",
+    ],
+)  # fmt: skip
+def test_a_bug_in_a_stage_surfaces(study, stage, bug, monkeypatch):
+    """NumPy calls wrong shapes and singular matrices ValueErrors: neither may pass for too little data."""
+    study.write_all()
+    monkeypatch.setattr(f"analysis.study.{stage}", bug)
+    with pytest.raises(ValueError, match=r"matmul|Singular"):
+        analyze(from_folder(study.root), StudyConfig())

@@ -10,7 +10,7 @@ import pytest
 
 from projects.common.lifetime import ParentWatch, Terminated
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # Begins as the programs do, waits for its parent's end, and says whether it has noticed.
 CHILD = """

@@ -1,5 +1,0 @@
-"""``python -m analysis`` is ``mlflow-thermo``."""
-
-from analysis.cli import main
-
-main()
