@@ -21,6 +21,7 @@ Status: TypeAlias = Literal[
     "incomplete",
     "empty",
     "zero-temperature",
+    "no-interval",
 ]
 
 OK: Final = "ok"
@@ -38,6 +39,7 @@ CORRUPT: Final = "corrupt"
 INCOMPLETE: Final = "incomplete"
 EMPTY: Final = "empty"
 ZERO_TEMPERATURE: Final = "zero-temperature"
+NO_INTERVAL: Final = "no-interval"
 
 #: Every status with what a person does about it. A status outside of this set is a bug.
 REMEDIES: dict[Status, str] = {
@@ -57,6 +59,7 @@ REMEDIES: dict[Status, str] = {
     INCOMPLETE: "the run did not finish: wait for it, or train it again",
     EMPTY: "the bounds contradict each other: widen epsilon or measure longer",
     ZERO_TEMPERATURE: "the loss does not change while the entropy does: T is zero within its interval",
+    NO_INTERVAL: "no standard errors, so no interval: give those of loss and entropy, or run several seeds",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -10,7 +11,6 @@ import numpy as np
 
 from analysis.entropy import RunEntropies, compare_runs
 from analysis.free_energy import convexity_test, leave_one_out
-from analysis.regression import FEWEST_SEEDS, power_law, power_law_over_seeds
 from analysis.results import (
     OK,
     UNIDENTIFIED,
@@ -28,9 +28,13 @@ from analysis.results import (
 )
 from analysis.stationarity import split_rhat
 from analysis.temperature import (
+    FEWEST_SEEDS,
+    Pooled,
     States,
     TemperatureCurve,
     broken_power_law,
+    power_law,
+    power_law_over_seeds,
     temperature_curve,
     thermodynamic_consistency,
 )
@@ -66,18 +70,28 @@ def identifiability(
     return out, IdentifiabilityCheck(verdict.status, number(verdict.disagreement), some.dim, some.subspace_dim)
 
 
-def states_of(runs: Sequence[RunResult]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """lr, loss, entropy and the errors of both, (n,) each, of the runs that have them, for `temperature_curve`."""
+def states_of(runs: Sequence[RunResult], correlation: float | None = None) -> States:
+    """States (n,) of the runs that have a loss and an entropy.
+
+    Raises
+    ------
+    InsufficientData
+        Fewer than three different learning rates.
+    """
     rows = [
-        (run.lr, run.loss.value, run.entropy.value, run.loss.stderr or 0.0, run.entropy.stderr or 0.0)
+        (run.lr, run.loss.value, run.entropy.value, _or_nan(run.loss.stderr), _or_nan(run.entropy.stderr))
         for run in runs
         if run.loss is not None and run.entropy is not None
     ]
-    lr, loss, entropy, loss_stderr, entropy_stderr = np.array(rows, dtype=float).T
-    return lr, loss, entropy, loss_stderr, entropy_stderr
+    lr, loss, entropy, loss_stderr, entropy_stderr = np.array(rows, dtype=float).reshape(-1, 5).T
+    return States.of(lr, loss, entropy, loss_stderr, entropy_stderr, correlation)
 
 
-def checks_of(runs: Sequence[RunResult], fitted: States, curve: TemperatureCurve, has_law: bool) -> StudyChecks:
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def checks_of(runs: Sequence[RunResult], fitted: Pooled, curve: TemperatureCurve, has_law: bool) -> StudyChecks:
     """Tests of the study as a whole; one that the data do not allow is None.
 
     Parameters
@@ -86,13 +100,13 @@ def checks_of(runs: Sequence[RunResult], fitted: States, curve: TemperatureCurve
     fitted : their states, in the order of `curve`.
     has_law : whether their temperatures have a power law, to which there are alternatives.
     """
-    states = fitted.numbers
-    lr, loss, entropy = states[:3]
+    states = fitted.states
+    lr, loss, entropy = states.lr, states.loss, states.entropy
     thermal = fitted.mean_of_known([None if r.equipartition is None else r.equipartition.temperature for r in runs])
-    errors = curve.stderr if np.isfinite(curve.stderr).all() else None
+    errors = curve.stderr if np.isfinite(curve.stderr).any() else None
     found = StudyChecks(
-        convexity_p_value=_attempt(lambda: convexity_test(*states).p_value),
-        leave_one_out=_attempt(lambda: _left_out(fitted)),
+        convexity_p_value=_attempt(lambda: convexity_test(*states.numbers).p_value),
+        leave_one_out=_attempt(lambda: _left_out(states)),
         consistency=_attempt(
             lambda: number(thermodynamic_consistency(lr, loss, entropy, curve.temperature).slope)
         ),
@@ -105,7 +119,7 @@ def checks_of(runs: Sequence[RunResult], fitted: States, curve: TemperatureCurve
     return replace(
         found,
         robust_exponent=_attempt(lambda: power_law(curve.lr, curve.temperature, errors, robust=True).exponent),
-        segmented=_attempt(lambda: _segmented(fitted)),
+        segmented=_attempt(lambda: _segmented(states)),
         seeds=_attempt(lambda: _over_seeds(runs)),
     )
 
@@ -145,7 +159,7 @@ def _over_seeds(runs: Sequence[RunResult]) -> SeedsCheck:
     lr, temperature, seed = [], [], []
     for one in seeds:
         own = [run for run in runs if run.seed == one]
-        curve = temperature_curve(*states_of(own), "power-law")
+        curve = temperature_curve(*states_of(own).numbers, "power-law")
         lr += list(curve.lr)
         temperature += list(curve.temperature)
         seed += [one] * len(own)

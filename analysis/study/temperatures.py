@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.regression import power_law
 from analysis.results import (
     CONVERGING,
     OK,
@@ -22,7 +21,7 @@ from analysis.results import (
     remedy,
 )
 from analysis.study.checks import checks_of, states_of
-from analysis.temperature import TemperatureCurve, pooled, temperature_curve, with_seed_scatter
+from analysis.temperature import TemperatureCurve, pooled, power_law, temperature_curve, with_seed_scatter
 from mlflow_thermo.schema import STATIONARY
 
 
@@ -66,26 +65,28 @@ def with_temperatures(
     if len({results[i].lr for i in chosen}) < 3:
         notes.append(f"{len(chosen)} stationary runs: no temperature curve, which needs 3 stationary learning rates")
         return StudyTemperatures(list(results), None, StudyChecks(), notes)
-    lr, loss, entropy, loss_err, entropy_err = states_of([results[i] for i in chosen])
-    scatter = with_seed_scatter(lr, loss, entropy, loss_err, entropy_err, correlation)
-    states = pooled(lr, loss, entropy, scatter.loss_stderr, scatter.entropy_stderr)
-    curve = temperature_curve(*states.numbers, method, correlation=scatter.correlation)
-    temperature, lower, upper = (states.at(lr, values) for values in (curve.temperature, curve.lower, curve.upper))
+    states, filled = states_of([results[i] for i in chosen], correlation).completed()
+    fitted = pooled(with_seed_scatter(states))
+    curve = temperature_curve(*fitted.states.numbers, method, correlation=fitted.states.correlation)
+    notes += [*filled, *curve.notes]
+    temperature, lower, upper = (
+        fitted.at(states.lr, values) for values in (curve.temperature, curve.lower, curve.upper)
+    )
     paper = _paper_temperatures([results[i] for i in chosen])
     out = list(results)
     for k, i in enumerate(chosen):
         run, t = results[i], float(temperature[k])
-        status = as_status(str(curve.status[states.where[k]])) if run.status == OK else run.status
+        status = as_status(str(curve.status[fitted.where[k]])) if run.status == OK else run.status
         out[i] = replace(
             run,
             temperature=Estimate(t, None, number(lower[k]), number(upper[k]), status) if math.isfinite(t) else None,
-            free_energy=number(loss[k] - t * entropy[k]),
+            free_energy=number(states.loss[k] - t * states.entropy[k]),
             paper=replace(run.paper, temperature=paper[k], ratio=_ratio(paper[k], t)),
             status=status,
             note=remedy(status) if run.status == OK else run.note,
         )
     law, said = _law(curve)
-    tested = checks_of([out[i] for i in chosen], states, curve, law is not None)
+    tested = checks_of([out[i] for i in chosen], fitted, curve, law is not None)
     return StudyTemperatures(out, law, tested, notes + said)
 
 
@@ -94,14 +95,14 @@ def _paper_temperatures(runs: Sequence[RunResult]) -> list[float | None]:
     entropies = [run.paper.entropy for run in runs if run.paper.entropy is not None]
     if len(entropies) < len(runs):
         return [None] * len(runs)
-    lr, loss = states_of(runs)[:2]
-    curve = temperature_curve(lr, loss, np.array(entropies), method="interval")
+    states = states_of(runs)
+    curve = temperature_curve(states.lr, states.loss, np.array(entropies), method="interval")
     return [number(value) for value in curve.temperature]
 
 
 def _law(curve: TemperatureCurve) -> tuple[PowerLaw | None, list[str]]:
-    weights = curve.stderr if np.isfinite(curve.stderr).all() else None
-    covariance = curve.covariance if curve.covariance is not None and np.isfinite(curve.covariance).all() else None
+    weights = curve.stderr if np.isfinite(curve.stderr).any() else None
+    covariance = None if weights is None else curve.covariance
     try:
         fit = power_law(curve.lr, curve.temperature, weights, covariance=covariance)
     except InsufficientData as error:

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from analysis.results import FloatArray
-from analysis.temperature._points import Averages
-from analysis.temperature.curve import checked_points
-from analysis.temperature.power import power_law_fit
+from analysis.results import FloatArray, InsufficientData
+from analysis.temperature.power import power_law_fit, thermal_integral
+from analysis.temperature.states import States
 
 #: Different learning rates that a break needs: the two laws have five numbers, and some freedom has to be left.
 FEWEST = 8
@@ -56,27 +55,29 @@ def broken_power_law(
 
     Parameters
     ----------
-    lr, loss, entropy, loss_stderr, entropy_stderr : (n,) as for `temperature_curve`.
+    lr, loss, entropy, loss_stderr, entropy_stderr : (n,) as for `temperature_curve`; the errors are needed.
 
     Raises
     ------
     ValueError
-        Lists of different length, fewer than eight different learning rates, values that are not finite, or no law with
-        a positive temperature.
+        Lists of different length, fewer than eight different learning rates, values that are not finite, no standard
+        errors, or no law with a positive temperature.
     """
-    points = checked_points(lr, loss, entropy, loss_stderr, entropy_stderr)
-    if not np.isfinite(points.s).all():
-        raise ValueError("entropy must be finite: leave collapsed runs out")
-    mean = Averages.of(points)
-    if len(mean.x) < FEWEST:
-        raise ValueError(f"a break needs {FEWEST} different learning rates, got {len(mean.x)}")
+    states = States.of(lr, loss, entropy, loss_stderr, entropy_stderr)
+    if not np.isfinite(states.entropy).all():
+        raise InsufficientData("entropy must be finite: leave collapsed runs out")
+    mean, _ = states.completed()[0].by_lr()
+    if len(mean.lr) < FEWEST:
+        raise InsufficientData(f"a break needs {FEWEST} different learning rates, got {len(mean.lr)}")
+    loss_error, entropy_error = mean.errors("a break")
     x = mean.x - float(mean.x.mean())
-    scale = float(np.ptp(mean.u)) or 1.0
-    reach = float(np.ptp(mean.s)) or 1.0
-    u, s, du, ds = (mean.u - mean.u.mean()) / scale, mean.s / reach, mean.du / scale, mean.ds / reach
+    scale = float(np.ptp(mean.loss)) or 1.0
+    reach = float(np.ptp(mean.entropy)) or 1.0
+    u, s = (mean.loss - mean.loss.mean()) / scale, mean.entropy / reach
+    du, ds = loss_error / scale, entropy_error / reach
     log_a, b = power_law_fit(x, u, s, du**-2)
     if not np.isfinite(log_a):
-        raise ValueError("no power law with a positive temperature fits the states")
+        raise InsufficientData("no power law with a positive temperature fits the states")
     # Errors at the temperatures of the single law, the same for both, so that their χ² can be compared.
     error = np.hypot(du, np.exp(log_a + b * x) * ds)
 
@@ -102,11 +103,6 @@ def broken_power_law(
 
 
 def _loss(x: FloatArray, s: FloatArray, log_a: float, b: float, bend: float, knot: float) -> FloatArray:
-    """∫ T dS from the first point to each; exact for an entropy that is linear between the points."""
     # The search may try temperatures whose squares overflow.
     log_t = np.clip(log_a + b * x + bend * np.maximum(x - knot, 0.0), -300.0, 300.0)
-    half = np.diff(log_t) / 2
-    small = np.abs(half) < 1e-4
-    ratio = np.where(small, 1 + half**2 / 6, np.sinh(half) / np.where(small, 1.0, half))
-    steps = np.exp((log_t[1:] + log_t[:-1]) / 2) * ratio * np.diff(s)
-    return np.asarray(np.concatenate([[0.0], np.cumsum(steps)]))
+    return thermal_integral(log_t, s)

@@ -9,7 +9,8 @@ from scipy.optimize import nnls
 from scipy.stats import norm
 
 from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
-from analysis.temperature._points import Averages, Points, TemperatureCurve
+from analysis.temperature.result import TemperatureCurve, without_interval
+from analysis.temperature.states import States
 
 #: Repetitions behind an interval or a p-value.
 BOOTSTRAP = 400
@@ -67,13 +68,18 @@ def convex_fit(s: FloatArray, u: FloatArray, du: FloatArray, ds: FloatArray) -> 
     return ConvexFit(fitted * scale + float(u.min()), slope[where] * scale / reach, chi_square)
 
 
-def convex_temperatures(points: Points, level: float, rng: np.random.Generator) -> TemperatureCurve:
-    """Slopes of the convex fit, with intervals by a parametric bootstrap about it."""
-    mean = Averages.of(points)
-    du, ds = mean.du, mean.ds
-    fit = convex_fit(mean.s, mean.u, du, ds)
+def convex_temperatures(states: States, level: float, rng: np.random.Generator) -> TemperatureCurve:
+    """Slopes of the convex fit, with intervals by a parametric bootstrap about it; all states weigh the same where
+    their errors are not known."""
+    mean, where = states.by_lr()
+    if not mean.has_errors:
+        slope = convex_fit(mean.entropy, mean.loss, np.ones_like(mean.loss), np.zeros_like(mean.loss)).slope
+        known = np.where(np.ptp(mean.entropy) > 0, slope, np.nan)
+        return without_interval(states, known[where], "convex")
+    s, (du, ds) = mean.entropy, mean.errors("an interval")
+    fit = convex_fit(s, mean.loss, du, ds)
     draws = np.array([
-        convex_fit(mean.s + ds * rng.normal(size=len(ds)), fit.u + du * rng.normal(size=len(du)), du, ds).slope
+        convex_fit(s + ds * rng.normal(size=len(ds)), fit.u + du * rng.normal(size=len(du)), du, ds).slope
         for _ in range(BOOTSTRAP)
     ])  # fmt: skip
     stderr = draws.std(axis=0, ddof=1)
@@ -81,12 +87,11 @@ def convex_temperatures(points: Points, level: float, rng: np.random.Generator) 
     status = np.full(len(du), OK, dtype="<U32")
     status[fit.slope - reach * stderr <= 0] = ZERO_TEMPERATURE
     # The fit may only rise, so that noise about a constant always shows some slope: a slope and a bend, 2 numbers.
-    if mean.loss_is_flat(fit.chi_square, 2):
+    if mean.loss_is_flat(du, fit.chi_square, 2):
         status[:] = ZERO_TEMPERATURE
-    if mean.entropy_is_flat():
+    if mean.entropy_is_flat(ds):
         status[:] = UNIDENTIFIED
-    where = mean.where
     return TemperatureCurve(
-        np.exp(points.x), fit.slope[where], (fit.slope - reach * stderr)[where], (fit.slope + reach * stderr)[where],
+        states.lr, fit.slope[where], (fit.slope - reach * stderr)[where], (fit.slope + reach * stderr)[where],
         stderr[where], status[where], "convex", level, np.cov(draws.T)[np.ix_(where, where)],
     )  # fmt: skip

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis.results import UNIDENTIFIED, ZERO_TEMPERATURE
-from analysis.temperature._points import Points, TemperatureCurve, checked_stderr
 from analysis.temperature.convex import convex_temperatures
 from analysis.temperature.interval import interval_temperatures
 from analysis.temperature.local_quadratic import local_quadratic_temperatures
 from analysis.temperature.power import power_law_temperatures
+from analysis.temperature.result import TemperatureCurve
+from analysis.temperature.states import States
 
 #: Ways to a temperature curve, the default first.
 METHODS = ("local-quadratic", "interval", "convex", "power-law")
@@ -44,8 +45,10 @@ def temperature_curve(
     Parameters
     ----------
     lr, loss, entropy : (n,) learning rates in any order, repeats allowed (seeds); losses; entropies in nats.
-    loss_stderr, entropy_stderr : (n,) standard errors; without them the noise is estimated from the residuals.
-    method : ``local-quadratic`` fits U and S each by a local quadratic in ln lr and takes
+    loss_stderr, entropy_stderr : (n,) standard errors. One that is missing (NaN) or zero is replaced by the largest of
+        its neighbours' (`States.completed`), which the curve's `notes` say. Without any there are temperatures with
+        status ``no-interval``.
+    method : ``local-quadratic`` fits U and S each by a local polynomial in ln lr and takes
         T = (dU/d ln lr)/(dS/d ln lr) with a delta-method interval. ``interval`` is the estimate of arXiv
         2505.23489: the temperatures at which every state minimises its own free energy; its bounds are no
         confidence interval. ``convex`` fits U as a convex, rising function of S by weighted least squares, which is
@@ -67,78 +70,58 @@ def temperature_curve(
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
-    if correlation is not None and not -1 <= correlation <= 1:
-        raise ValueError(f"correlation must lie between -1 and 1, got {correlation!r}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level!r}: try 0.95")
     if not np.isfinite(epsilon):
         raise ValueError(f"epsilon must be a finite loss, got {epsilon!r}")
-    points = replace(checked_points(lr, loss, entropy, loss_stderr, entropy_stderr), correlation=correlation)
-    methods: dict[str, Callable[[Points], TemperatureCurve]] = {
-        "local-quadratic": lambda p: local_quadratic_temperatures(p, level),
-        "interval": lambda p: interval_temperatures(p, epsilon),
-        "convex": lambda p: convex_temperatures(p, level, _generator(rng)),
-        "power-law": lambda p: power_law_temperatures(p, level, _generator(rng)),
+    states = States.of(lr, loss, entropy, loss_stderr, entropy_stderr, correlation)
+    methods: dict[str, Callable[[States], TemperatureCurve]] = {
+        "local-quadratic": lambda s: local_quadratic_temperatures(s, level),
+        "convex": lambda s: convex_temperatures(s, level, _generator(rng)),
+        "power-law": lambda s: power_law_temperatures(s, level, _generator(rng)),
     }
-    return _apart_from_collapsed(points, methods[method], method)
 
+    def fitted(warm: States) -> TemperatureCurve:
+        if method == "interval":
+            return interval_temperatures(warm, epsilon)
+        complete, notes = warm.completed()
+        curve = methods[method](complete)
+        return replace(curve, notes=notes + curve.notes)
 
-def checked_points(
-    lr: ArrayLike,
-    loss: ArrayLike,
-    entropy: ArrayLike,
-    loss_stderr: ArrayLike | None,
-    entropy_stderr: ArrayLike | None,
-) -> Points:
-    """The arguments of `temperature_curve` as points, or a ValueError that names what is wrong with them."""
-    rates, u, s = (np.atleast_1d(np.asarray(values, dtype=float)) for values in (lr, loss, entropy))
-    for name, values in (("loss", u), ("entropy", s)):
-        if values.shape != rates.shape or rates.ndim != 1:
-            raise ValueError(f"{name} has shape {values.shape}, lr has {rates.shape}: give one value for each lr")
-    if not (np.isfinite(rates).all() and (rates > 0).all()):
-        raise ValueError("lr must hold finite positive numbers")
-    if len(np.unique(rates)) < 3:
-        raise ValueError(f"lr holds {len(np.unique(rates))} different learning rates: a temperature needs at least 3")
-    if not np.isfinite(u).all() or np.isnan(s).any() or np.isposinf(s).any():
-        raise ValueError("loss and entropy must be finite: leave diverged runs out")
-    return Points(
-        np.log(rates),
-        u,
-        s,
-        checked_stderr("loss_stderr", loss_stderr, rates),
-        checked_stderr("entropy_stderr", entropy_stderr, rates),
-    )
+    return _apart_from_collapsed(states, fitted, method)
 
 
 def _generator(rng: np.random.Generator | None) -> np.random.Generator:
     return np.random.default_rng(0) if rng is None else rng
 
 
-def _apart_from_collapsed(points: Points, method: Callable[[Points], TemperatureCurve], name: str) -> TemperatureCurve:
+def _apart_from_collapsed(states: States, method: Callable[[States], TemperatureCurve], name: str) -> TemperatureCurve:
     """States of entropy -inf are points. At an optimum they are at zero temperature; the others are fitted."""
-    collapsed = np.isneginf(points.s)
+    collapsed = np.isneginf(states.entropy)
     if not collapsed.any():
-        return method(points)
-    n = len(points.x)
+        return method(states)
+    n = len(states.lr)
     numbers = {key: np.full(n, np.nan) for key in ("temperature", "lower", "upper", "stderr")}
     status = np.full(n, UNIDENTIFIED, dtype="<U32")
-    lowest = float(points.u.min())
-    cold = collapsed & (points.u <= lowest + max(OPTIMUM, 1e-3 * float(np.ptp(points.u))))
+    lowest = float(states.loss.min())
+    cold = collapsed & (states.loss <= lowest + max(OPTIMUM, 1e-3 * float(np.ptp(states.loss))))
     for values in numbers.values():
         values[cold] = 0.0
     status[cold] = ZERO_TEMPERATURE
-    level, covariance = float("nan"), None
     rest = np.nonzero(~collapsed)[0]
-    if len(np.unique(points.x[rest])) >= 3:
-        fitted = method(points.take(rest))
-        level = fitted.level
-        for key, values in numbers.items():
-            values[rest] = getattr(fitted, key)
-        status[rest] = fitted.status
-        if fitted.covariance is not None:
-            # A temperature of zero by collapse is exact.
-            covariance = np.zeros((n, n))
-            covariance[np.ix_(rest, rest)] = fitted.covariance
-    return TemperatureCurve(
-        np.exp(points.x), **numbers, status=status, method=name, level=level, covariance=covariance
+    whole = TemperatureCurve(
+        states.lr, numbers["temperature"], numbers["lower"], numbers["upper"], numbers["stderr"], status, name,
+        level=float("nan"),
     )  # fmt: skip
+    if len(np.unique(states.lr[rest])) < 3:
+        return whole
+    fitted = method(states.take(rest))
+    for key, values in numbers.items():
+        values[rest] = getattr(fitted, key)
+    status[rest] = fitted.status
+    covariance = None
+    if fitted.covariance is not None:
+        # A temperature of zero by collapse is exact.
+        covariance = np.zeros((n, n))
+        covariance[np.ix_(rest, rest)] = fitted.covariance
+    return replace(whole, level=fitted.level, covariance=covariance, notes=fitted.notes)

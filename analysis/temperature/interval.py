@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.results import EMPTY, OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
-from analysis.temperature._points import Points, TemperatureCurve
+from analysis.temperature.result import TemperatureCurve
+from analysis.temperature.states import States
 
 #: Half-width of the paper's triangular smoothing kernel, in ln lr.
 PAPER_BANDWIDTH = 0.3
 
 
-def interval_temperatures(points: Points, epsilon: float) -> TemperatureCurve:
+def interval_temperatures(states: States, epsilon: float) -> TemperatureCurve:
     """The paper's interval on the means over repeated learning rates; end points get no temperature."""
-    x = points.x
-    grid, where = np.unique(x, return_inverse=True)
-    count = np.bincount(where)
-    u, s = (_smooth(grid, np.bincount(where, values) / count) for values in (points.u, points.s))
-    n = len(grid)
+    mean, where = states.by_lr()
+    u, s = (_smooth(mean.x, values) for values in (mean.loss, mean.entropy))
+    n = len(mean.lr)
     low, high = np.full(n, np.nan), np.full(n, np.nan)
     for i in range(1, n - 1):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -38,9 +37,9 @@ def interval_temperatures(points: Points, epsilon: float) -> TemperatureCurve:
     status[temperature == 0] = ZERO_TEMPERATURE
     status[low > high] = EMPTY
     status[~np.isfinite(temperature)] = UNIDENTIFIED
-    nothing = np.full(len(x), np.nan)
+    nothing = np.full(len(where), np.nan)
     return TemperatureCurve(
-        np.exp(x), temperature[where], low[where], high[where], nothing, status[where], "interval", float("nan")
+        states.lr, temperature[where], low[where], high[where], nothing, status[where], "interval", float("nan")
     )
 
 

@@ -1,19 +1,21 @@
-"""T = (dU/d ln lr)/(dS/d ln lr) from local quadratics in ln lr."""
+"""T = (dU/d ln lr)/(dS/d ln lr) from local polynomials in ln lr."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm
 
 from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
-from analysis.temperature._points import Points, TemperatureCurve
 from analysis.temperature.noise import Noise
+from analysis.temperature.result import TemperatureCurve, without_interval
 from analysis.temperature.selection import GuidedFit, Scaled, choose_fits
+from analysis.temperature.states import States
 
-#: Different learning rates that the bias correction needs; fewer get the plain local quadratic.
-POINTS_FOR_CORRECTION = 5
+#: Share of the local cubic in the fit. More of it takes away more of the bias and adds noise.
+CUBIC_SHARE = 0.2
 
 
-def local_quadratic_temperatures(points: Points, level: float) -> TemperatureCurve:
+def local_quadratic_temperatures(states: States, level: float) -> TemperatureCurve:
     """Ratio of the two slopes at each learning rate, with an interval.
 
     About each learning rate, U and S are fitted with the same weights, which are those of their free energy
@@ -21,31 +23,39 @@ def local_quadratic_temperatures(points: Points, level: float) -> TemperatureCur
     the same snapshots, drop out to first order. The fits are made to what a guide leaves (Glad 1998), a power law or a
     constant heat capacity, which takes most of the bias and so allows a wide bandwidth.
 
-    The interval is the delta method's about the slopes of local cubics at the same bandwidth. At the bandwidth that
-    predicts best, squared bias and variance are of one size, and an interval about the quadratic itself would be
-    centred beside the truth (Calonico, Cattaneo & Farrell 2018). It always holds the temperature.
+    At the bandwidth that predicts best, squared bias and variance are of one size, and an interval by the variance
+    alone would stand beside the truth. The fit is therefore a mixture of a local quadratic with a little of the local
+    cubic, and the difference between the temperatures of the two, which is what the order of the polynomial does to
+    them, counts as one more error, the same for all points up to its size: the variance of T is the delta method's plus
+    the square of that difference. The interval is T ± z·stderr, cut at zero.
+
+    Where it reaches zero the status is ``zero-temperature``: T is then max(T, 0) and its interval an upper limit,
+    [0, T + z·stderr]. Where the loss falls by more than its error, there is no temperature, and the status is
+    ``unidentified``, as it is where the slope of the entropy may be zero.
     """
-    data = Scaled.of(points)
-    fit, corrected = choose_fits(data, correct=len(data.grid()) >= POINTS_FOR_CORRECTION)
-    noise = Noise.of(fit)
-    errors = np.sqrt(np.diag(_covariance(corrected, noise)))
-    u_error, s_error = _slope_errors(corrected, noise)
-    reach = noise.reach(level)
-    u_slope, s_slope = corrected.slopes()
-    status = np.full(len(points.x), OK, dtype="<U32")
-    status[~(u_slope - reach * u_error > 0)] = ZERO_TEMPERATURE
-    status[u_slope + reach * u_error < 0] = UNIDENTIFIED
-    # A slope of S that may be zero makes T anything; no noise estimate at all makes it unknown too.
-    flat = np.full(len(points.x), np.ptp(points.s) == 0) | (s_slope == 0)
-    status[~(s_slope - reach * s_error > 0) | ~np.isfinite(errors) | flat] = UNIDENTIFIED
-    temperature, centre, stderr = (
-        np.where(flat, np.nan, values * data.unit) for values in (fit.temperature(), corrected.temperature(), errors)
+    data = Scaled.of(states)
+    quadratic, cubic = choose_fits(data)
+    fit = quadratic.towards(cubic, CUBIC_SHARE)
+    flat = np.full(len(data.x), np.ptp(states.entropy) == 0) | (fit.slopes()[1] == 0)
+    temperature = np.where(flat, np.nan, fit.temperature() * data.unit)
+    if not states.has_errors:
+        return without_interval(states, temperature, "local-quadratic")
+    # The residuals of the stiffer fit: those of the mixture would say less of a curve that no polynomial follows.
+    noise = Noise.of(quadratic)
+    by_order = cubic.temperature() - quadratic.temperature()
+    covariance = (_covariance(fit, noise) + np.outer(by_order, by_order)) * data.unit**2
+    stderr = np.where(flat, np.nan, np.sqrt(np.diag(covariance)))
+    reach = float(norm.ppf(0.5 + level / 2))
+    lower, upper = temperature - reach * stderr, temperature + reach * stderr
+    status = np.where(lower > 0, OK, ZERO_TEMPERATURE).astype("<U32")
+    (u_slope, s_slope), (u_error, s_error) = fit.slopes(), _slope_errors(fit, noise)
+    falls = ~(upper > 0) | (u_slope + reach * u_error < 0)
+    status[falls | ~(s_slope - reach * s_error > 0)] = UNIDENTIFIED
+    temperature, lower, upper, stderr = (
+        np.where(falls, np.nan, values)
+        for values in (np.maximum(temperature, 0.0), np.maximum(lower, 0.0), upper, stderr)
     )
-    lower, upper = np.minimum(centre - reach * stderr, temperature), np.maximum(centre + reach * stderr, temperature)
-    return TemperatureCurve(
-        np.exp(points.x), temperature, lower, upper, stderr, status, "local-quadratic", level,
-        _covariance(fit, noise) * data.unit**2,
-    )  # fmt: skip
+    return TemperatureCurve(states.lr, temperature, lower, upper, stderr, status, "local-quadratic", level, covariance)
 
 
 def _slope_errors(fit: GuidedFit, noise: Noise) -> tuple[FloatArray, FloatArray]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import exprel
 from scipy.stats import norm
 
 from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
-from analysis.temperature._points import Averages, Points, TemperatureCurve
+from analysis.temperature.result import TemperatureCurve, without_interval
+from analysis.temperature.states import States
 
 #: Exponents that are tried, and the finer grid about the best of them.
 EXPONENTS = np.linspace(-3.0, 5.0, 161)
@@ -14,15 +16,10 @@ EXPONENTS = np.linspace(-3.0, 5.0, 161)
 BOOTSTRAP = 400
 
 
-def _integrals(x: FloatArray, s: FloatArray, exponents: FloatArray) -> FloatArray:
-    """∫ e^(b·x) dS from the first point to each, (m, n), exact for an entropy that is linear between the points."""
-    width = np.diff(x)
-    middle, half = (x[1:] + x[:-1]) / 2, exponents[:, None] * width / 2
-    # sinh(h)/h, by its series where h is small.
-    small = np.abs(half) < 1e-4
-    ratio = np.where(small, 1 + half**2 / 6, np.sinh(half) / np.where(small, 1.0, half))
-    steps = np.exp(exponents[:, None] * middle) * ratio * np.diff(s)
-    return np.concatenate([np.zeros((len(exponents), 1)), np.cumsum(steps, axis=1)], axis=1)
+def thermal_integral(log_t: FloatArray, s: FloatArray) -> FloatArray:
+    """∫ T dS from the first point to each, (…, n), exact where ln T (…, n) and the entropy (n,) are linear between."""
+    steps = np.exp(log_t[..., :-1]) * exprel(np.diff(log_t)) * np.diff(s)
+    return np.concatenate([np.zeros_like(log_t[..., :1]), np.cumsum(steps, axis=-1)], axis=-1)
 
 
 def power_law_fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArray) -> tuple[float, float]:
@@ -30,7 +27,7 @@ def power_law_fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArra
     exponents = EXPONENTS
     best = (np.nan, np.nan)
     for _ in range(2):
-        g = _integrals(x, s, exponents)
+        g = thermal_integral(exponents[:, None] * x, s)
         share = weight / weight.sum()
         centred_g, centred_u = g - (g @ share)[:, None], u - u @ share
         square = (centred_g**2) @ share
@@ -47,24 +44,32 @@ def power_law_fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArra
     return best
 
 
-def power_law_temperatures(points: Points, level: float, rng: np.random.Generator) -> TemperatureCurve:
-    """The fitted law at each learning rate; intervals in ln T by a parametric bootstrap of losses and entropies."""
-    mean = Averages.of(points)
-    u, s, du, ds, where = mean.u, mean.s, mean.du, mean.ds, mean.where
+def power_law_temperatures(states: States, level: float, rng: np.random.Generator) -> TemperatureCurve:
+    """The fitted law at each learning rate; intervals in ln T by a parametric bootstrap of losses and entropies.
+
+    All states weigh the same where their errors are not known.
+    """
+    mean, where = states.by_lr()
+    u, s = mean.loss, mean.entropy
     # Centred, so that a and b are nearly independent and e^(b·x) keeps its digits.
     x = mean.x - float(mean.x.mean())
+    if not mean.has_errors:
+        log_a, b = power_law_fit(x, u, s, np.ones_like(u))
+        t = np.exp(log_a + b * x) if np.ptp(u) > 0 else np.where(np.ptp(s) > 0, 0.0, np.full_like(u, np.nan))
+        return without_interval(states, t[where], "power-law")
+    du, ds = mean.errors("an interval")
     weight = 1 / du**2
     log_a, b = power_law_fit(x, u, s, weight)
     for _ in range(2):
         if np.isfinite(log_a):
             weight = 1 / (du**2 + (np.exp(log_a + b * x) * ds) ** 2)
             log_a, b = power_law_fit(x, u, s, weight)
-    nothing = np.full(len(points.x), np.nan)
     if not np.isfinite(log_a):
         # The loss falls where the entropy rises, at every learning rate: no positive temperature fits.
-        status = np.full(len(points.x), UNIDENTIFIED, dtype="<U32")
-        return TemperatureCurve(np.exp(points.x), nothing, nothing, nothing, nothing, status, "power-law", level)
-    truth = np.exp(log_a) * _integrals(x, s, np.array([b]))[0]
+        nothing = np.full(len(where), np.nan)
+        status = np.full(len(where), UNIDENTIFIED, dtype="<U32")
+        return TemperatureCurve(states.lr, nothing, nothing, nothing, nothing, status, "power-law", level)
+    truth = thermal_integral(log_a + b * x, s)
     draws = []
     for _ in range(BOOTSTRAP):
         found = power_law_fit(x, truth + du * rng.normal(size=len(u)), s + ds * rng.normal(size=len(s)), weight)
@@ -77,12 +82,12 @@ def power_law_temperatures(points: Points, level: float, rng: np.random.Generato
     # A law whose amplitude may vanish has no logarithm to take an interval of.
     level_u = float(np.average(u - truth, weights=weight))
     chi_square = float(np.sum((u - truth - level_u) ** 2 * weight))
-    vanishing = len(draws) < (0.5 + level / 2) * BOOTSTRAP or mean.loss_is_flat(chi_square, 2)
-    name = UNIDENTIFIED if mean.entropy_is_flat() else ZERO_TEMPERATURE if vanishing else OK
-    status = np.full(len(points.x), name, dtype="<U32")
+    vanishing = len(draws) < (0.5 + level / 2) * BOOTSTRAP or mean.loss_is_flat(du, chi_square, 2)
+    name = UNIDENTIFIED if mean.entropy_is_flat(ds) else ZERO_TEMPERATURE if vanishing else OK
+    status = np.full(len(where), name, dtype="<U32")
     t = np.exp(log_t)
     lower = np.zeros_like(t) if vanishing else np.exp(log_t - reach * spread)
     return TemperatureCurve(
-        np.exp(points.x), t[where], lower[where], np.exp(log_t + reach * spread)[where], (t * spread)[where], status,
+        states.lr, t[where], lower[where], np.exp(log_t + reach * spread)[where], (t * spread)[where], status,
         "power-law", level, (together * np.outer(t, t))[np.ix_(where, where)],
     )  # fmt: skip

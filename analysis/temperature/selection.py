@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.results import FloatArray, IntArray
-from analysis.temperature._points import Points, scatter
 from analysis.temperature.guide import FEWEST, Guide, heat_capacity_guide, no_guide, power_law_guide
 from analysis.temperature.linear import Linear, local_polynomial
+from analysis.temperature.states import States
 
 #: Bandwidths that are tried, in units of the median spacing of ln lr; the last is a global fit.
 BANDWIDTHS = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, np.inf)
 #: A fit without the guide must predict this many times better, in squares, than one with it: the few points of a
 #: study would often decide between the two by luck.
 PREFERENCE = 3.0
+#: Different learning rates that a local cubic needs.
+POINTS_FOR_CUBIC = 5
 #: Rounds in which the weights and the temperatures that they depend on settle.
 _ROUNDS = 3
 #: A state that is fitted exactly says nothing about how well it is predicted. A state that is much sharper than its
@@ -31,8 +33,7 @@ class Scaled:
     ----------
     x : (n,) ln lr, centred.
     u, s : (n,) centred, divided by their ranges.
-    du, ds : (n,) standard errors; from the scatter where they are not told.
-    u_told, s_told : whether they were.
+    du, ds : (n,) standard errors; all one, which is one weight for all, where they are not known.
     correlation : of the errors of U and S, None where it is not told.
     unit : of temperature.
     """
@@ -42,23 +43,21 @@ class Scaled:
     s: FloatArray
     du: FloatArray
     ds: FloatArray
-    u_told: bool
-    s_told: bool
     correlation: float | None
     unit: float
 
     @classmethod
-    def of(cls, points: Points) -> Scaled:
+    def of(cls, states: States) -> Scaled:
         """The same states in these units."""
         # Without the shift an entropy of 1e6 nats would lose digits.
-        x = points.x - float(points.x.mean())
-        u_scale, s_scale = (float(np.ptp(y)) or 1.0 for y in (points.u, points.s))
-        u, s = (points.u - points.u.mean()) / u_scale, (points.s - points.s.mean()) / s_scale
-        du = scatter(x, u) if points.du is None else points.du / u_scale
-        ds = scatter(x, s) if points.ds is None else points.ds / s_scale
+        x = states.x - float(states.x.mean())
+        u_scale, s_scale = (float(np.ptp(y)) or 1.0 for y in (states.loss, states.entropy))
+        u, s = (states.loss - states.loss.mean()) / u_scale, (states.entropy - states.entropy.mean()) / s_scale
+        if states.loss_stderr is None or states.entropy_stderr is None:
+            return cls(x, u, s, np.ones_like(x), np.ones_like(x), states.correlation, u_scale / s_scale)
         # Rounding is noise too: exact data would get infinite weights.
-        du, ds = np.maximum(du, 1e-12), np.maximum(ds, 1e-12)
-        return cls(x, u, s, du, ds, points.du is not None, points.ds is not None, points.correlation, u_scale / s_scale)
+        du, ds = np.maximum(states.loss_stderr / u_scale, 1e-12), np.maximum(states.entropy_stderr / s_scale, 1e-12)
+        return cls(x, u, s, du, ds, states.correlation, u_scale / s_scale)
 
     def grid(self) -> FloatArray:
         """The different x, rising."""
@@ -97,6 +96,14 @@ class GuidedFit:
         """`local` on what `guide` leaves of `data`."""
         return cls(data, guide, local, guide.of_u.then(local), guide.of_s.then(local))
 
+    def towards(self, other: GuidedFit, share: float) -> GuidedFit:
+        """This fit with a `share` of another one of the same data and guide."""
+        mixed = Linear(
+            (1 - share) * self.local.level + share * other.local.level,
+            (1 - share) * self.local.slope + share * other.local.slope,
+        )
+        return GuidedFit.of(self.data, self.guide, mixed)
+
     def slopes(self) -> tuple[FloatArray, FloatArray]:
         """dU/d ln lr and dS/d ln lr, (n,) each."""
         guide, data = self.guide, self.data
@@ -132,10 +139,7 @@ class GuidedFit:
         return one - self.u_fit.level, -through, one - self.s_fit.level
 
     def can_be_judged(self) -> bool:
-        """Whether every inner state says something about the fit, and the residuals show noise that is not told."""
-        told = self.data.u_told and self.data.s_told
-        if not told and min(self.u_fit.degrees_of_freedom(), self.s_fit.degrees_of_freedom()) < 1.0:
-            return False
+        """Whether every inner state says something about the fit."""
         return all(
             _least_freedom(fit.level, one) > _LEAST_FREEDOM
             for fit in (self.u_fit, self.s_fit)
@@ -174,8 +178,8 @@ def _left_out(level: FloatArray, residual: FloatArray, one: IntArray) -> FloatAr
     return np.asarray(np.linalg.lstsq(np.eye(len(one)) - level[np.ix_(one, one)], residual[one])[0])
 
 
-def choose_fits(data: Scaled, correct: bool) -> tuple[GuidedFit, GuidedFit]:
-    """The local quadratic and guide that predict best, and the same with cubics where `correct`."""
+def choose_fits(data: Scaled) -> tuple[GuidedFit, GuidedFit]:
+    """The local quadratic and guide that predict best, and the same with cubics; twice the first with few points."""
     n, spacing = len(data.x), data.spacing()
     fit = GuidedFit.of(data, no_guide(n), local_polynomial(data.x, np.ones((n, n)), 2 * spacing, degree=2))
     for _ in range(_ROUNDS):
@@ -199,6 +203,6 @@ def choose_fits(data: Scaled, correct: bool) -> tuple[GuidedFit, GuidedFit]:
                 error *= PREFERENCE if plain and len(guides) > 1 else 1.0
                 if error < best:
                     best, fit, width = error, candidate, bandwidth
-    if not correct:
+    if len(data.grid()) < POINTS_FOR_CUBIC:
         return fit, fit
     return fit, GuidedFit.of(data, fit.guide, local_polynomial(data.x, weight, width * spacing, degree=3))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.regression import power_law
 from analysis.results import OK, RunResult, StudyResult
+from analysis.temperature import power_law
 from mlflow_thermo.schema import STATIONARY
 from projects.paper.claims.claim import Answer, Claim, above, interval, levels, missing, rises, runs_in, verdict
 

@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from analysis.report import cache
@@ -172,32 +171,3 @@ def test_as_many_jobs_as_you_like_give_one_answer(study, jobs):
         assert b.entropy == pytest.approx(a.entropy, rel=1e-12)
         assert b.temperature == pytest.approx(a.temperature, rel=1e-9)
         assert replace(b, **{k: v for k, v in vars(a).items() if isinstance(v, float)}).status == a.status
-
-
-def test_many_runs_are_pooled_over_seeds_and_neighbours():
-    from analysis.temperature import pooled
-
-    rng = np.random.default_rng(0)
-    lr = np.repeat(np.geomspace(0.01, 1, 10), 20)
-    loss, entropy = lr + 0.01 * rng.normal(size=200), np.log(lr) + 0.1 * rng.normal(size=200)
-    told = np.full(200, 1e-3)
-    states = pooled(lr, loss, entropy, told, told)
-    # A run that has no such number counts in no mean.
-    some = [None if i % 3 == 0 else float(value) for i, value in enumerate(lr)]
-    known = np.array([value is not None for value in some])
-    expected = [lr[known & (states.where == state)].mean() for state in range(len(states.lr))]
-    np.testing.assert_allclose(states.mean_of_known(some), expected)
-    assert states.mean_of_known([None] * len(lr)).tolist() == [0.0] * len(states.lr)
-    assert len(states.lr) == 10
-    np.testing.assert_allclose(states.loss, loss.reshape(10, 20).mean(axis=1))
-    # The seeds scatter ten and a hundred times more than their own errors say.
-    np.testing.assert_allclose(states.loss_stderr, loss.reshape(10, 20).std(axis=1, ddof=1) / np.sqrt(20))
-    np.testing.assert_allclose(states.at(lr, states.loss), np.repeat(states.loss, 20))
-    distinct = np.geomspace(0.01, 1, 200)
-    states = pooled(distinct, distinct, np.log(distinct), told, told)
-    assert len(states.lr) == 64
-    np.testing.assert_allclose(states.at(distinct, states.lr)[5:-5], distinct[5:-5], rtol=0.02)
-    np.testing.assert_allclose(states.loss_stderr, 1e-3 / np.sqrt(np.bincount(states.where)))
-    few = pooled(lr[:30], loss[:30], entropy[:30], told[:30], told[:30])
-    assert few.loss is not None
-    np.testing.assert_array_equal(few.loss, loss[:30])

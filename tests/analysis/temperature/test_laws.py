@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.regression import power_law, power_law_over_seeds
+from analysis.temperature import power_law, power_law_over_seeds
 
 LR = np.geomspace(1e-3, 1e-1, 12)
 
@@ -113,16 +113,8 @@ class TestSeeds:
         lr, t, seed = self.runs(rng, 10)
         assert power_law(lr, t).exponent_stderr < power_law_over_seeds(lr, t, seed).exponent_stderr
 
-    def test_mixed_model(self):
-        rng = np.random.default_rng(9)
-        fit = power_law_over_seeds(*self.runs(rng, 8, between=0.0), method="mixed")
-        assert fit.exponent == pytest.approx(0.85, abs=4 * fit.exponent_stderr)
-        assert fit.n_seeds == 8
-
     def test_bad_input(self):
         with pytest.raises(ValueError, match="runs of 1 seed .* run the sweep with more seeds"):
             power_law_over_seeds(LR, LR, np.zeros(12))
         with pytest.raises(ValueError, match="seed has shape"):
             power_law_over_seeds(LR, LR, [1, 2])
-        with pytest.raises(ValueError, match="method 'magic' is unknown"):
-            power_law_over_seeds(LR, LR, np.arange(12), method="magic")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,30 +9,20 @@ import numpy as np
 import statsmodels.api as sm
 from numpy.typing import ArrayLike
 
-from analysis.results import FloatArray, IntArray
+from analysis.results import FloatArray, InsufficientData, IntArray, PowerLaw
+from analysis.temperature.resampling import slopes_over_groups
 
 
 @dataclass(frozen=True)
-class PowerLaw:
-    """T = prefactor·lr^exponent.
+class PowerLawFit(PowerLaw):
+    """A power law with the regression that it comes from.
 
     Attributes
     ----------
-    exponent, exponent_stderr : of the learning rate.
-    prefactor, prefactor_stderr : in loss units per nat, at lr = 1.
-    lr_min, lr_max : range of the learning rates that were used.
-    n, n_excluded : numbers of points used, and left out because ln T does not exist.
+    fit : results of statsmodels.
     """
 
-    exponent: float
-    exponent_stderr: float
-    prefactor: float
-    prefactor_stderr: float
-    lr_min: float
-    lr_max: float
-    n: int
-    n_excluded: int
-    fit: Any = field(repr=False)
+    fit: Any = field(repr=False, compare=False)
 
     def summary(self) -> str:
         """The regression table of statsmodels."""
@@ -47,7 +36,7 @@ def power_law(
     *,
     covariance: ArrayLike | None = None,
     robust: bool = False,
-) -> PowerLaw:
+) -> PowerLawFit:
     """Weighted least squares of ln T on ln lr with HC3 standard errors (MacKinnon & White 1985).
 
     Parameters
@@ -85,7 +74,7 @@ def power_law(
         told = np.sqrt(np.diag(matrix @ known @ matrix.T))
         log_a_err, b_err = (max(float(e), float(t)) for e, t in zip((log_a_err, b_err), told, strict=True))
     a = float(np.exp(log_a))
-    return PowerLaw(
+    return PowerLawFit(
         float(b), float(b_err), a, a * float(log_a_err), float(points.lr.min()), float(points.lr.max()), len(y),
         points.n_excluded, fit,
     )  # fmt: skip
@@ -112,7 +101,7 @@ def _usable(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None) -> 
     usable = np.isfinite(x) & (x > 0) & np.isfinite(t) & (t > 0) & np.isfinite(error) & (error > 0)
     n = int(usable.sum())
     if len(np.unique(x[usable])) < 3:
-        raise ValueError(f"a power law needs positive temperatures at 3 different learning rates, got {n}")
+        raise InsufficientData(f"a power law needs positive temperatures at 3 different learning rates, got {n}")
     x, t, error = x[usable], t[usable], error[usable]
     weight = np.ones(n) if stderr is None else (t / error) ** 2
     return _Usable(x, t, weight / weight.mean(), np.nonzero(usable)[0], int((~usable).sum()))
@@ -127,7 +116,6 @@ class SeedExponent:
     exponent, exponent_stderr : of the learning rate.
     lower, upper : 95 % interval.
     n_seeds : number of clusters.
-    method : ``bootstrap`` or ``mixed``.
     """
 
     exponent: float
@@ -135,62 +123,46 @@ class SeedExponent:
     lower: float
     upper: float
     n_seeds: int
-    method: str
 
 
-#: Fewer seeds make neither a bootstrap over them nor a variance between them.
+#: Fewer seeds make no bootstrap over them.
 FEWEST_SEEDS = 5
+_RESAMPLES = 1000
 
 
 def power_law_over_seeds(
-    lr: ArrayLike,
-    temperature: ArrayLike,
-    seed: ArrayLike,
-    *,
-    method: str = "bootstrap",
-    rng: np.random.Generator | None = None,
+    lr: ArrayLike, temperature: ArrayLike, seed: ArrayLike, *, rng: np.random.Generator | None = None
 ) -> SeedExponent:
     """Exponent with an error that knows that runs of one seed share their data and initial weights.
+
+    Whole seeds are drawn with replacement (Cameron, Gelbach & Miller 2008).
 
     Parameters
     ----------
     lr, temperature, seed : (n,) one entry a run.
-    method : ``bootstrap`` draws whole seeds with replacement (Cameron, Gelbach & Miller 2008); ``mixed`` fits
-        ln T = a + b·ln lr with a random a for each seed (statsmodels MixedLM).
     rng : of the bootstrap; by default one with a fixed seed.
 
     Raises
     ------
     ValueError
-        Lists of different length, an unknown method, or fewer than five seeds.
+        Lists of different length, or fewer than five seeds.
     """
     seeds = np.atleast_1d(np.asarray(seed))
     points = _usable(lr, temperature, None)
     if seeds.shape != np.shape(np.atleast_1d(np.asarray(lr))):
         raise ValueError(f"seed has shape {seeds.shape}, lr has {np.shape(lr)}: give one seed for each run")
-    if method not in ("bootstrap", "mixed"):
-        raise ValueError(f"method {method!r} is unknown: choose bootstrap or mixed")
-    groups = seeds[points.kept]
-    names = np.unique(groups)
+    seeds = seeds[points.kept]
+    names = np.unique(seeds)
     if len(names) < FEWEST_SEEDS:
-        raise ValueError(
+        raise InsufficientData(
             f"runs of {len(names)} seed{'s' * (len(names) != 1)} with positive temperatures: an error over seeds needs "
             f"at least {FEWEST_SEEDS}, run the sweep with more seeds"
         )
     x, y = np.log(points.lr), np.log(points.t)
-    if method == "mixed":
-        with warnings.catch_warnings():
-            # A variance between seeds of zero is an answer, not a failure.
-            warnings.simplefilter("ignore")
-            fit = sm.MixedLM(y, sm.add_constant(x), groups).fit()
-        b, error = float(fit.params[1]), float(fit.bse[1])
-        return SeedExponent(b, error, b - 1.96 * error, b + 1.96 * error, len(names), method)
     rng = np.random.default_rng(0) if rng is None else rng
-    members = [np.nonzero(groups == name)[0] for name in names]
-    b = float(np.polyfit(x, y, 1)[0])
-    draws = []
-    for _ in range(1000):
-        index = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
-        draws.append(float(np.polyfit(x[index], y[index], 1)[0]))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return SeedExponent(b, float(np.std(draws, ddof=1)), float(low), float(high), len(names), method)
+    drawn = rng.integers(len(names), size=(_RESAMPLES, len(names)))
+    counts = np.array([np.bincount(draw, minlength=len(names)) for draw in drawn])
+    slopes = slopes_over_groups([(x[seeds == name] - x.mean(), y[seeds == name]) for name in names], counts)
+    low, high = np.nanquantile(slopes, [0.025, 0.975])
+    exponent = float(np.polyfit(x, y, 1)[0])
+    return SeedExponent(exponent, float(np.nanstd(slopes, ddof=1)), float(low), float(high), len(names))
