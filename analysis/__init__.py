@@ -1,1 +1,65 @@
-"""From recorded weights to entropy, temperature and free energy. Nothing is imported until it is asked for."""
+"""From recorded weights to entropy, temperature and free energy.
+
+All that a user of the library needs; names load when they are first used. An analysis in ten lines:
+
+>>> from analysis import StudyConfig, analyze, from_folder
+>>> runs = from_folder("runs")  # or from_tracking("my experiment")
+>>> result = analyze(runs, StudyConfig(method="local-quadratic"))
+>>> table = result.to_frame()  # pandas, one row a run
+>>> print(table[["lr", "loss", "entropy", "temperature", "status"]].to_string(index=False))  # doctest: +ELLIPSIS
+  lr ... status
+0.01 ...     ok
+...
+>>> law = result.power_law
+>>> f"T ~ lr^({law.exponent:.1f})"
+'T ~ lr^(1.0)'
+>>> paths = result.write("report")  # report.html, result.json, temperature.csv, figures/
+>>> chart = result.plot_temperature()  # Altair; chart.save("temperature.png")
+
+Natural units: entropies in nats, losses in units of the training loss (mean per sample), temperatures in loss units
+per nat.
+"""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from analysis.entropy import (
+        GaussianEntropy as GaussianEntropy,
+        GaussianMixtureEntropy as GaussianMixtureEntropy,
+        KernelDensityEntropy as KernelDensityEntropy,
+        KNNGraphEntropy as KNNGraphEntropy,
+        KozachenkoLeonenkoEntropy as KozachenkoLeonenkoEntropy,
+        ProbabilisticPCAEntropy as ProbabilisticPCAEntropy,
+    )
+    from analysis.free_energy import convexity_test as convexity_test
+    from analysis.regression import power_law as power_law
+    from analysis.results import StudyResult as StudyResult
+    from analysis.stationarity import diagnose as diagnose
+    from analysis.study import StudyConfig as StudyConfig, analyze as analyze
+    from analysis.temperature import temperature_curve as temperature_curve
+    from analysis.tracking import from_folder as from_folder, from_tracking as from_tracking
+    from analysis.trajectory import Trajectory as Trajectory
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "entropy": [
+            "GaussianEntropy",
+            "GaussianMixtureEntropy",
+            "KNNGraphEntropy",
+            "KernelDensityEntropy",
+            "KozachenkoLeonenkoEntropy",
+            "ProbabilisticPCAEntropy",
+        ],
+        "free_energy": ["convexity_test"],
+        "regression": ["power_law"],
+        "results": ["StudyResult"],
+        "stationarity": ["diagnose"],
+        "study": ["StudyConfig", "analyze"],
+        "temperature": ["temperature_curve"],
+        "tracking": ["from_folder", "from_tracking"],
+        "trajectory": ["Trajectory"],
+    },
+)

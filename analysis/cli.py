@@ -5,11 +5,29 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from mlflow_thermo.errors import ThermoError, without_password
+
+
+class Whole(click.IntRange):
+    """A whole number in a range; another value is bad input like any other: one line, exit status 1."""
+
+    name = "integer"
+
+    def fail(self, message: str, param: click.Parameter | None = None, ctx: click.Context | None = None) -> NoReturn:
+        """Raise ThermoError, with the name of the option."""
+        raise ThermoError(f"{'' if param is None else f'{param.name}: '}{message.rstrip('.')}")
+
+
+def _whole_numbers(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """Numbers of weights, separated by commas; with one weight a sphere would have two points."""
+    one = Whole(min=2)
+    return [one(part.strip(), parameter, context) for part in value.split(",")]
 
 
 @click.group()
@@ -18,7 +36,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--experiment", default="", help="Experiment name; inside `mlflow run` its own experiment.")
+@click.option("--experiment", default="", help="Name; default that of `mlflow run`, or MLFLOW_EXPERIMENT_NAME.")
 @click.option("--folder", default="", help="Read recorded runs from this folder instead of a tracking server.")
 @click.option("--tracking-uri", default="", help="Tracking server; default MLFLOW_TRACKING_URI.")
 @click.option("--filter", "filter_string", default="", help="MLflow search filter; default the newest sweep.")
@@ -30,7 +48,9 @@ def cli() -> None:
 @click.option("--out", default="thermo-report", show_default=True, help="Folder for the report.")
 @click.option("--publish/--no-publish", "publishes", default=True, help="Write the results back to MLflow.")
 @click.option("--cache/--no-cache", "caches", default=True, help="Reuse the report of the same runs, if there is one.")
-@click.option("--jobs", default=0, help="Runs that are measured at the same time; default one for each core.")
+@click.option(
+    "--jobs", default=0, type=Whole(min=0), help="Runs that are measured at the same time; default one for each core."
+)
 def analyze(
     experiment: str,
     folder: str,
@@ -45,54 +65,38 @@ def analyze(
     jobs: int,
 ) -> None:
     """Entropy, temperature and free energy of the runs of an experiment."""
+    import analysis
     from analysis.report import STUDY, ReportCache, require_folder, study_key, summary, text_table
     from analysis.results import CORRUPT, NO_SNAPSHOTS
-    from analysis.tracking import cache_folder, from_folder, from_tracking
+    from analysis.tracking import cache_folder, publish_result
 
     require_folder(out, STUDY)
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
-    selection = None
     if folder:
-        records, title = from_folder(folder), f"Runs in {Path(folder).name}"
+        runs = analysis.from_folder(folder)
     else:
-        selection = from_tracking(
-            experiment or (None if inside else "Default"),
+        runs = analysis.from_tracking(
+            experiment or None,
+            tracking_uri or None,
+            filter_string,
+            sweep or None,
             experiment_id=os.environ.get("MLFLOW_EXPERIMENT_ID") if inside else None,
-            filter_string=filter_string,
-            sweep=sweep or None,
-            tracking_uri=tracking_uri or None,
         )
-        records, title = selection.records, f"{selection.experiment}: {selection.scope}"
-    settings = {"entropy": entropy, "method": method, "title": title}
-    key = study_key([record.identity for record in records], settings) if caches else None
+    settings = {"entropy": entropy, "method": method, "title": runs.title}
+    key = study_key([run.identity for run in runs], settings) if caches else None
     cache = ReportCache(cache_folder(None) / "reports")
     result = cache.get(key, Path(out))
     if result is None:
-        # Imported here: a report that is there already needs none of it.
-        from analysis.report import write_report
-        from analysis.study import StudyConfig, analyze as run_analysis
-
-        config = StudyConfig(entropy=entropy, method=method, jobs=jobs or os.cpu_count() or 1)
-        result = run_analysis(records, config)
-        cache.put(key, write_report(result, out, title), Path(out))
+        config = analysis.StudyConfig(entropy=entropy, method=method, jobs=jobs or os.cpu_count() or 1)
+        result = analysis.analyze(runs, config)
+        cache.put(key, result.write(out), Path(out))
     else:
+        result = replace(result, origin=runs.origin)
         click.echo("nothing has changed: the report is the one made before (--no-cache makes it anew)", err=True)
     click.echo(text_table(result))
     click.echo(summary(result))
-    if selection is not None and publishes:
-        from analysis.tracking import publish_study
-
-        run_id = publish_study(
-            result,
-            out,
-            experiment_id=selection.experiment_id,
-            scope=selection.scope,
-            run_id=inside,
-            tracking_uri=tracking_uri or None,
-            known={record.run_id: (record.meta["metrics"], record.meta["tags"]) for record in records},
-            digest=key,
-        )
-        click.echo(f"analysis run {run_id}")
+    if publishes and not folder:
+        click.echo(f"analysis run {publish_result(result, out, run_id=inside, digest=key)}")
     click.echo(f"report {Path(out).resolve() / 'report.html'}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
@@ -103,17 +107,27 @@ def analyze(
 
 @cli.command()
 @click.option("--quick", is_flag=True, help="D up to 100, 300 snapshots, no slow estimators: under a minute.")
-@click.option("--dims", default="2,10,100,1000", show_default=True, help="Numbers of weights, comma-separated.")
-@click.option("--n", default=1000, show_default=True, help="Independent snapshots at each temperature.")
-@click.option("--studies", default=1, show_default=True, help="Repetitions, whose medians make a row.")
+@click.option(
+    "--dims",
+    default="2,10,100,1000",
+    show_default=True,
+    callback=_whole_numbers,
+    help="Numbers of weights, comma-separated.",
+)
+@click.option(
+    "--n", default=1000, show_default=True, type=Whole(min=20), help="Independent snapshots at each temperature."
+)
+@click.option(
+    "--studies", default=1, show_default=True, type=Whole(min=1), help="Repetitions, whose medians make a row."
+)
 @click.option("--estimators", default="", help="Rows to compute, separated by semicolons; default all that suit d.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the samples.")
+@click.option("--seed", default=0, show_default=True, type=Whole(min=0), help="Seed of the samples.")
 @click.option("--out", default="thermo-calibration", show_default=True, help="Folder for accuracy.csv and .md.")
 @click.option("--experiment", default="", help="Log the table to this experiment; inside `mlflow run` to its own run.")
 @click.option("--tracking-uri", default="", help="Tracking server; default MLFLOW_TRACKING_URI.")
 def calibrate(
     quick: bool,
-    dims: str,
+    dims: list[int],
     n: int,
     studies: int,
     estimators: str,
@@ -126,26 +140,24 @@ def calibrate(
     import numpy as np
 
     from analysis.report import ACCURACY, require_folder, write_accuracy
+    from analysis.results import InsufficientData
     from analysis.testsystems import COLUMNS, ESTIMATORS, calibrate as measured_rows, table_row
 
     chosen = [name.strip() for name in estimators.split(";") if name.strip()]
     if quick:
-        dims, n = "2,10,100", 300
+        dims, n = [2, 10, 100], 300
         chosen = chosen or [name for name in ESTIMATORS if name not in ("mixture", "kde")]
-    try:
-        sizes = [int(part) for part in dims.split(",")]
-    except ValueError:
-        raise ThermoError(f"dims {dims!r} is not a list of whole numbers: give e.g. 2,10,100") from None
-    if n < 20 or seed < 0 or min(sizes) < 2 or studies < 1:
-        raise ThermoError("n must be at least 20, seed at least 0, studies at least 1 and every one of dims at least 2")
+    unknown = [name for name in chosen if name not in ESTIMATORS]
+    if unknown:
+        raise ThermoError(f"unknown estimator {unknown[0]!r}: choose from {', '.join(ESTIMATORS)}")
     require_folder(out, ACCURACY)
     rows = []
     click.echo(" | ".join(COLUMNS))
     try:
-        for row in measured_rows(sizes, n, np.random.default_rng(seed), studies=studies, estimators=chosen):
+        for row in measured_rows(dims, n, np.random.default_rng(seed), studies=studies, estimators=chosen):
             rows.append(row)
             click.echo(" | ".join(table_row(row)))
-    except ValueError as error:
+    except InsufficientData as error:
         raise ThermoError(str(error)) from error
     for path in write_accuracy(rows, out):
         click.echo(f"wrote {path}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         png_names as png_names,
         study_figures as study_figures,
         to_html_parts as to_html_parts,
+        to_png as to_png,
         write_pngs as write_pngs,
     )
     from analysis.report.folder import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         require_folder as require_folder,
         start_report as start_report,
     )
+    from analysis.report.notebook import figure_named as figure_named, notebook_html as notebook_html
     from analysis.report.text import summary as summary, text_table as text_table
     from analysis.report.write import write_accuracy as write_accuracy, write_report as write_report
 
@@ -49,9 +51,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "png_names",
             "study_figures",
             "to_html_parts",
+            "to_png",
             "write_pngs",
         ],
         "folder": ["ACCURACY", "PAPER", "STUDY", "TOY", "report_files", "require_folder", "start_report"],
+        "notebook": ["figure_named", "notebook_html"],
         "text": ["summary", "text_table"],
         "write": ["write_accuracy", "write_report"],
     },

@@ -7,29 +7,29 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from analysis.report.folder import STUDY, start_report
 from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
+from mlflow_thermo.schema import ThermoError
 
 _RESULT = "result.json"
 
 
-def study_key(identities: Sequence[str | None], settings: dict[str, Any]) -> str | None:
+def study_key(identities: Sequence[str | None], settings: Mapping[str, str]) -> str | None:
     """Name of the analysis of runs with these contents; None where one of them has no name.
 
     Parameters
     ----------
     identities : of the runs, `analysis.tracking.RunRecord.identity`.
-    settings : everything else that the report depends on; JSON.
+    settings : everything else that the report depends on.
     """
     if any(identity is None for identity in identities):
         return None
-    content = [list(identities), settings, version("mlflow-thermo"), RESULT_SCHEMA_VERSION, _code()]
+    content = [list(identities), dict(settings), version("mlflow-thermo"), RESULT_SCHEMA_VERSION, _code()]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -59,10 +59,13 @@ class ReportCache:
         if kept is None or not kept.is_dir():
             return None
         try:
-            result = StudyResult.from_dict(json.loads((kept / _RESULT).read_text(encoding="utf-8")))
+            result = StudyResult.from_dict(json.loads((kept / _RESULT).read_bytes()))
+        except (OSError, ThermoError, json.JSONDecodeError, UnicodeDecodeError):
+            return None
+        try:
             start_report(out, STUDY, [path.relative_to(kept) for path in kept.rglob("*") if path.is_file()])
             shutil.copytree(kept, out, dirs_exist_ok=True)
-        except (OSError, ValueError, KeyError, TypeError):
+        except OSError:
             return None
         return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from analysis.results import StudyResult
+from analysis.results import Estimate, StudyResult
 
 
 def summary(result: StudyResult) -> str:
@@ -17,11 +17,11 @@ def summary(result: StudyResult) -> str:
     law = result.power_law
     if law is None:
         return f"{len(result.runs)} runs ({said}); no power law."
-    ratios = [run.paper_ratio for run in result.runs if run.paper_ratio is not None]
+    ratios = [run.paper.ratio for run in result.runs if run.paper.ratio is not None]
     ratio = f" The paper's estimate is {median(ratios):.2f} of it (median)." if ratios else ""
     return (
-        f"{len(result.runs)} runs ({said}); T = {law['prefactor']:.3g}·lr^({law['exponent']:.3f} ± "
-        f"{law['exponent_stderr']:.3f}) for lr from {law['lr_min']:.3g} to {law['lr_max']:.3g}.{ratio}"
+        f"{len(result.runs)} runs ({said}); T = {law.prefactor:.3g}·lr^({law.exponent:.3f} ± "
+        f"{law.exponent_stderr:.3f}) for lr from {law.lr_min:.3g} to {law.lr_max:.3g}.{ratio}"
     )
 
 
@@ -36,12 +36,17 @@ def text_table(result: StudyResult) -> str:
         f"{'lr':>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {bounds(result):>23} {'n_eff':>7}  {'regime':<11} status"
     ]
     for r in result.runs:
-        between = f"{shown(r.temperature_lower)} … {shown(r.temperature_upper)}" if r.temperature is not None else "-"
+        loss, entropy, temperature = (None if e is None else e.value for e in (r.loss, r.entropy, r.temperature))
         lines.append(
-            f"{r.lr:>9.3g} {r.seed:>4} {shown(r.loss):>9} {shown(r.entropy, 7):>11} {shown(r.temperature):>10} "
-            f"{between:>23} {shown(r.n_eff, 3):>7}  {r.regime or '-':<11} {r.status}"
+            f"{r.lr:>9.3g} {r.seed:>4} {shown(loss):>9} {shown(entropy, 7):>11} {shown(temperature):>10} "
+            f"{interval(r.temperature):>23} {shown(r.sampling.n_eff, 3):>7}  {r.regime or '-':<11} {r.status}"
         )
     return "\n".join(lines)
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Both ends of an interval; a dash where there is no number."""
+    return "-" if estimate is None else f"{shown(estimate.lower)} … {shown(estimate.upper)}"
 
 
 def shown(value: Any, digits: int = 4) -> str:

@@ -90,7 +90,7 @@ def study_from_dict(raw: dict[str, Any]) -> StudyResult:
     """Read the content of result.json."""
     from analysis.results.study import Baselines, EstimatorUsed, PowerLaw, StudyResult
 
-    version = raw.get("schema_version")
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != RESULT_SCHEMA_VERSION:
         raise ThermoError(
             f"result.json has schema_version {version!r}, this release reads {RESULT_SCHEMA_VERSION}: analyse the "
@@ -106,7 +106,8 @@ def study_from_dict(raw: dict[str, Any]) -> StudyResult:
             checks=_checks_from_dict(raw["checks"]),
             baselines=Baselines(**raw["baselines"]) if raw["baselines"] else None,
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        # ValueError: a word where NumPy expects a number.
         raise ThermoError(f"result.json is not one of ours ({error!r}): analyse the runs again") from error
 
 

@@ -89,7 +89,7 @@ class Origin:
     Attributes
     ----------
     title : of the report.
-    experiment_id : MLflow experiment of the runs; None for those of a folder.
+    experiment_id, experiment : id and name of the runs' MLflow experiment; None and empty for those of a folder.
     scope : what was selected, in one line; two analyses of one scope replace each other.
     tracking_uri : of the server; None for MLflow's default.
     known : metrics and tags of each run, by id, as they were found: what is there already is not sent again.
@@ -97,6 +97,7 @@ class Origin:
 
     title: str
     experiment_id: str | None = None
+    experiment: str = ""
     scope: str = ""
     tracking_uri: str | None = None
     known: Mapping[str, tuple[Mapping[str, float], Mapping[str, str]]] = field(default_factory=dict)
@@ -150,14 +151,19 @@ class StudyResult:
         return study_from_dict(raw)
 
     def to_frame(self) -> pd.DataFrame:
-        """One tidy row a run; missing numbers are NaN. Entropies in nats, temperatures in loss units per nat."""
+        """One tidy row a run; missing numbers are NaN. Entropies in nats, temperatures in loss units per nat.
+
+        The columns of temperature.csv come first, in its order, then the other single numbers of a run, then its note.
+        """
         import pandas as pd
 
         rows = [run_row(run) for run in self.runs]
-        frame = pd.DataFrame(rows, columns=[*RUN_COLUMNS, "note"])
-        numbers = frame.columns.difference(["run_id", "regime", "status", "note"])
-        # Object columns of None and floats are no columns of numbers.
-        return frame.astype(dict.fromkeys(numbers, float)).astype({"seed": int})
+        more = [name for name in (rows[0] if rows else ()) if name not in (*RUN_COLUMNS, "note")]
+        frame = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *more, "note"])
+        numbers = frame.columns.difference(["run_id", "seed", "regime", "status", "hops", "note"])
+        # Columns of None and floats are no columns of numbers; a seed of 64 bits is no float.
+        typed: pd.DataFrame = frame.astype(dict.fromkeys(numbers, float))
+        return typed
 
     def write(self, folder: str | Path, title: str | None = None) -> list[Path]:
         """Write result.json, temperature.csv, report.html and figures/*.png into `folder`; returns their paths.

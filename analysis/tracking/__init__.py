@@ -9,23 +9,20 @@ if TYPE_CHECKING:
     from analysis.tracking.folder import from_folder as from_folder
     from analysis.tracking.publish import (
         publish_accuracy as publish_accuracy,
+        publish_result as publish_result,
         publish_study as publish_study,
         upload_report as upload_report,
     )
-    from analysis.tracking.records import RunRecord as RunRecord, SourceError as SourceError
-    from analysis.tracking.server import (
-        Selection as Selection,
-        from_tracking as from_tracking,
-        search_runs as search_runs,
-    )
+    from analysis.tracking.records import RunRecord as RunRecord, SourceError as SourceError, StudyRuns as StudyRuns
+    from analysis.tracking.server import from_tracking as from_tracking, search_runs as search_runs
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "publish": ["publish_study", "publish_accuracy", "upload_report"],
+        "publish": ["publish_accuracy", "publish_result", "publish_study", "upload_report"],
         "download": ["cache_folder"],
         "folder": ["from_folder"],
-        "records": ["RunRecord", "SourceError"],
-        "server": ["Selection", "from_tracking", "search_runs"],
+        "records": ["RunRecord", "SourceError", "StudyRuns"],
+        "server": ["from_tracking", "search_runs"],
     },
 )

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from analysis.results import CORRUPT
@@ -37,7 +37,7 @@ def cache_folder(cache: str | Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-thermo"
 
 
-def fingerprint(client: MlflowClient, run: Run) -> Any:
+def fingerprint(client: MlflowClient, run: Run) -> object:
     """What names the run's snapshots: their files, where they are on this machine, or the digest that it carries.
 
     A run without one was cut off: its listing names what it left behind.

@@ -6,19 +6,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from analysis.tracking.records import RunRecord, SourceError
+from analysis.results import Origin
+from analysis.tracking.records import RunRecord, SourceError, StudyRuns
 from mlflow_thermo import schema
 from mlflow_thermo.schema import SeriesIndex, ThermoError
 from mlflow_thermo.store import read_index
 
 
-def from_folder(path: str | Path) -> list[RunRecord]:
-    """Runs of a plain folder: one folder per run with one folder per series, as SnapshotRecorder writes them.
+def from_folder(path: str | Path) -> StudyRuns:
+    """The runs of a study from a plain folder, with no snapshots read yet.
+
+    Parameters
+    ----------
+    path : folder with one folder for each run, each with one folder for each series of snapshots
+        (``RUN/spaced/index.json``), as `mlflow_thermo.SnapshotRecorder` writes them.
+
+    Returns
+    -------
+    StudyRuns
+        A sequence of runs, by the names of their folders.
 
     Raises
     ------
-    SourceError
-        When the folder is missing or holds no series.
+    ThermoError
+        The folder does not exist, or holds no runs.
+
+    Examples
+    --------
+    Nine runs, recorded below ``runs``:
+
+    >>> from analysis import from_folder
+    >>> runs = from_folder("runs")
+    >>> runs
+    <9 runs, Runs in runs>
+    >>> trajectory = runs[0].load()
+    >>> trajectory.lr, trajectory.weights.shape
+    (0.01, (600, 3))
     """
     root = Path(path)
     if not root.is_dir():
@@ -46,7 +69,7 @@ def from_folder(path: str | Path) -> list[RunRecord]:
         )
     if not records:
         raise SourceError(f"folder {root} holds no runs: expected RUN/{schema.SPACED}/{schema.INDEX_NAME} in it")
-    return records
+    return StudyRuns(tuple(records), Origin(title=f"Runs in {root.resolve().name or root.resolve()}"))
 
 
 def files_on_disk(folder: Path) -> list[tuple[str, int, int]]:

@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
 from analysis.report import ACCURACY, STUDY, report_files
-from analysis.results import RunResult, StudyResult
+from analysis.results import RunResult, StudyResult, run_row
 from mlflow_thermo import schema
+from mlflow_thermo.schema import ThermoError
 
 if TYPE_CHECKING:
     from analysis.testsystems import CalibrationRow
@@ -46,7 +48,7 @@ def publish_study(
     Parameters
     ----------
     folder : of the report.
-    experiment_id, scope : of the runs, `analysis.tracking.Selection`.
+    experiment_id, scope : of the runs, `analysis.results.Origin`.
     run_id : run to keep the report on, where one is open already.
     known : metrics and tags of the runs as a search has found them: what is there already is not sent again, and a
         study that has not changed costs no request for its runs.
@@ -98,6 +100,42 @@ def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
     client.set_terminated(run_id)
 
 
+def publish_result(
+    result: StudyResult, folder: str | Path | None = None, *, run_id: str | None = None, digest: str | None = None
+) -> str:
+    """`publish_study` to where the runs of the study came from; returns the id of the analysis run.
+
+    Parameters
+    ----------
+    folder : of the report; one is made where none is given.
+    run_id, digest : as in `publish_study`.
+
+    Raises
+    ------
+    ThermoError
+        The runs did not come from a tracking server.
+    """
+    origin = result.origin
+    if origin is None or origin.experiment_id is None:
+        raise ThermoError(
+            "the runs came from a folder: results can be published where the runs came from a tracking server, "
+            "as analysis.from_tracking gives them"
+        )
+    with TemporaryDirectory(prefix="thermo-report-") as temporary:
+        if folder is None:
+            result.write(temporary)
+        return publish_study(
+            result,
+            temporary if folder is None else folder,
+            experiment_id=origin.experiment_id,
+            scope=origin.scope,
+            run_id=run_id,
+            tracking_uri=origin.tracking_uri,
+            known=origin.known,
+            digest=digest,
+        )
+
+
 def upload_report(client: MlflowClient, run_id: str, folder: str | Path, kind: str, into: str = "") -> None:
     """Put the files of a report in `folder`, and nothing else that is there, on a run under the folder `into`."""
     for path in report_files(folder, kind):
@@ -107,18 +145,18 @@ def upload_report(client: MlflowClient, run_id: str, folder: str | Path, kind: s
 
 def _study_values(result: StudyResult) -> dict[str, float | None]:
     """Metrics of the analysis run; None where this analysis has no such number."""
-    law, checks = result.power_law or {}, result.checks
-    return {
-        **{
-            f"{schema.PREFIX_RESULT}power_law_{name}": law.get(name)
-            for name in ("exponent", "exponent_stderr", "prefactor")
-        },
-        **{
-            schema.PREFIX_RESULT + name: checks.get(name)
-            for name in ("convexity_p_value", "consistency", "robust_exponent")
-        },
-        f"{schema.PREFIX_RESULT}disagreement": checks.get("identifiability", {}).get("disagreement"),
+    law, checks = result.power_law, result.checks
+    known = checks.identifiability
+    values = {
+        "power_law_exponent": None if law is None else law.exponent,
+        "power_law_exponent_stderr": None if law is None else law.exponent_stderr,
+        "power_law_prefactor": None if law is None else law.prefactor,
+        "convexity_p_value": checks.convexity_p_value,
+        "consistency": checks.consistency,
+        "robust_exponent": checks.robust_exponent,
+        "disagreement": None if known is None else known.disagreement,
     }
+    return {schema.PREFIX_RESULT + name: value for name, value in values.items()}
 
 
 def publish_accuracy(
@@ -164,22 +202,25 @@ def _publish_run(client: MlflowClient, item: RunResult, known: Known | None) -> 
     if known is None:
         data = client.get_run(item.run_id).data
         known = data.metrics, data.tags
+    row = run_row(item)
     values = {
         schema.METRIC_LR: item.lr,
-        schema.METRIC_LOG10_LR: math.log10(item.lr) if item.lr > 0 else None,
-        schema.METRIC_LOSS: item.loss,
-        schema.METRIC_ENTROPY: item.entropy,
-        schema.METRIC_TEMPERATURE: item.temperature,
-        schema.METRIC_LOG10_TEMPERATURE: math.log10(item.temperature)
-        if item.temperature and item.temperature > 0
-        else None,
+        schema.METRIC_LOG10_LR: _log10(item.lr),
+        schema.METRIC_LOSS: row["loss"],
+        schema.METRIC_ENTROPY: row["entropy"],
+        schema.METRIC_TEMPERATURE: row["temperature"],
+        schema.METRIC_LOG10_TEMPERATURE: _log10(row["temperature"]),
         schema.METRIC_FREE_ENERGY: item.free_energy,
-        schema.METRIC_N_EFF: item.n_eff,
-        **{schema.PREFIX_RESULT + name: getattr(item, name) for name in _MORE},
+        schema.METRIC_N_EFF: item.sampling.n_eff,
+        **{schema.PREFIX_RESULT + name: row[name] for name in _MORE},
     }
     tags = {schema.TAG_STATUS: item.status, schema.TAG_REGIME: item.regime}
     fresh = {key: value for key, value in tags.items() if value and known[1].get(key) != value}
     _log(client, item.run_id, values, known[0], fresh)
+
+
+def _log10(value: float | None) -> float | None:
+    return math.log10(value) if value is not None and value > 0 else None
 
 
 def _log(

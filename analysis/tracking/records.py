@@ -1,16 +1,17 @@
-"""One run as the analysis knows it, and the reading of its snapshots."""
+"""The runs of a study as the analysis knows them, and the reading of their snapshots."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 import numpy as np
 
-from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, Origin
 from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.schema import SeriesIndex, ThermoError
@@ -32,7 +33,7 @@ class RunRecord:
     regime : as the training saw it; empty where it did not say.
     uniform_loss, uniform_loss_std : loss of uniformly random weights; None where it was not measured.
     folder : a context manager that hands out a local folder with one folder per series.
-    meta : params and tags.
+    params, tags, metrics : of the run in MLflow, the metrics with their last values; empty for a run of a folder.
     fingerprint : names the content of all that the analysis reads of the run, without reading snapshots; None where
         nothing names it.
     history : given names of metrics, steps (n,) and values (n,) of each that was logged, one request for each.
@@ -45,9 +46,11 @@ class RunRecord:
     regime: str
     uniform_loss: float | None
     uniform_loss_std: float | None
-    folder: Callable[[], Any]
-    meta: dict[str, Any] = field(default_factory=dict)
-    fingerprint: Callable[[], Any] = lambda: None
+    folder: Callable[[], AbstractContextManager[Path]]
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    fingerprint: Callable[[], object] = lambda: None
     history: History = lambda names: {}
 
     @property
@@ -57,9 +60,9 @@ class RunRecord:
         if found is None:
             return None
         along = (schema.PREFIX_WINDOW, schema.PREFIX_GRADIENT)
-        windows = {k: v for k, v in self.meta.get("metrics", {}).items() if k.startswith(along)}
+        windows = {k: v for k, v in self.metrics.items() if k.startswith(along)}
         known = (self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std)
-        return json.dumps([self.run_id, *known, windows, self.meta.get("params", {}), found], sort_keys=True)
+        return json.dumps([self.run_id, *known, windows, dict(self.params), found], sort_keys=True)
 
     def load(self, series: str = schema.SPACED) -> Trajectory:
         """Read one series of the run.
@@ -117,11 +120,55 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
         run_id=record.run_id,
         series=series,
         n_weights=index.d,
-        params=record.meta.get("params", {}),
-        metrics=record.meta.get("metrics", {}),
+        params=record.params,
+        metrics=record.metrics,
         sketch_error=index.sketch_error,
     )
 
 
 class DroppedFromCache(RunError):
     """A copy that was made earlier is damaged, and gone now."""
+
+
+@dataclass(frozen=True, repr=False)
+class StudyRuns(Sequence[RunRecord]):
+    """The runs of a study and where they came from.
+
+    A slice is a plain tuple: what is only a part of the selection must not replace the results of the whole.
+
+    Attributes
+    ----------
+    records : the runs.
+    origin : where they came from; `analysis.analyze` hands it on to the result.
+    """
+
+    records: tuple[RunRecord, ...]
+    origin: Origin
+
+    @property
+    def title(self) -> str:
+        """Of a report on these runs."""
+        return self.origin.title
+
+    @property
+    def scope(self) -> str:
+        """What was selected, in one line; empty for a folder."""
+        return self.origin.scope
+
+    @property
+    def experiment(self) -> str:
+        """Name of their MLflow experiment; empty for a folder."""
+        return self.origin.experiment
+
+    @overload
+    def __getitem__(self, index: int) -> RunRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[RunRecord, ...]: ...
+    def __getitem__(self, index: int | slice) -> RunRecord | tuple[RunRecord, ...]:
+        return self.records[index]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} {'run' if len(self) == 1 else 'runs'}, {self.title}>"

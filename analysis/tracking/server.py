@@ -6,73 +6,83 @@ snapshots are cached under the digest of their content, which is a tag of the ru
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.results import FloatArray, IntArray
+from analysis.results import FloatArray, IntArray, Origin
 from analysis.tracking.download import artifacts, cache_folder, fingerprint
-from analysis.tracking.records import RunRecord, SourceError
+from analysis.tracking.records import RunRecord, SourceError, StudyRuns
 from mlflow_thermo import schema
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The runs that one analysis is about.
-
-    Attributes
-    ----------
-    experiment_id, experiment : id and name.
-    scope : what was selected, in one line; two analyses of one scope replace each other.
-    records : the runs, by learning rate and seed.
-    """
-
-    experiment_id: str
-    experiment: str
-    scope: str
-    records: list[RunRecord]
+#: Kinds of our own runs that are no trainings.
+_NO_TRAINING = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY)
+#: Experiments that an error message lists.
+_LISTED = 10
+#: Seeds have 64 bits; what is larger is no seed.
+_LARGEST_SEED = 2**64
 
 
 def from_tracking(
     experiment: str | None = None,
+    tracking_uri: str | None = None,
+    filter: str = "",
+    sweep: str | None = None,
     *,
     experiment_id: str | None = None,
-    filter_string: str = "",
-    sweep: str | None = None,
-    tracking_uri: str | None = None,
     cache: str | Path | None = None,
-) -> Selection:
-    """Training runs of an experiment, with nothing downloaded yet.
+) -> StudyRuns:
+    """The training runs of an MLflow experiment, with no snapshots downloaded yet.
 
-    Without `filter_string` and `sweep` the newest sweep is taken, or every run where there is no sweep.
+    Without `filter` and `sweep` the newest sweep is taken, or every run where there is no sweep.
 
     Parameters
     ----------
-    filter_string : MLflow's search syntax, e.g. ``metrics.`thermo/lr` > 0.001``.
-    cache : folder for downloaded snapshots; by default MLFLOW_THERMO_CACHE or the user's cache folder.
+    experiment : name; by default MLFLOW_EXPERIMENT_NAME, or ``Default``.
+    tracking_uri : of the tracking server; by default MLflow's own choice, MLFLOW_TRACKING_URI.
+    filter : MLflow's search syntax, e.g. ``metrics.`thermo/lr` > 0.001``; it replaces the choice of a sweep.
+    sweep : id of a sweep, the runs' tag ``thermo.sweep``.
+    experiment_id : instead of a name.
+    cache : folder for downloaded snapshots; by default MLFLOW_THERMO_CACHE, or the user's cache folder.
+
+    Returns
+    -------
+    StudyRuns
+        A sequence of runs, by learning rate and seed. Results that are made of it can be published.
 
     Raises
     ------
-    SourceError
-        No such experiment, no run that matches, or a filter that MLflow cannot read.
+    ThermoError
+        No such experiment, a deleted one, no training run that matches, or a filter that MLflow cannot read.
+
+    Examples
+    --------
+    Nine runs of one sweep in the experiment ``study``:
+
+    >>> from analysis import from_tracking
+    >>> from_tracking("study")
+    <9 runs, study: sweep first>
+    >>> [run.lr for run in from_tracking("study", filter="metrics.`thermo/lr` > 0.5")]
+    [0.5623413251903491, 1.0]
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(tracking_uri)
-    found = client.get_experiment(experiment_id) if experiment_id else client.get_experiment_by_name(experiment or "")
-    if found is None:
-        names = ", ".join(repr(e.name) for e in client.search_experiments(max_results=10)) or "none"
-        raise SourceError(f"experiment {experiment!r} does not exist: this server has {names}")
-    query, scope = filter_string, f"filter {filter_string}"
-    if not filter_string:
+    found = _experiment(client, experiment, experiment_id)
+    query, scope = filter, f"filter {filter}"
+    if not filter:
         sweep = sweep or _newest_sweep(client, found.experiment_id)
         query = f"tags.`{schema.TAG_SWEEP}` = '{sweep}'" if sweep else ""
         scope = f"sweep {sweep}" if sweep else "all runs"
@@ -80,14 +90,47 @@ def from_tracking(
         runs = list(search_runs(client, found.experiment_id, query))
     except MlflowException as error:
         reason = str(error).splitlines()[0]
-        raise SourceError(f"filter {filter_string!r} cannot be used: {reason}") from error
+        raise SourceError(f"filter {filter!r} cannot be used: {reason}") from error
     folder = cache_folder(cache)
-    own = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY)
-    records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in own]
+    records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in _NO_TRAINING]
     if not records:
         raise SourceError(f"experiment {found.name!r} holds no training runs for {scope}: train some, or change it")
     records.sort(key=lambda record: (record.lr, record.seed))
-    return Selection(found.experiment_id, found.name, scope, records)
+    origin = Origin(
+        title=f"{found.name}: {scope}",
+        experiment_id=found.experiment_id,
+        experiment=found.name,
+        scope=scope,
+        tracking_uri=tracking_uri,
+        known={record.run_id: (record.metrics, record.tags) for record in records},
+    )
+    return StudyRuns(tuple(records), origin)
+
+
+def _experiment(client: MlflowClient, name: str | None, experiment_id: str | None) -> Experiment:
+    """The experiment by its id or its name; SourceError where it cannot be used."""
+    from mlflow.exceptions import MlflowException
+
+    name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+    asked = f"experiment with id {experiment_id!r}" if experiment_id else f"experiment {name!r}"
+    try:
+        found = client.get_experiment(experiment_id) if experiment_id else client.get_experiment_by_name(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        found = None
+    if found is None:
+        names = [one.name for one in client.search_experiments(max_results=1000)]
+        near = [] if experiment_id else get_close_matches(name, names)
+        listed = ", ".join(map(repr, [*near, *(one for one in names if one not in near)][:_LISTED])) or "none"
+        meant = f"did you mean {' or '.join(map(repr, near))}? This server has" if near else "this server has"
+        raise SourceError(f"{asked} does not exist: {meant} {listed}")
+    if found.lifecycle_stage == "deleted":
+        raise SourceError(
+            f"experiment {found.name!r} is deleted: restore it with `mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}`"
+        )
+    return found
 
 
 def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterator[Run]:
@@ -110,15 +153,12 @@ def _newest_sweep(client: MlflowClient, experiment_id: str) -> str | None:
 
 def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
     data = run.data
-    try:
-        lr = float(data.metrics.get(schema.METRIC_LR, data.params.get("lr", "nan")))
-        seed = int(data.params.get("seed", 0))
-    except ValueError:
-        lr, seed = float("nan"), 0
+    # Each on its own: a seed of "None" must not cost the run its learning rate.
+    lr, seed = _number(data.params.get("lr")), _number(data.params.get("seed"))
     return RunRecord(
         run_id=run.info.run_id,
-        lr=lr,
-        seed=seed,
+        lr=data.metrics.get(schema.METRIC_LR, math.nan if lr is None else float(lr)),
+        seed=int(seed) if seed is not None and -_LARGEST_SEED < seed < _LARGEST_SEED else 0,
         ended=run.info.status,
         regime=data.tags.get(schema.TAG_REGIME, "") if data.tags.get(schema.TAG_REGIME) == schema.DIVERGED else "",
         uniform_loss=data.metrics.get(schema.METRIC_UNIFORM_LOSS),
@@ -126,8 +166,19 @@ def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
         folder=lambda: artifacts(client, run, cache),
         fingerprint=lambda: fingerprint(client, run),
         history=lambda names: _history(client, run, names),
-        meta={"params": dict(data.params), "tags": dict(data.tags), "metrics": dict(data.metrics)},
+        params=dict(data.params),
+        tags=dict(data.tags),
+        metrics=dict(data.metrics),
     )
+
+
+def _number(text: str | None) -> Decimal | None:
+    """A parameter, which MLflow keeps as text, as a number with all its digits; None where it is no finite one."""
+    try:
+        found = Decimal(text or "")
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
 
 
 def _history(client: MlflowClient, run: Run, names: Sequence[str]) -> dict[str, tuple[IntArray, FloatArray]]:

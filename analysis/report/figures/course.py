@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, uniform_line
-from analysis.results import RunResult, StudyResult
+from analysis.results import Baselines, Course, GradientCourse, RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, REGIMES
 
 #: Learning rates in one figure; more lines cannot be told apart.
@@ -19,21 +19,23 @@ _DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]
 
 def course_figures(result: StudyResult) -> dict[str, Chart]:
     """The figures by name; those whose numbers do not exist are left out."""
-    course = _frame(_shown([run for run in result.runs if run.course]), "course")
-    cold = _frame(_shown([run for run in result.runs if run.course and run.regime == CONVERGING]), "course")
-    signal = _frame(_shown([run for run in result.runs if run.signal]), "signal")
+    followed = [run for run in result.runs if run.course is not None]
+    logged = [run for run in result.runs if run.gradients is not None]
+    course = _frame(_shown(followed), lambda run: run.course)
+    cold = _frame(_shown([run for run in followed if run.regime == CONVERGING]), lambda run: run.course)
+    signal = _frame(_shown(logged), lambda run: run.gradients)
     nats, graph, slope = "Entropy S (nats)", "Entropy S (graph units)", "T = dU/dS (loss per nat)"
     bands, ratio = ("lower", "upper"), "Signal-to-noise ratio"
-    level = result.baselines.get
+    level = result.baselines or Baselines()
     figures = {
         "loss_course": _lines(
-            course, "loss", "Loss U (mean per sample)", "U(t) of bursts of iterates", log=True, level=level("loss")
+            course, "loss", "Loss U (mean per sample)", "U(t) of bursts of iterates", log=True, level=level.loss
         ),
         "entropy_course": _lines(
-            course, "entropy", nats, "S(t), shrunk Gaussian of a burst", level=level("course_entropy")
+            course, "entropy", nats, "S(t), shrunk Gaussian of a burst", level=level.course_entropy
         ),
         "paper_entropy_course": _lines(
-            course, "paper_entropy", graph, "S(t), the paper's graph of a burst", level=level("course_paper_entropy")
+            course, "paper_entropy", graph, "S(t), the paper's graph of a burst", level=level.course_paper_entropy
         ),
         "temperature_course": _lines(cold, "temperature", slope, "T(t) while converging", log=True, band=bands),
         "paper_temperature_course": _lines(
@@ -43,7 +45,7 @@ def course_figures(result: StudyResult) -> dict[str, Chart]:
         "gradient_course": _lines(
             _norms(signal), "norm", "Norm of the gradient", "Gradient norms", log=True, by="gradient"
         ),
-        "noise_law": _noise_law([run for run in result.runs if run.signal]),
+        "noise_law": _noise_law(logged),
     }
     return {name: chart for name, chart in figures.items() if chart is not None}
 
@@ -58,10 +60,10 @@ def _shown(runs: Sequence[RunResult], most: int = MOST_LINES) -> list[RunResult]
     return [by_lr[lrs[i]] for i in np.unique(chosen)]
 
 
-def _frame(runs: Sequence[RunResult], field: str) -> pd.DataFrame:
-    """The columns of `field` of all runs below each other."""
+def _frame(runs: Sequence[RunResult], columns: Callable[[RunResult], Course | GradientCourse | None]) -> pd.DataFrame:
+    """The `columns` of all runs below each other."""
     parts = [
-        pd.DataFrame(getattr(run, field)).assign(own=f"{run.lr:.2g}", lr=run.lr, regime=run.regime or "-")
+        pd.DataFrame(vars(columns(run))).assign(own=f"{run.lr:.2g}", lr=run.lr, regime=run.regime or "-")
         for run in runs
     ]
     joined: pd.DataFrame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -136,7 +138,7 @@ def _lines(
 
 def _noise_law(runs: Sequence[RunResult]) -> Chart | None:
     """E|g_B| against |∇L| of all runs, with the diagonal on which both are equal."""
-    frame = _frame(runs, "signal")
+    frame = _frame(runs, lambda run: run.gradients)
     if frame.empty:
         return None
     data = frame[(frame["full_norm"].astype(float) > 0) & (frame["minibatch_norm"].astype(float) > 0)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -9,35 +11,36 @@ import pandas as pd
 from analysis.free_energy import free_energy_curves
 from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis, uniform_line
 from analysis.report.text import bounds
-from analysis.results import StudyResult
+from analysis.results import NORMAL_95, Baselines, Estimate, RunResult, StudyResult
 
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12
 #: A quantity whose largest value is more than so many times its smallest is drawn on a log axis.
 WIDE = 30
-#: Fields of a run that are no number.
-_NESTED = ("evidence", "course", "signal")
 OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
 ESTIMATES = [OURS, PAPERS, EQUIPARTITION]
 
 
 def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     """The figures of a study by name; those whose numbers do not exist are left out."""
-    frame = pd.DataFrame(
-        [{k: v for k, v in vars(run).items() if k not in _NESTED} for run in result.runs if run.loss is not None]
-    )
-    if frame.empty:
-        return {}
-    figures = {
-        "loss": _points(frame, "loss", "Training loss U (mean per sample)", "U: stationary training loss", result),
-        "entropy": _points(frame, "entropy", "Entropy S (nats)", f"S: entropy by {result.estimator['name']}", result),
-        "paper_entropy": _points(
-            frame, "paper_entropy", "Entropy S (graph units)", "S: the paper's graph of consecutive iterates", result
+    level = result.baselines or Baselines()
+    drawn = {
+        "loss": (
+            "Training loss U (mean per sample)", "U: stationary training loss", level.loss,
+            _bars(result.runs, lambda run: run.loss),
         ),
-    }
-    if frame["paper_entropy"].isna().all():
-        del figures["paper_entropy"]
-    warm = frame[frame["temperature"].notna() & (frame["temperature"] > 0)]
+        "entropy": (
+            "Entropy S (nats)", f"S: entropy by {result.estimator.name}", level.entropy,
+            _bars(result.runs, lambda run: run.entropy),
+        ),
+        "paper_entropy": (
+            "Entropy S (graph units)", "S: the paper's graph of consecutive iterates", level.paper_entropy,
+            _bars(result.runs, lambda run: None if run.paper.entropy is None else Estimate(run.paper.entropy)),
+        ),
+    }  # fmt: skip
+    figures = {name: _points(result, *rest) for name, rest in drawn.items() if len(rest[-1])}
+    frame = result.to_frame()
+    warm = frame[frame["temperature"] > 0]
     if len(warm):
         figures["temperature"] = _temperature(warm, result)
     if len(warm) >= 3:
@@ -45,14 +48,32 @@ def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     return figures
 
 
-def _points(frame: pd.DataFrame, name: str, title: str, heading: str, result: StudyResult) -> alt.LayerChart:
-    drawn = ["run_id", "lr", "seed", "regime", "status", name]
-    data = frame.loc[frame[name].notna(), [*drawn, *([f"{name}_stderr"] if f"{name}_stderr" in frame else [])]].copy()
-    data[name] = data[name].astype(float)
-    error = data[f"{name}_stderr"].astype(float).fillna(0.0) if f"{name}_stderr" in data else 0.0
-    data["low"], data["high"] = data[name] - 1.96 * error, data[name] + 1.96 * error
+def _bars(runs: Sequence[RunResult], number: Callable[[RunResult], Estimate | None]) -> pd.DataFrame:
+    """`number` of each run that has it, with the ends of its interval."""
+    rows = []
+    for run in runs:
+        found = number(run)
+        if found is not None:
+            low, high = ends(found)
+            rows.append({
+                "run_id": run.run_id, "lr": run.lr, "seed": run.seed, "regime": run.regime, "status": run.status,
+                "value": found.value, "low": low, "high": high,
+            })  # fmt: skip
+    frame: pd.DataFrame = pd.DataFrame(rows)
+    return frame
+
+
+def ends(estimate: Estimate) -> tuple[float, float]:
+    """Both ends of the 95 % interval, normal where only a standard error is known; the value itself without one."""
+    error = NORMAL_95 * (estimate.stderr or 0.0)
+    low, high = estimate.lower, estimate.upper
+    return estimate.value - error if low is None else low, estimate.value + error if high is None else high
+
+
+def _points(result: StudyResult, title: str, heading: str, level: float | None, data: pd.DataFrame) -> alt.LayerChart:
+    """Points with bars against the learning rate, and the level of uniformly random weights."""
     base = alt.Chart(data).encode(x=lr_axis())
-    least, most = float(data[name].min()), float(data[name].max())
+    least, most = float(data["value"].min()), float(data["value"].max())
     wide = least > 0 and most > WIDE * least
     if wide:
         # A log axis has no zero: a bound at or below it is drawn down to the axis' foot.
@@ -60,25 +81,22 @@ def _points(frame: pd.DataFrame, name: str, title: str, heading: str, result: St
     scale = log_scale() if wide else alt.Scale(zero=False)
     axis = alt.Axis(format="~g", tickCount=6) if wide else alt.Axis(tickCount=6)
     dots = base.mark_point(filled=True, size=70).encode(
-        y=alt.Y(f"{name}:Q", title=title, scale=scale, axis=axis),
+        y=alt.Y("value:Q", title=title, scale=scale, axis=axis),
         shape=alt.Shape("regime:N", title="regime", legend=BELOW),
         color=alt.Color("regime:N", title="regime", scale=alt.Scale(scheme="dark2"), legend=BELOW),
-        tooltip=["run_id", "lr", "seed", name, "status"],
+        tooltip=["run_id", "lr", "seed", "value", "low", "high", "status"],
     )
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
-    layers = [*_branch_points(result), bars, dots, *uniform_line(result.baselines.get(name))]
+    layers = [*_branch_points(result), bars, dots, *uniform_line(level)]
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
 
 
 def _branch_points(result: StudyResult) -> list[alt.Chart]:
     """The learning rates where the branches change, as bands of their 95 % intervals."""
-    branches = result.checks.get("branches", {})
-    rows = [
-        {"lr": found["lr"], "low": found["lower"], "high": found["upper"]}
-        for found in (branches.get("to_stationary"), branches.get("to_uniform"))
-        if found
-    ]
+    branches = result.checks.branches
+    places = () if branches is None else (branches.to_stationary, branches.to_uniform)
+    rows = [{"lr": place.lr, "low": place.lower, "high": place.upper} for place in places if place is not None]
     if not rows:
         return []
     base = alt.Chart(pd.DataFrame(rows).drop_duplicates())
@@ -90,11 +108,18 @@ def _branch_points(result: StudyResult) -> list[alt.Chart]:
 
 
 def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
-    data = frame.copy()
+    columns = [
+        "temperature",
+        "temperature_lower",
+        "temperature_upper",
+        "paper_temperature",
+        "equipartition_temperature",
+    ]
+    data = frame[["run_id", "lr", "status", *columns]].copy()
     # A log axis has no zero: bounds at or below it are drawn down to the axis' foot.
     foot = float(data["temperature"].min()) / 10
-    data["low"] = data["temperature_lower"].astype(float).clip(lower=foot).fillna(data["temperature"])
-    data["high"] = data["temperature_upper"].astype(float).fillna(data["temperature"])
+    data["low"] = data["temperature_lower"].clip(lower=foot).fillna(data["temperature"])
+    data["high"] = data["temperature_upper"].fillna(data["temperature"])
     data["estimate"] = OURS
     y = alt.Y(
         "temperature:Q",
@@ -123,19 +148,19 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
         ),
     ]
     for column, name in (("paper_temperature", PAPERS), ("equipartition_temperature", EQUIPARTITION)):
-        other = data[data[column].notna() & (data[column].astype(float) > 0)].copy()
+        other = data[data[column] > 0].copy()
         if len(other):
-            other["temperature"], other["estimate"] = other[column].astype(float), name
+            other["temperature"], other["estimate"] = other[column], name
             layers.append(
                 alt.Chart(other).mark_point(filled=True, size=60).encode(x=lr_axis(), y=y, shape=shape, color=color)
             )
     law = result.power_law
     heading = f"T: temperature with {bounds(result)}"
     if law is not None:
-        grid = np.geomspace(law["lr_min"], law["lr_max"], 50)
-        line = pd.DataFrame({"lr": grid, "temperature": law["prefactor"] * grid ** law["exponent"]})
+        grid = np.geomspace(law.lr_min, law.lr_max, 50)
+        line = pd.DataFrame({"lr": grid, "temperature": law.prefactor * grid**law.exponent})
         layers.append(alt.Chart(line).mark_line(strokeDash=[6, 4], color="black").encode(x=lr_axis(), y=y))
-        heading += f"; fit lr^({law['exponent']:.2f} ± {law['exponent_stderr']:.2f})"
+        heading += f"; fit lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"
     chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
 
