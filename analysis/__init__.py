@@ -6,13 +6,13 @@ All that a user of the library needs; names load when they are first used. An an
 >>> runs = from_folder("runs")  # or from_tracking("my experiment")
 >>> result = analyze(runs, StudyConfig(method="local-quadratic"))
 >>> table = result.to_frame()  # pandas, one row a run
->>> print(table[["lr", "loss", "entropy", "temperature", "status"]].to_string(index=False))  # doctest: +ELLIPSIS
-  lr ... status
-0.01 ...     ok
-...
+>>> table[["lr", "loss", "entropy", "temperature", "status"]].head(2)  # doctest: +ELLIPSIS
+         lr      loss   entropy  temperature status
+0  0.010000  0.001... -5.8...     0.001...     ok
+1  0.017783  0.003... -4.9...     0.002...     ok
 >>> law = result.power_law
->>> f"T ~ lr^({law.exponent:.1f})"
-'T ~ lr^(1.0)'
+>>> f"T ~ lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"  # doctest: +ELLIPSIS
+'T ~ lr^(1... ± 0...)'
 >>> paths = result.write("report")  # report.html, result.json, temperature.csv, figures/
 >>> chart = result.plot_temperature()  # Altair; chart.save("temperature.png")
 

@@ -4,7 +4,10 @@ import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.analysis.conftest import Study
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,6 +31,55 @@ def test_python_examples_parse_and_import():
             for node in ast.parse(block).body:
                 if isinstance(node, (ast.Import, ast.ImportFrom)):
                     exec(compile(ast.Module([node], []), name, "exec"), {})
+
+
+def block_under(heading):
+    """The Python of one section of the README."""
+    section = (ROOT / "README.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.search(r"```python\n(.*?)```", section, re.S).group(1)
+
+
+def test_the_analysis_from_python(tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs").mkdir()
+    Study(tmp_path / "runs").write_all()
+    monkeypatch.chdir(tmp_path)
+    code = block_under("Analyse from Python")
+    assert len(code.splitlines()) <= 10
+    names = {}
+    exec(code, names)
+    assert len(names["table"]) == 9
+    assert "T ~ lr^(1." in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "report").iterdir()} >= {"report.html", "result.json", "temperature.csv"}
+    assert (tmp_path / "temperature.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_training_loop(store):
+    """As it stands, on a linear model: its run holds snapshots that an analysis can read."""
+    import torch
+
+    from analysis import from_tracking
+
+    code = block_under("Record your own loop")
+    n_steps = int(re.search(r"total_steps=([\d_]+)", code).group(1))
+    torch.manual_seed(0)
+    x, y = torch.randn(64, 3), torch.randn(64, 1)
+    model = torch.nn.Linear(3, 1)
+    picks = torch.randint(64, (n_steps, 8))
+    names = {
+        "model": model,
+        "batches": ((x[pick], y[pick]) for pick in picks),
+        "loss_fn": torch.nn.functional.mse_loss,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+    }
+    exec(code, names)
+    (run,) = from_tracking("study")
+    trajectory = run.load()
+    assert (run.lr, run.ended) == (0.1, "FINISHED")
+    assert trajectory.steps[-1] == n_steps
+    assert trajectory.weights.shape == (len(trajectory), 4)
+    # Batches are drawn independently of the weights, so their stationary mean is the least-squares solution.
+    exact = torch.linalg.lstsq(torch.cat([x, torch.ones(64, 1)], dim=1), y).solution[:, 0].numpy()
+    np.testing.assert_allclose(trajectory.weights.mean(axis=0), exact, atol=0.03)
 
 
 def test_format_names_every_field():

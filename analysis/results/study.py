@@ -120,9 +120,18 @@ class StudyResult:
 
     Examples
     --------
-    >>> from analysis import analyze, from_folder
-    >>> result = analyze(from_folder("runs"))  # doctest: +SKIP
-    >>> result.to_frame()[["lr", "loss", "entropy", "temperature", "status"]]  # doctest: +SKIP
+    Nine runs, recorded below ``runs``:
+
+    >>> from analysis import StudyResult, analyze, from_folder
+    >>> result = analyze(from_folder("runs"))
+    >>> run = result.runs[0]
+    >>> run.lr, run.status, run.temperature.lower < run.temperature.value < run.temperature.upper
+    (0.01, 'ok', True)
+    >>> [path.name for path in result.write("report")[:3]]
+    ['result.json', 'temperature.csv', 'report.html']
+    >>> import json, pathlib
+    >>> StudyResult.from_dict(json.loads(pathlib.Path("report/result.json").read_text())).power_law == result.power_law
+    True
     """
 
     runs: tuple[RunResult, ...]

@@ -218,10 +218,12 @@ class TestCalibrate:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (("--dims", "2,x"), "dims '2,x' is not a list of whole numbers"),
-            (("--dims", "1"), "every one of dims at least 2"),
-            (("--n", 5), "n must be at least 20"),
-            (("--studies", 0), "studies at least 1"),
+            (("--dims", "2,x"), "dims: 'x' is not a valid integer"),
+            (("--dims", "1"), "dims: 1 is not in the range x>=2"),
+            (("--n", 5), "n: 5 is not in the range x>=20"),
+            (("--n", "many"), "n: 'many' is not a valid integer"),
+            (("--studies", 0), "studies: 0 is not in the range x>=1"),
+            (("--seed", -1), "seed: -1 is not in the range x>=0"),
             (("--estimators", "oracle"), "unknown estimator 'oracle': choose from knn-graph"),
         ],
     )

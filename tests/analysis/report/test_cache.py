@@ -2,16 +2,13 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
-from analysis.report import cache
-from analysis.report.cache import ReportCache, study_key
-from analysis.report.folder import STUDY, report_files, start_report
-from analysis.results import OK, RunResult, StudyResult
-from analysis.study.workflow import StudyConfig, analyze
-from analysis.tracking import source
+from analysis.report import STUDY, ReportCache, cache, report_files, start_report, study_key
+from analysis.results import OK, Estimate, EstimatorUsed, RunResult, StudyResult
+from analysis.study import StudyConfig, analyze
+from analysis.tracking import from_folder, from_tracking, records
 from mlflow_thermo import schema
 from tests.analysis.test_cli import command  # noqa: F401
 
@@ -35,7 +32,7 @@ def forbid(monkeypatch):
     def refuse(*_):
         raise AssertionError("a snapshot was read")
 
-    monkeypatch.setattr(source, "read_snapshots", refuse)
+    monkeypatch.setattr(records, "read_snapshots", refuse)
 
 
 def test_an_unchanged_experiment_touches_no_snapshot(analysed, tmp_path, monkeypatch):
@@ -92,12 +89,12 @@ def test_a_run_that_goes_on_has_no_identity(tracked, server, study):
     study.log_run(server.client, experiment, folder, 0.3, status="RUNNING")
     study.log_run(server.client, experiment, folder, 0.3, status="KILLED")
     study.log_run(server.client, experiment, folder, 0.3, tags={schema.TAG_DIGEST: "abc"})
-    records = source.from_tracking("running", tracking_uri=server.uri).records
-    found = {r.ended: r.identity for r in records}
+    runs = from_tracking("running", tracking_uri=server.uri)
+    found = {r.ended: r.identity for r in runs}
     assert found["RUNNING"] is None
     assert "weights-" in found["KILLED"]
     assert '"abc"' in found["FINISHED"]
-    assert study_key([r.identity for r in records], {}) is None
+    assert study_key([r.identity for r in runs], {}) is None
 
 
 def test_the_key_names_content_settings_and_code(monkeypatch):
@@ -110,7 +107,9 @@ def test_the_key_names_content_settings_and_code(monkeypatch):
 
 
 class TestReportCache:
-    RESULT = StudyResult((RunResult("a", 0.1, 0, OK, ""),), {}, "convex", None, ("a note",), {"x": 1})
+    RESULT = StudyResult(
+        (RunResult("a", 0.1, 0, OK, "", loss=Estimate(0.2, 0.01)),), EstimatorUsed("oas"), "convex", notes=("a note",)
+    )
 
     def fill(self, tmp_path):
         made = tmp_path / "made"
@@ -136,7 +135,17 @@ class TestReportCache:
         assert store.get("other", out) is None
         assert store.get(None, out) is None
 
-    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": [{"new_field": 1}]}'])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "\0",
+            "[]",
+            "{}",
+            '{"runs": [], "schema_version": 2}',
+            '{"runs": [{"new_field": 1}], "schema_version": 3}',
+        ],
+    )
     def test_a_damaged_entry_is_none(self, tmp_path, content):
         store = self.fill(tmp_path)
         (tmp_path / "store" / "key" / "result.json").write_text(content)
@@ -158,16 +167,16 @@ class TestReportCache:
 
 def test_a_result_survives_its_json(study):
     study.write_all()
-    result = analyze(source.from_folder(study.root), StudyConfig())
+    result = analyze(from_folder(study.root))
     assert StudyResult.from_dict(json.loads(json.dumps(result.to_dict()))).to_dict() == result.to_dict()
 
 
 @pytest.mark.parametrize("jobs", [2, 5])
 def test_as_many_jobs_as_you_like_give_one_answer(study, jobs):
     study.write_all()
-    records = source.from_folder(study.root)
-    alone, together = (analyze(records, StudyConfig(jobs=n)) for n in (1, jobs))
+    runs = from_folder(study.root)
+    alone, together = (analyze(runs, StudyConfig(jobs=n)) for n in (1, jobs))
     for a, b in zip(alone.runs, together.runs, strict=True):
-        assert b.entropy == pytest.approx(a.entropy, rel=1e-12)
-        assert b.temperature == pytest.approx(a.temperature, rel=1e-9)
-        assert replace(b, **{k: v for k, v in vars(a).items() if isinstance(v, float)}).status == a.status
+        assert b.entropy.value == pytest.approx(a.entropy.value, rel=1e-12)
+        assert b.temperature.value == pytest.approx(a.temperature.value, rel=1e-9)
+        assert (b.status, b.regime) == (a.status, a.regime)

@@ -1,25 +1,46 @@
 """result.json, the table, the page and its figures."""
 
+import base64
 import csv
 import io
 import json
+import re
 import struct
+from html import escape
 
+import numpy as np
 import pytest
 
-from analysis.report.folder import NAMES, STUDY, start_report
-from analysis.report.text import summary, text_table
-from analysis.report.write import check_lines, write_report
-from analysis.results import RESULT_SCHEMA_VERSION, RunResult, StudyResult
-from analysis.study.workflow import StudyConfig, analyze
+from analysis.report import STUDY, figure_named, start_report, summary, text_table, write_report
+from analysis.report.checks import check_lines
+from analysis.report.folder import NAMES
+from analysis.results import (
+    NORMAL_95,
+    RESULT_SCHEMA_VERSION,
+    RUN_COLUMNS,
+    Baselines,
+    Boundary,
+    Branches,
+    BrokenLawCheck,
+    Estimate,
+    EstimatorUsed,
+    IdentifiabilityCheck,
+    LeaveOneOutCheck,
+    RunResult,
+    SeedsCheck,
+    StudyChecks,
+    StudyResult,
+)
+from analysis.study import analyze
 from analysis.tracking import from_folder
+from mlflow_thermo.schema import ThermoError
 
 
 @pytest.fixture
 def result(study):
     for folder, lr in zip(study.write_all(), study.lrs, strict=True):
         study.write_series(folder, lr, *study.samples(lr), series="consecutive")
-    return analyze(from_folder(study.root), StudyConfig())
+    return analyze(from_folder(study.root))
 
 
 def test_writes_everything(result, tmp_path):
@@ -38,7 +59,7 @@ def test_writes_everything(result, tmp_path):
     assert {"exponent", "exponent_stderr", "prefactor", "lr_min", "lr_max"} <= set(raw["power_law"])
     assert raw["estimator"]["name"]
     rows = list(csv.DictReader(io.StringIO((out / "temperature.csv").read_text())))
-    assert [float(r["temperature"]) for r in rows] == [r.temperature for r in result.runs]
+    assert [float(r["temperature"]) for r in rows] == [r.temperature.value for r in result.runs]
     for name in ("loss", "entropy", "temperature", "free_energy"):
         png = (out / "figures" / f"{name}.png").read_bytes()
         width, height = struct.unpack(">II", png[16:24])
@@ -78,7 +99,7 @@ def test_words(result):
 
 
 def test_a_study_with_nothing_in_it_is_still_reported(tmp_path):
-    empty = StudyResult((RunResult("a", 0.1, 0, "no-snapshots", "", note="x"),), {"name": "oas"}, "interval", None)
+    empty = StudyResult((RunResult("a", 0.1, 0, "no-snapshots", "", note="x"),), EstimatorUsed("oas"), "interval")
     write_report(empty, tmp_path, "x")
     assert summary(empty) == "1 runs (none readable); no power law."
     assert "no-snapshots" in (tmp_path / "report.html").read_text()
@@ -89,3 +110,102 @@ def test_checks_in_words(result):
     assert "not contradicted, p = " in lines["Is F minimised (U convex and rising in S)?"]
     assert "do within two standard errors" in lines["At temperatures measured without it, does each state minimise F?"]
     assert lines["Is the entropy identified?"].startswith("yes: isotropic")
+
+
+class TestNotebook:
+    def test_a_sentence_a_picture_and_a_row_for_each_run(self, result):
+        page = result._repr_html_()
+        assert escape(summary(result)) in page.replace("&#39;", "&#x27;")
+        png = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page).group(1))
+        assert png[:8] == b"\x89PNG\r\n\x1a\n"
+        assert page.count("<tr>") == 1 + len(result.runs)
+        assert f"<td>{result.runs[0].temperature.value:.4g}</td>" in page
+
+    def test_without_temperatures_there_is_no_picture_and_words_are_escaped(self):
+        runs = (RunResult("a", 0.1, 0, "corrupt", "<b>"),)
+        page = StudyResult(runs, EstimatorUsed("oas"), "interval")._repr_html_()
+        assert "<img" not in page
+        assert "&lt;b&gt;" in page
+
+
+class TestFigures:
+    def test_methods_give_the_charts_of_the_report(self, result):
+        charts = result.figures()
+        assert set(charts) == {"loss", "entropy", "temperature", "free_energy", "paper_entropy"}
+        for name in ("loss", "entropy", "temperature", "free_energy"):
+            assert getattr(result, f"plot_{name}")().to_dict()["title"] == charts[name].to_dict()["title"]
+
+    def test_one_that_does_not_exist(self):
+        runs = (RunResult("a", 0.1, 0, "ok", "stationary", loss=Estimate(0.5)),)
+        only_loss = StudyResult(runs, EstimatorUsed("oas"), "convex")
+        assert set(only_loss.figures()) == {"loss"}
+        with pytest.raises(ThermoError, match="this study has no figure 'temperature': it has loss$"):
+            only_loss.plot_temperature()
+        with pytest.raises(ThermoError, match="has no figure 'loss': it has none"):
+            figure_named(StudyResult((), EstimatorUsed("oas"), "convex"), "loss")
+
+    def drawn(self, chart, *columns):
+        sets = chart.to_dict()["datasets"].values()
+        return next([[row[name] for name in columns] for row in rows] for rows in sets if columns[0] in rows[0])
+
+    def test_bars_are_the_intervals_of_the_estimates(self):
+        told, normal, bare = Estimate(1.0, 0.1, 0.5, 1.1), Estimate(1.0, 0.1), Estimate(1.0)
+        runs = tuple(
+            RunResult(str(i), 0.1 * i, 0, "ok", "stationary", loss=loss)
+            for i, loss in enumerate((told, normal, bare), start=1)
+        )
+        chart = StudyResult(runs, EstimatorUsed("oas"), "convex").plot_loss()
+        half = 0.1 * NORMAL_95
+        np.testing.assert_allclose(self.drawn(chart, "low", "high"), [[0.5, 1.1], [1 - half, 1 + half], [1, 1]])
+
+    def test_the_band_of_the_temperature_is_its_interval(self, result):
+        band = self.drawn(result.plot_temperature(), "low", "high")
+        assert band == [[run.temperature.lower, run.temperature.upper] for run in result.runs]
+        assert all(low < run.temperature.value < high for run, (low, high) in zip(result.runs, band, strict=True))
+
+
+def test_a_frame_has_a_row_a_run_and_numbers_in_its_columns(result):
+    frame = result.to_frame()
+    assert [*frame.columns[: len(RUN_COLUMNS)]] == [*RUN_COLUMNS]
+    assert frame["temperature"].tolist() == [run.temperature.value for run in result.runs]
+    assert frame["paper_entropy"].tolist() == [run.paper.entropy for run in result.runs]
+    assert frame["late_temperature"].isna().all()
+    assert {str(frame[name].dtype) for name in ("loss", "n_eff", "late_temperature")} == {"float64"}
+    assert StudyResult((), EstimatorUsed("oas"), "convex").to_frame().empty
+    large = StudyResult((RunResult("a", 0.1, 2**63 + 1, "ok", ""),), EstimatorUsed("oas"), "convex")
+    assert large.to_frame()["seed"].tolist() == [2**63 + 1]
+
+
+def test_words_of_every_check():
+    checks = StudyChecks(
+        branches=Branches(
+            Boundary("converging", "uniform", 0.1, 0.05, 0.2, 0), Boundary("converging", "uniform", 0.1, 0.05, 0.2, 0),
+            stationary_range=(0.01, 0.1), beyond=("the change lies below",),
+        ),
+        identifiability=IdentifiabilityCheck("unidentified", None, 30, 4),
+        convexity_p_value=0.01, leave_one_out=LeaveOneOutCheck(7, 2, 1), consistency=0.98,
+        consistency_equipartition=1.02, robust_exponent=1.1,
+        segmented=BrokenLawCheck(True, 0.1, 1.0, 2.0, None, None), seeds=SeedsCheck(1.0, 0.1, 0.8, 1.2, 5),
+    )  # fmt: skip
+    level = Baselines(loss=2.3, entropy=17.5, paper_entropy=3.25)
+    assert check_lines(StudyResult((), EstimatorUsed("oas"), "convex", checks=checks, baselines=level)) == [
+        ("Where does converging give way to uniform?", "at lr = 0.1, 95 % interval 0.05 to 0.2"),
+        ("Other changes of regime", "the change lies below"),
+        ("Stationary range, which all fits take", "lr from 0.01 to 0.1"),
+        ("Uniformly random weights have", "U = 2.3, S = 17.5, 3.25 by the paper's graph"),
+        (
+            "Is the entropy identified?",
+            "no: isotropic, shared-subspace (q = 4) and shrunk entropies of D = 30 differ by - in their changes",
+        ),
+        ("Is F minimised (U convex and rising in S)?", "contradicted by the data, p = 0.010"),
+        (
+            "At temperatures measured without it, does each state minimise F?",
+            "5 of 7 do within two standard errors",
+        ),
+        ("∫ dU/T against S, by these temperatures", "slope 0.980 (1 is consistent)"),
+        ("∫ dU/T against S, by equipartition temperatures", "slope 1.020 (1 is consistent)"),
+        ("Exponent by Huber's robust regression", "1.100"),
+        ("Do two power laws fit better (BIC)?", "yes, at lr = 0.1: 1.00 below, 2.00 above"),
+        ("Exponent over 5 seeds (cluster bootstrap)", "1.000 ± 0.100"),
+    ]
+    assert check_lines(StudyResult((), EstimatorUsed("oas"), "convex")) == []

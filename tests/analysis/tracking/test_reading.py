@@ -72,10 +72,10 @@ class TestTracking:
         tracked.create_run(where, tags={schema.TAG_KIND: schema.KIND_SWEEP, schema.TAG_SWEEP: "second"})
         newest = from_tracking("study")
         assert newest.scope == "sweep second"
-        assert [r.lr for r in newest.records] == [0.1, 0.2, 0.3]
-        assert len(from_tracking("study", sweep="first").records) == 9
-        some = from_tracking("study", filter_string="metrics.`thermo/lr` > 0.15 and tags.`thermo.sweep` = 'second'")
-        assert [r.lr for r in some.records] == [0.2, 0.3]
+        assert [r.lr for r in newest] == [0.1, 0.2, 0.3]
+        assert len(from_tracking("study", sweep="first")) == 9
+        some = from_tracking("study", filter="metrics.`thermo/lr` > 0.15 and tags.`thermo.sweep` = 'second'")
+        assert [r.lr for r in some] == [0.2, 0.3]
         assert from_tracking(experiment_id=where).experiment == "study"
 
     def test_without_sweeps_takes_all_runs(self, study, store):
@@ -88,13 +88,37 @@ class TestTracking:
         with pytest.raises(SourceError, match="experiment 'nope' does not exist: this server has .*'study'"):
             from_tracking("nope")
 
+    def test_unknown_experiment_names_the_near_ones_first(self, store):
+        for i in range(12):
+            store.create_experiment(f"other {i}")
+        with pytest.raises(SourceError) as caught:
+            from_tracking("stduy")
+        said = str(caught.value)
+        assert said.startswith("experiment 'stduy' does not exist: did you mean 'study'? This server has 'study', ")
+        assert said.count("other") == 9
+        with pytest.raises(SourceError, match="experiment with id '777' does not exist: this server has "):
+            from_tracking(experiment_id="777")
+
+    def test_deleted_experiment(self, study, tracked):
+        tracked.delete_experiment(experiment_id(tracked))
+        for words in ({"experiment": "study"}, {"experiment_id": experiment_id(tracked)}):
+            with pytest.raises(SourceError, match="experiment 'study' is deleted: restore it with `mlflow experiments"):
+                from_tracking(**words)
+
+    def test_experiment_from_the_environment(self, tracked, monkeypatch):
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "study")
+        runs = from_tracking()
+        assert runs.experiment == "study"
+        assert (runs.title, repr(runs)) == ("study: sweep first", "<9 runs, study: sweep first>")
+        assert runs.origin.known[runs[2].run_id][0][schema.METRIC_LR] == runs[2].lr
+
     def test_no_runs(self, store):
         with pytest.raises(SourceError, match="experiment 'study' holds no training runs for all runs"):
             from_tracking("study")
 
     def test_bad_filter_is_one_line(self, tracked):
         with pytest.raises(SourceError, match="filter 'lr over 3' cannot be used") as caught:
-            from_tracking("study", filter_string="lr over 3")
+            from_tracking("study", filter="lr over 3")
         assert "\n" not in str(caught.value)
 
     def test_runs_without_snapshots(self, study, store):
@@ -103,7 +127,7 @@ class TestTracking:
         study.log_run(store, where, None, 0.2, status="FAILED")
         study.log_run(store, where, None, 0.3, tags={schema.TAG_REGIME: schema.DIVERGED})
         statuses = []
-        for record in from_tracking("study").records:
+        for record in from_tracking("study"):
             with pytest.raises(RunError, match=f"run {record.run_id}") as caught:
                 record.load()
             statuses.append(caught.value.status)
@@ -114,9 +138,22 @@ class TestTracking:
         store.log_param(run.info.run_id, "lr", "1e-2")
         other = store.create_run(experiment_id(store))
         store.log_param(other.info.run_id, "lr", "fast")
-        by_id = {r.run_id: r.lr for r in from_tracking("study").records}
+        by_id = {r.run_id: r.lr for r in from_tracking("study")}
         assert by_id[run.info.run_id] == 0.01
         assert np.isnan(by_id[other.info.run_id])
+
+    @pytest.mark.parametrize(
+        ("text", "seed"),
+        [("7", 7), ("42.0", 42), ("1e3", 1000), ("18446744073709551615", 2**64 - 1), ("-3", -3)]
+        + [(text, 0) for text in ("None", "", "nan", "snan", "inf", "1e999999999", "a seed", "0x10")],
+    )
+    def test_every_parameter_is_read_on_its_own(self, store, text, seed):
+        run = store.create_run(experiment_id(store)).info.run_id
+        store.log_param(run, "seed", text)
+        store.log_param(run, "lr", "0.25")
+        (found,) = from_tracking("study")
+        assert (found.lr, found.seed) == (0.25, seed)
+        assert found.params == {"seed": text, "lr": "0.25"}
 
 
 @pytest.fixture
@@ -128,7 +165,7 @@ def remote(study, server, tmp_path):
     server.client.set_tag(run_id, schema.TAG_DIGEST, run_id * 2)
 
     def load(cache=None):
-        return from_tracking(experiment_id=where, tracking_uri=server.uri, cache=cache).records[0].load()
+        return from_tracking(experiment_id=where, tracking_uri=server.uri, cache=cache)[0].load()
 
     return load, server.artifacts / where / run_id / "artifacts", run_id
 
