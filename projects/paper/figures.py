@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from analysis.report import HEIGHT, WIDTH, Chart, log_scale
+from projects.paper.claims import SubsetRow
 
 
-def subset_figure(rows: Sequence[dict[str, Any]]) -> Chart | None:
+def subset_figure(rows: Sequence[SubsetRow]) -> Chart | None:
     """Exponent k against the number of samples n, with 95 % intervals; None without rows."""
     if not rows:
         return None
-    data = pd.DataFrame([{name: row[name] for name in ("name", "n_train", "k", "lower", "upper")} for row in rows])
+    data = pd.DataFrame(
+        [
+            {"name": r.name, "n_train": r.n_train, "k": r.law.exponent, "lower": r.law.lower, "upper": r.law.upper}
+            for r in rows
+        ]
+    )
     x = alt.X("n_train:Q", scale=log_scale(), title="Training samples n", axis=alt.Axis(format="~s", tickCount=5))
     title = "Exponent k of the minibatch gradients' norm"
     base = alt.Chart(data).encode(x=x)

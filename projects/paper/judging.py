@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,11 +12,11 @@ from analysis.results import StudyResult
 from analysis.study import StudyConfig, analyze
 from analysis.tracking import RunRecord, SourceError, from_tracking, publish_study
 from mlflow_thermo.schema import DIVERGED, ThermoError
-from projects.paper.claims import Claim, evaluate
+from projects.paper.claims import Claim, SubsetRow, evaluate
 from projects.paper.figures import subset_figure
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
-from projects.paper.report import PaperResult
-from projects.toy_sphere import CHAINS, STEPS, fact_rows, run_all, toy_figures, write
+from projects.paper.report import ExponentRow, PaperResult
+from projects.toy_sphere import Fact, run_toys, toy_facts, toy_figures, write_toy_report
 
 
 def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs: int) -> tuple[StudyResult, list[str]]:
@@ -83,20 +82,20 @@ def analyse_all(
     return results, holes
 
 
-def toy(lrs: Sequence[float], out: Path) -> tuple[list[dict[str, str]], dict[str, Chart]]:
+def measure_toy(lrs: Sequence[float], out: Path) -> tuple[list[Fact], dict[str, Chart]]:
     """The sphere toy's numbers beside its exact ones, and its figures; its tables go into `out`."""
-    studies, decays = run_all(lrs, STEPS, CHAINS, 0, lambda line: click.echo(line, err=True))
-    charts = toy_figures(studies, decays)
-    known = write(studies, decays, charts, out / "studies" / "toy")
-    return fact_rows(known), {f"toy/{name}": chart for name, chart in charts.items()}
+    studies, decays = run_toys(lrs, progress=lambda line: click.echo(line, err=True))
+    facts, charts = toy_facts(studies, decays), toy_figures(studies, decays)
+    write_toy_report(studies, decays, facts, charts, out / "studies" / "toy")
+    return facts, {f"toy/{name}": chart for name, chart in charts.items()}
 
 
 def judge(
-    plan: Plan, results: Mapping[str, StudyResult], holes: list[str], minutes: float, toy_rows: list[dict[str, str]]
+    plan: Plan, results: Mapping[str, StudyResult], holes: Sequence[str], minutes: float, toy: Sequence[Fact]
 ) -> PaperResult:
     """The claims on every setting of the plan."""
     claims: list[Claim] = []
-    subsets: list[dict[str, Any]] = []
+    subsets: list[SubsetRow] = []
     for setting in dict.fromkeys(study.setting for study in plan.studies):
         by_role = {role: _of(plan, results, setting, role) for role in (UNDER, OVER, SUBSET)}
         up, op = (next(iter(by_role[role].values()), None) for role in (UNDER, OVER))
@@ -109,7 +108,7 @@ def judge(
         tuple(claims),
         tuple(_exponents(plan, results)),
         tuple(subsets),
-        tuple(toy_rows),
+        tuple(toy),
         tuple(holes),
         minutes,
     )
@@ -123,23 +122,14 @@ def _of(plan: Plan, results: Mapping[str, StudyResult], setting: str, role: str)
     }
 
 
-def _exponents(plan: Plan, results: Mapping[str, StudyResult]) -> list[dict[str, Any]]:
+def _exponents(plan: Plan, results: Mapping[str, StudyResult]) -> list[ExponentRow]:
     """A row for each study with a temperature, and for each published one, measured beside published."""
     rows = []
     trained = {study.name: study for study in plan.studies if study.role != SUBSET}
     for name in dict.fromkeys([*trained, *plan.published]):
         result = results.get(name)
-        law = result.power_law if result is not None else None
-        a, b = plan.published.get(name, (None, None))
-        rows.append({
-            "name": name,
-            "runs": len(result.runs) if result is not None else "-",
-            "lr_range": f"{law['lr_min']:.2g} to {law['lr_max']:.2g}" if law else "-",
-            "exponent": f"{law['exponent']:.2f} ± {law['exponent_stderr']:.2f}" if law else "-",
-            "prefactor": f"{law['prefactor']:.2g}" if law else "-",
-            "published_exponent": "-" if b is None else f"{b:.2f}",
-            "published_prefactor": "-" if a is None else f"{a:.1e}",
-        })  # fmt: skip
+        n_runs, law = (len(result.runs), result.power_law) if result is not None else (None, None)
+        rows.append(ExponentRow(name, n_runs, law, plan.published.get(name)))
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,12 +57,20 @@ class Study:
 
 
 @dataclass(frozen=True)
+class PublishedLaw:
+    """A published fit T = prefactor·lr^exponent."""
+
+    prefactor: float
+    exponent: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """All studies of one scale, in the order in which they are trained."""
 
     scale: str
     studies: tuple[Study, ...]
-    published: dict[str, tuple[float, float]] = field(default_factory=dict)
+    published: Mapping[str, PublishedLaw] = field(default_factory=dict)
 
 
 def make_plan(scale: str, given: dict[str, Any], lrs: str = "", seeds: str = "") -> Plan:
@@ -121,14 +130,14 @@ def _full() -> list[Study]:
     return studies
 
 
-#: Published fits T = a·lr^b of arXiv 2505.23489: (a, b) by preset.
-PUBLISHED: dict[str, tuple[float, float]] = {
-    "up-convnet-cifar10": (3.9e-3, 0.85),
-    "up-convnet-cifar100": (5.8e-5, 0.29),
-    "up-resnet-cifar10": (3.9e-4, 0.57),
-    "up-resnet-cifar100": (6.2e-5, 0.32),
-    "op-convnet-cifar10": (2.5e-4, 0.86),
-    "op-convnet-cifar100": (9.9e-7, 0.07),
-    "op-resnet-cifar10": (2.4e-6, 0.34),
-    "op-resnet-cifar100": (1.5e-6, 0.23),
+#: Published fits of arXiv 2505.23489 by preset.
+PUBLISHED: dict[str, PublishedLaw] = {
+    "up-convnet-cifar10": PublishedLaw(3.9e-3, 0.85),
+    "up-convnet-cifar100": PublishedLaw(5.8e-5, 0.29),
+    "up-resnet-cifar10": PublishedLaw(3.9e-4, 0.57),
+    "up-resnet-cifar100": PublishedLaw(6.2e-5, 0.32),
+    "op-convnet-cifar10": PublishedLaw(2.5e-4, 0.86),
+    "op-convnet-cifar100": PublishedLaw(9.9e-7, 0.07),
+    "op-resnet-cifar10": PublishedLaw(2.4e-6, 0.34),
+    "op-resnet-cifar100": PublishedLaw(1.5e-6, 0.23),
 }

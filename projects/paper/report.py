@@ -11,14 +11,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.report import PAPER, start_report
-from analysis.results import number
-from projects.paper.claims import VERDICTS, Claim
+from analysis.results import PowerLaw, number
+from projects.paper.claims import VERDICTS, Claim, SubsetRow
+from projects.paper.plan import PublishedLaw
 
 if TYPE_CHECKING:
     from analysis.report import Chart
+    from projects.toy_sphere import Fact
 
 #: Version of claims.json.
 CLAIMS_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ExponentRow:
+    """A study's power law beside the published one.
+
+    Attributes
+    ----------
+    name : of the study.
+    n_runs : that were analysed; None where none was.
+    law : measured here; None where the temperatures do not allow one.
+    published : None where nothing was published.
+    """
+
+    name: str
+    n_runs: int | None
+    law: PowerLaw | None
+    published: PublishedLaw | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row of claims.json."""
+        law, published = self.law, self.published
+        return {
+            "name": self.name,
+            "runs": "-" if self.n_runs is None else self.n_runs,
+            "lr_range": f"{law.lr_min:.2g} to {law.lr_max:.2g}" if law else "-",
+            "exponent": f"{law.exponent:.2f} ± {law.exponent_stderr:.2f}" if law else "-",
+            "prefactor": f"{law.prefactor:.2g}" if law else "-",
+            "published_exponent": f"{published.exponent:.2f}" if published else "-",
+            "published_prefactor": f"{published.prefactor:.1e}" if published else "-",
+        }
 
 
 @dataclass(frozen=True)
@@ -29,26 +62,34 @@ class PaperResult:
     ----------
     scale : ``laptop`` or ``full``.
     claims : by number, for each setting.
-    exponents : a row for each study: name, runs, lr range of the fit, exponent and prefactor with errors here, and the
-        published ones.
-    subsets : a row for each number of training samples: exponent k of the gradient noise with its interval.
-    toy : a row for each number that the sphere toy is known for: what, exact and measured.
+    exponents : power laws of the temperature, a row for each study.
+    subsets : power laws of the gradient noise, a row for each number of training samples.
+    toy : the numbers that the sphere toy is known for.
     holes : what is missing and why, in words.
     minutes : that the training took, this time.
     """
 
     scale: str
     claims: tuple[Claim, ...]
-    exponents: tuple[dict[str, Any], ...] = ()
-    subsets: tuple[dict[str, Any], ...] = ()
-    toy: tuple[dict[str, str], ...] = ()
+    exponents: tuple[ExponentRow, ...] = ()
+    subsets: tuple[SubsetRow, ...] = ()
+    toy: tuple[Fact, ...] = ()
     holes: tuple[str, ...] = ()
     minutes: float = 0.0
     schema_version: int = CLAIMS_SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """The content of claims.json."""
-        return {**asdict(self), "claims": [_finite(asdict(claim)) for claim in self.claims]}
+        return {
+            "scale": self.scale,
+            "claims": [_finite(asdict(claim)) for claim in self.claims],
+            "exponents": [row.to_dict() for row in self.exponents],
+            "subsets": [row.to_dict() for row in self.subsets],
+            "toy": [fact.to_dict() for fact in self.toy],
+            "holes": list(self.holes),
+            "minutes": self.minutes,
+            "schema_version": self.schema_version,
+        }
 
 
 def _finite(claim: dict[str, Any]) -> dict[str, Any]:
@@ -78,14 +119,15 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     from analysis.report import png_names, to_html_parts, write_pngs
 
     # All that can fail comes before the earlier report goes.
-    content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
+    content = result.to_dict()
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     flat = {name.replace("/", "-"): chart for name, chart in charts.items()}
     library, fragments = to_html_parts(flat)
-    page = _page(result, title, library, fragments, sorted(flat))
+    page = _page(result, content, title, library, fragments, sorted(flat))
     names = ["claims.json", "claims.csv", "paper.html"]
     folder = start_report(folder, PAPER, [*names, *png_names(flat)])
     written = [folder / name for name in names]
-    written[0].write_text(content, encoding="utf-8")
+    written[0].write_text(text, encoding="utf-8")
     with written[1].open("w", newline="", encoding="utf-8") as handle:
         table = csv.writer(handle)
         table.writerow(["number", "setting", "paper says", "measured", "verdict", "figures"])
@@ -97,7 +139,14 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     return written
 
 
-def _page(result: PaperResult, title: str, library: str, fragments: Mapping[str, str], names: Sequence[str]) -> str:
+def _page(
+    result: PaperResult,
+    content: Mapping[str, Any],
+    title: str,
+    library: str,
+    fragments: Mapping[str, str],
+    names: Sequence[str],
+) -> str:
     from jinja2 import Environment
 
     placed: set[str] = set()
@@ -113,6 +162,6 @@ def _page(result: PaperResult, title: str, library: str, fragments: Mapping[str,
     rest = [fragments[name] for name in names if name not in placed]
     template = files("projects.paper").joinpath("templates/paper.html").read_text(encoding="utf-8")
     return Environment(autoescape=True).from_string(template).render(
-        title=title, result=result, summary=counts(result.claims), sections=sections, rest=rest,
+        title=title, result=content, summary=counts(result.claims), sections=sections, rest=rest,
         library=library.replace("</script", "<\\/script"),
     )  # fmt: skip

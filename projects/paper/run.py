@@ -41,7 +41,7 @@ def run_paper(
     from analysis.report import PAPER, STUDY, TOY
     from analysis.tracking import upload_report
     from projects.paper.claims import VERDICTS
-    from projects.paper.judging import analyse_all, charts_of, judge, toy
+    from projects.paper.judging import analyse_all, charts_of, judge, measure_toy
     from projects.paper.report import counts, text_table, write_paper_report
     from projects.paper.training import train_study
 
@@ -63,8 +63,8 @@ def run_paper(
     minutes = (time.monotonic() - begin) / 60
     click.echo(f"trained in {minutes:.1f} minutes", err=True)
     results, lacking = analyse_all(plan, experiment_id, out, jobs, untrained)
-    toy_rows, toy_charts = toy(toy_lrs, out) if toy_lrs else ([], {})
-    judged = judge(plan, results, holes + lacking, minutes, toy_rows)
+    toy_facts, toy_charts = measure_toy(toy_lrs, out) if toy_lrs else ([], {})
+    judged = judge(plan, results, holes + lacking, minutes, toy_facts)
     title = f"SGD as free energy minimisation, scale {plan.scale}"
     write_paper_report(judged, {**charts_of(plan, results, judged), **toy_charts}, out, title)
     client = MlflowClient()

@@ -5,19 +5,17 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from projects.toy_sphere.facts import Fact as Fact, toy_facts as toy_facts
     from projects.toy_sphere.figures import toy_figures as toy_figures
-    from projects.toy_sphere.run import (
-        CHAINS as CHAINS,
-        STEPS as STEPS,
-        fact_rows as fact_rows,
-        run_all as run_all,
-        write as write,
-    )
+    from projects.toy_sphere.measurement import CHAINS as CHAINS, STEPS as STEPS, run_toys as run_toys
+    from projects.toy_sphere.report import write_toy_report as write_toy_report
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "facts": ["Fact", "toy_facts"],
         "figures": ["toy_figures"],
-        "run": ["CHAINS", "STEPS", "fact_rows", "run_all", "write"],
+        "measurement": ["CHAINS", "STEPS", "run_toys"],
+        "report": ["write_toy_report"],
     },
 )

@@ -13,8 +13,8 @@ from analysis.report import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
 from analysis.testsystems import SphereToy, ToyLines
 from mlflow_thermo.schema import FIXED_ELR, FIXED_LR
 from projects.toy_sphere.decay import DecayStudy
-from projects.toy_sphere.measurement import ToyStudy
 from projects.toy_sphere.picture import NAMES, PICTURED, sphere_picture
+from projects.toy_sphere.study import ToyStudy
 
 LINES = ToyLines()
 _COLORS = alt.Scale(domain=list(NAMES.values()), range=["#d95f02", "#1b9e77"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.testsystems import SphereToy, toys
-from projects.toy_sphere.measurement import ToyStudy
+from projects.toy_sphere.study import ToyStudy
 
 NAMES = {"op": "over-parameterised", "up": "under-parameterised"}
 #: Pixels of the picture of the sphere across its width, and steps of a trajectory in it.

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from mlflow_thermo import schema
-from projects.toy_sphere.measurement import ToyStudy
+from projects.toy_sphere.study import ToyStudy
 
 #: Requests carry at most this many metrics (MLflow's limit for log_batch).
 _MOST = 1000

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from analysis.results import StudyResult
 from projects.paper.claims.branching import jumps, uniform_state
 from projects.paper.claims.claim import FAILS, HOLDS, UNCLEAR, VERDICTS, Claim
 from projects.paper.claims.converging import falls_without_bound
-from projects.paper.claims.noise import noise_exponents, signal_to_noise, subset_rows
+from projects.paper.claims.noise import SubsetRow, noise_exponents, signal_to_noise, subset_rows
 from projects.paper.claims.stationary import plateaus, stationary_branch, temperature_rises
 
-__all__ = ["FAILS", "HOLDS", "UNCLEAR", "VERDICTS", "Claim", "evaluate", "subset_rows"]
+__all__ = ["FAILS", "HOLDS", "UNCLEAR", "VERDICTS", "Claim", "SubsetRow", "evaluate", "subset_rows"]
 
 
 def evaluate(
     setting: str, up: StudyResult | None, op: StudyResult | None, subsets: Mapping[str, StudyResult]
-) -> tuple[list[Claim], list[dict[str, Any]]]:
+) -> tuple[list[Claim], list[SubsetRow]]:
     """All eight claims on one setting, and the rows of its subset-size study.
 
     Parameters

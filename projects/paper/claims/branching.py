@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from analysis.results import RunResult, StudyResult
+from analysis.results import Boundary, RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 from projects.paper.claims.claim import (
     Answer,
     Claim,
+    Quantity,
     above,
+    entropy_of,
+    estimates,
     interval,
     levels,
+    loss_of,
     mean_and_error,
     missing,
+    paper_entropy_of,
     runs_in,
     verdict,
 )
@@ -36,9 +40,10 @@ NEAR = 0.05
 def jumps(up: StudyResult | None, op: StudyResult | None, setting: str) -> Claim:
     """Claim 4, from the regimes of both studies."""
     figures = (f"{setting}-op/loss", f"{setting}-up/loss")
-    if op is None or not op.checks.get("branches"):
+    branches = op.checks.branches if op is not None else None
+    if op is None or branches is None:
         return missing(4, setting, SAYS_4, "no regimes of the over-parameterised model", figures)
-    first, second = _boundary(op, "to_stationary"), _boundary(op, "to_uniform")
+    first, second = branches.to_stationary, branches.to_uniform
     strength = _strength(op, first)
     answers: list[Answer] = [
         True if first is not None else None,
@@ -52,11 +57,10 @@ def jumps(up: StudyResult | None, op: StudyResult | None, setting: str) -> Claim
         else "over-parameterised: no change from converging to stationary",
         f"uniform above {_place(second)}" if second is not None else "no uniform state reached",
     ]
-    bistable = op.checks["branches"].get("bistable") or []
-    if bistable:
-        words.append(f"bistable at lr = {', '.join(f'{lr:.2g}' for lr in bistable)}")
-    if up is not None and up.checks.get("branches"):
-        own, last = _boundary(up, "to_stationary"), _boundary(up, "to_uniform")
+    if branches.bistable:
+        words.append(f"bistable at lr = {', '.join(f'{lr:.2g}' for lr in branches.bistable)}")
+    if up is not None and up.checks.branches is not None:
+        own, last = up.checks.branches.to_stationary, up.checks.branches.to_uniform
         own_strength = _strength(up, own)
         answers += [
             True if own is None else None if own_strength is None else own_strength < JUMP,
@@ -71,31 +75,26 @@ def jumps(up: StudyResult | None, op: StudyResult | None, setting: str) -> Claim
         answers.append(None)
         words.append("under-parameterised: no regimes")
     numbers = {
-        "lr_to_stationary": first["lr"] if first else None,
-        "lr_to_uniform": second["lr"] if second else None,
+        "lr_to_stationary": first.lr if first else None,
+        "lr_to_uniform": second.lr if second else None,
         "jump": strength,
     }
     return Claim(4, setting, SAYS_4, "; ".join(words), verdict(answers), figures, numbers)
 
 
-def _boundary(study: StudyResult, name: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = study.checks["branches"].get(name)
-    return found
+def _place(boundary: Boundary | None) -> str:
+    return f"{boundary.lr:.2g} [{boundary.lower:.2g}, {boundary.upper:.2g}]" if boundary else "-"
 
 
-def _place(boundary: dict[str, Any] | None) -> str:
-    return f"{boundary['lr']:.2g} [{boundary['lower']:.2g}, {boundary['upper']:.2g}]" if boundary else "-"
-
-
-def _strength(study: StudyResult, boundary: dict[str, Any] | None) -> float | None:
+def _strength(study: StudyResult, boundary: Boundary | None) -> float | None:
     """|Δ ln U| across the boundary over its median between other neighbouring learning rates."""
     if boundary is None:
         return None
     runs = [run for run in study.runs if run.regime in (CONVERGING, STATIONARY)]
-    found = levels(runs, "loss")
+    found = levels(runs, loss_of)
     usable = found.mean > 0
     lr, level = found.lr[usable], np.log(found.mean[usable])
-    across = np.nonzero((lr[:-1] <= boundary["lr"]) & (lr[1:] > boundary["lr"]))[0]
+    across = np.nonzero((lr[:-1] <= boundary.lr) & (lr[1:] > boundary.lr))[0]
     changes = np.abs(np.diff(level))
     others = np.delete(changes, across)
     if len(across) != 1 or not len(others) or np.median(others) == 0:
@@ -119,12 +118,12 @@ def uniform_state(study: StudyResult | None, setting: str, role: str) -> Claim:
         return missing(8, setting, SAYS_8, "no run reached the uniform state", figures)
     last = max(run.lr for run in runs)
     top = [run for run in runs if run.lr == last]
-    found = {
-        name: _way_left(study, top, name) for name in ("loss", "paper_entropy", "entropy") if study.baselines.get(name)
-    }
-    if "loss" not in found or "paper_entropy" not in found:
+    uniform = study.baselines
+    if uniform is None or uniform.loss is None or uniform.paper_entropy is None:
         return missing(8, setting, SAYS_8, "no uniform baseline was measured", figures)
-    u, s, ours = (found.get(name, (math.nan, math.nan)) for name in ("loss", "paper_entropy", "entropy"))
+    u = _way_left(study, top, loss_of, uniform.loss)
+    s = _way_left(study, top, paper_entropy_of, uniform.paper_entropy)
+    ours = _way_left(study, top, entropy_of, uniform.entropy)
     return Claim(
         8, setting, SAYS_8,
         f"of the way from the smallest stationary lr to random points, at lr = {last:.2g} U has gone {_percent(*u)}, "
@@ -134,14 +133,15 @@ def uniform_state(study: StudyResult | None, setting: str, role: str) -> Claim:
     )  # fmt: skip
 
 
-def _way_left(study: StudyResult, top: list[RunResult], name: str) -> tuple[float, float]:
+def _way_left(
+    study: StudyResult, top: list[RunResult], quantity: Quantity, uniform: float | None
+) -> tuple[float, float]:
     """Share of the way from the coldest stationary state to the uniform one that the runs `top` lack, and its error."""
-    level = study.baselines[name]
-    start = levels(runs_in(study, STATIONARY) or runs_in(study, CONVERGING), name)
-    values = [getattr(run, name) for run in top if getattr(run, name) is not None]
-    if level is None or not len(start.lr) or not values or level == start.mean[0]:
+    start = levels(runs_in(study, STATIONARY) or runs_in(study, CONVERGING), quantity)
+    values = [one.value for _, one in estimates(top, quantity)]
+    if uniform is None or not len(start.lr) or not values or uniform == start.mean[0]:
         return math.nan, math.nan
-    return mean_and_error([(level - value) / (level - float(start.mean[0])) for value in values])
+    return mean_and_error([(uniform - value) / (uniform - float(start.mean[0])) for value in values])
 
 
 def _percent(value: float, stderr: float) -> str:

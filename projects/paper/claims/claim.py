@@ -7,18 +7,21 @@ its estimate is within two standard errors of the border between both.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
-from analysis.results import NORMAL_95, FloatArray, RunResult, StudyResult
+from analysis.results import NORMAL_95, Estimate, FloatArray, RunResult, StudyResult
 
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "cannot tell"
 VERDICTS = (HOLDS, FAILS, UNCLEAR)
 
 Answer = bool | None
+
+#: Takes a quantity from a run; None where the run does not have it.
+Quantity = Callable[[RunResult], Estimate | float | None]
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,36 @@ class Levels:
     stderr: FloatArray
 
 
-def levels(runs: Sequence[RunResult], name: str) -> Levels:
-    """Levels of the field `name` of the runs that have it."""
-    known = [run for run in runs if getattr(run, name) is not None]
-    lrs = sorted({run.lr for run in known})
+def loss_of(run: RunResult) -> Estimate | None:
+    """Mean training loss of a run."""
+    return run.loss
+
+
+def entropy_of(run: RunResult) -> Estimate | None:
+    """Entropy of a run by the study's estimator, nats."""
+    return run.entropy
+
+
+def paper_entropy_of(run: RunResult) -> float | None:
+    """Entropy of a run's iterates by the paper's graph, graph units."""
+    return run.paper.entropy
+
+
+def estimates(runs: Iterable[RunResult], quantity: Quantity) -> list[tuple[float, Estimate]]:
+    """Learning rate and estimate of each run that has the quantity."""
+    found = ((run.lr, quantity(run)) for run in runs)
+    return [(lr, one if isinstance(one, Estimate) else Estimate(one)) for lr, one in found if one is not None]
+
+
+def levels(runs: Iterable[RunResult], quantity: Quantity) -> Levels:
+    """Levels of a quantity over the runs that have it."""
+    known = estimates(runs, quantity)
+    lrs = sorted({lr for lr, _ in known})
     means, errors = [], []
     for lr in lrs:
-        own = [run for run in known if run.lr == lr]
-        values = np.array([getattr(run, name) for run in own], dtype=float)
-        within = np.array([getattr(run, f"{name}_stderr", None) or 0.0 for run in own], dtype=float)
+        own = [one for other, one in known if other == lr]
+        values = np.array([one.value for one in own])
+        within = np.array([one.stderr or 0.0 for one in own])
         between = float(values.std(ddof=1)) if len(own) > 1 else 0.0
         means.append(float(values.mean()))
         errors.append(max(between, float(np.sqrt(np.mean(within**2)))) / math.sqrt(len(own)))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from analysis.results import RunResult, StudyResult
+from analysis.results import Course, FloatArray, StudyResult
 from mlflow_thermo.schema import CONVERGING
 from projects.paper.claims.claim import (
     Answer,
@@ -44,13 +44,15 @@ def falls_without_bound(study: StudyResult | None, setting: str) -> Claim:
             "paper_temperature_course",
         )
     )
-    runs = [run for run in runs_in(study, CONVERGING) if len(run.course.get("steps", [])) >= 3]
+    found = ((run.lr, run.course) for run in runs_in(study, CONVERGING))
+    runs = [(lr, course) for lr, course in found if course is not None and len(course.steps) >= 3]
     if not runs:
         return missing(3, setting, SAYS, "no converging run with bursts of iterates along its training", figures)
-    entropy = [_against_time(run, "entropy") for run in runs]
-    loss = [_against_time(run, "loss", log=True) for run in runs]
-    fall, fall_err = mean_and_error([-_log_fall(run) for run in runs])
-    paper_fall, paper_err = mean_and_error([-_log_fall(run, "paper_temperature") for run in runs])
+    courses = [course for _, course in runs]
+    entropy = [_against_time(course, course.entropy) for course in courses]
+    loss = [_against_time(course, course.loss, log=True) for course in courses]
+    fall, fall_err = mean_and_error([-_log_fall(course.temperature) for course in courses])
+    paper_fall, paper_err = mean_and_error([-_log_fall(course.paper_temperature) for course in courses])
     order, order_err = _late_order(runs)
     s_slope, s_err = mean_and_error([value for value, _ in entropy])
     u_slope, u_err = mean_and_error([value for value, _ in loss])
@@ -59,7 +61,7 @@ def falls_without_bound(study: StudyResult | None, setting: str) -> Claim:
         below(s_slope, s_err), below(u_slope, u_err), above(fall, fall_err, math.log(FALL)), below(order, order_err),
         None if math.isnan(linear) else linear >= LINEAR,
     ]  # fmt: skip
-    lrs = sorted({run.lr for run in runs})
+    lrs = sorted({lr for lr, _ in runs})
     return Claim(
         3, setting, SAYS,
         f"{len(runs)} runs from lr = {lrs[0]:.2g} to {lrs[-1]:.2g}: d ln U/d ln t = {interval(u_slope, u_err)}, "
@@ -72,12 +74,12 @@ def falls_without_bound(study: StudyResult | None, setting: str) -> Claim:
     )  # fmt: skip
 
 
-def _against_time(run: RunResult, name: str, log: bool = False) -> tuple[float, float]:
+def _against_time(course: Course, values: FloatArray, log: bool = False) -> tuple[float, float]:
     """Slope of a column of the course, or of its logarithm, on ln t, and the share of the variance it explains."""
     pairs = [
         (math.log(step), math.log(value) if log else value)
-        for step, value in zip(run.course["steps"], run.course[name], strict=True)
-        if step and value is not None and (not log or value > 0)
+        for step, value in zip(course.steps.tolist(), values.tolist(), strict=True)
+        if step and math.isfinite(value) and (not log or value > 0)
     ]
     if len(pairs) < 3:
         return math.nan, math.nan
@@ -87,17 +89,13 @@ def _against_time(run: RunResult, name: str, log: bool = False) -> tuple[float, 
     return slope(x, y)[0], float(np.corrcoef(x, y)[0, 1] ** 2)
 
 
-def _log_fall(run: RunResult, name: str = "temperature") -> float:
-    """ln of the last over the first positive dU/dS along the run; NaN without two."""
-    known = [value for value in run.course[name] if value is not None and value > 0]
+def _log_fall(temperature: FloatArray) -> float:
+    """ln of the last over the first positive dU/dS along a run; NaN without two."""
+    known = [value for value in temperature.tolist() if value > 0]
     return math.log(known[-1] / known[0]) if len(known) > 1 else math.nan
 
 
-def _late_order(runs: list[RunResult]) -> tuple[float, float]:
+def _late_order(runs: list[tuple[float, Course]]) -> tuple[float, float]:
     """Exponent of the late temperature in the learning rate."""
-    pairs = []
-    for run in runs:
-        last = run.course["temperature"][-1]
-        if last is not None and last > 0:
-            pairs.append((math.log(run.lr), math.log(last)))
+    pairs = [(math.log(lr), math.log(course.temperature[-1])) for lr, course in runs if course.temperature[-1] > 0]
     return slope([x for x, _ in pairs], [y for _, y in pairs]) if len(pairs) > 2 else (math.nan, math.nan)

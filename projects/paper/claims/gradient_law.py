@@ -9,7 +9,7 @@ import numpy as np
 import statsmodels.api as sm
 from scipy import stats
 
-from analysis.results import FloatArray, IntArray
+from analysis.results import CONSTANT, FloatArray, GradientCourse, InsufficientData, IntArray
 
 #: Runs from which the interval comes from resampling them; with fewer, from the scatter of single points.
 FEWEST_RUNS = 5
@@ -18,37 +18,11 @@ FEWEST_POINTS, SPAN = 10, 2.0
 _RESAMPLES = 1000
 
 
-@dataclass(frozen=True)
-class GradientCourse:
-    """Norms of the gradients of one run at its log points; NaN where one is missing.
-
-    Attributes
-    ----------
-    steps : (n,)
-    full_norm : (n,) |∇L|.
-    minibatch_norm, minibatch_norm_stderr : (n,) E|g_B|.
-    snr, snr_stderr : (n,) |∇L| / sqrt(E|g_B − ∇L|²).
-    lr, seed, run_id, regime : of the run.
-    n_train : training samples, 0 where unknown.
-    """
-
-    steps: IntArray
-    full_norm: FloatArray
-    minibatch_norm: FloatArray
-    minibatch_norm_stderr: FloatArray
-    snr: FloatArray
-    snr_stderr: FloatArray
-    lr: float
-    seed: int
-    run_id: str
-    regime: str
-    n_train: int = 0
-
-    def late(self, last: float) -> IntArray:
-        """Indices of the points within the last factor `last` of steps that have both norms."""
-        fine = np.isfinite(self.full_norm) & np.isfinite(self.minibatch_norm)
-        fine &= (self.full_norm > 0) & (self.minibatch_norm > 0) & (self.steps > 0)
-        return np.nonzero(fine & (self.steps * last >= self.steps.max(initial=1)))[0]
+def late(course: GradientCourse, last: float) -> IntArray:
+    """Indices of the points within the last factor `last` of steps that have both norms."""
+    fine = np.isfinite(course.full_norm) & np.isfinite(course.minibatch_norm)
+    fine &= (course.full_norm > 0) & (course.minibatch_norm > 0) & (course.steps > 0)
+    return np.nonzero(fine & (course.steps * last >= course.steps.max(initial=1)))[0]
 
 
 @dataclass(frozen=True)
@@ -92,20 +66,24 @@ def noise_power_law(courses: Sequence[GradientCourse], last: float = 10.0, seed:
 
     Raises
     ------
-    ValueError
+    InsufficientData
         Too few points, or gradients that hardly differ.
     """
     groups = []
     for course in courses:
-        at = course.late(last)
+        at = late(course, last)
         if len(at):
             groups.append((np.log(course.full_norm[at]), np.log(course.minibatch_norm[at])))
     n_points = sum(len(x) for x, _ in groups)
     if n_points < FEWEST_POINTS:
-        raise ValueError(f"{n_points} log points near the optimum: a power law needs {FEWEST_POINTS}, log more of them")
+        raise InsufficientData(
+            f"{n_points} log points near the optimum: a power law needs {FEWEST_POINTS}, log more of them"
+        )
     span = float(np.exp(np.median([np.ptp(x) for x, _ in groups])))
     if span < SPAN:
-        raise ValueError(f"the full gradients of a run differ by a factor {span:.2g}: a power law needs {SPAN:g}")
+        raise InsufficientData(
+            f"the full gradients of a run differ by a factor {span:.2g}: a power law needs {SPAN:g}", CONSTANT
+        )
     level = float(np.mean([y.mean() for _, y in groups])), float(np.mean([x.mean() for x, _ in groups]))
     groups = [(x - x.mean(), y - y.mean()) for x, y in groups]
     x, y = (np.concatenate([group[i] for group in groups]) for i in (0, 1))
@@ -157,16 +135,18 @@ def snr_at_gradient_norm(courses: Sequence[GradientCourse], norm: float, last: f
     Raises
     ------
     ValueError
-        No points with an SNR, or a norm that is not positive.
+        A norm that is not a finite positive number.
+    InsufficientData
+        No points with an SNR.
     """
     if not (np.isfinite(norm) and norm > 0):
         raise ValueError(f"norm must be a finite positive number, got {norm}")
-    parts = [(c.full_norm[at], c.snr[at]) for c in courses if len(at := c.late(last))]
+    parts = [(c.full_norm[at], c.snr[at]) for c in courses if len(at := late(c, last))]
     full, snr_seen = (np.concatenate([part[i] for part in parts] or [np.empty(0)]) for i in (0, 1))
     # An SNR of zero has no noise to go with it.
     fine = np.isfinite(snr_seen) & (snr_seen > 0)
     if not fine.any():
-        raise ValueError("no log points with gradient norms and an SNR: train with log_points")
+        raise InsufficientData("no log points with gradient norms and an SNR: train with log_points")
     full, noise = full[fine], full[fine] / snr_seen[fine]
     order = np.argsort(full)
     full, noise = full[order], noise[order]

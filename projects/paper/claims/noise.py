@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analysis.results import RunResult, StudyResult
+from analysis.results import BoolArray, FloatArray, GradientCourse, InsufficientData, IntArray, StudyResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY
 from projects.paper.claims.claim import (
     Answer,
@@ -23,7 +24,7 @@ from projects.paper.claims.claim import (
     slope,
     verdict,
 )
-from projects.paper.claims.gradient_law import GradientCourse, NoisePowerLaw, noise_power_law, snr_at_gradient_norm
+from projects.paper.claims.gradient_law import NoisePowerLaw, noise_power_law, snr_at_gradient_norm
 
 SAYS_6 = (
     "Under-parameterised: the SNR plateaus while |∇L| stays below the stochastic gradients' norm; over-parameterised: "
@@ -41,23 +42,16 @@ FLAT = 0.2
 NEAR_OPTIMUM = 0.3
 
 
-def gradient_course(run: RunResult) -> GradientCourse:
-    """The run's signal in the form that the fits take; NaN where a number is missing."""
-    columns = {
-        name: np.array([math.nan if value is None else value for value in run.signal[name]], dtype=float)
-        for name in ("full_norm", "minibatch_norm", "minibatch_norm_stderr", "snr", "snr_stderr")
-    }
-    return GradientCourse(
-        steps=np.array(run.signal["steps"], dtype=np.int64), lr=run.lr, seed=run.seed, run_id=run.run_id,
-        regime=run.regime, n_train=run.n_train or 0, **columns,
-    )  # fmt: skip
+def gradients_in(study: StudyResult | None, regime: str) -> list[GradientCourse]:
+    """The gradients along the trainings that ended in a regime, of the runs that logged them."""
+    return [run.gradients for run in runs_in(study, regime) if run.gradients is not None]
 
 
 def noise_law(study: StudyResult, regime: str) -> NoisePowerLaw | None:
     """The power law of a study's runs in one regime; None where they do not allow it."""
     try:
-        return noise_power_law([gradient_course(run) for run in runs_in(study, regime) if run.signal], LAST)
-    except ValueError:
+        return noise_power_law(gradients_in(study, regime), LAST)
+    except InsufficientData:
         return None
 
 
@@ -66,23 +60,19 @@ def signal_to_noise(up: StudyResult | None, op: StudyResult | None, setting: str
     figures = tuple(
         f"{setting}-{role}/{name}" for name in ("signal_course", "gradient_course") for role in ("op", "up")
     )
-    warm = [run for run in runs_in(up, STATIONARY) if run.signal]
-    cold = [run for run in runs_in(op, CONVERGING) if run.signal]
+    warm, cold = gradients_in(up, STATIONARY), gradients_in(op, CONVERGING)
     if not warm or not cold:
         lacking = "stationary under-parameterised" if not warm else "converging over-parameterised"
         return missing(6, setting, SAYS_6, f"no {lacking} run with gradients along its training", figures)
-    flat, flat_err = mean_and_error([_trend(run, "snr") for run in warm])
-    plateau, plateau_err = mean_and_error([_late(run, "snr") for run in warm])
-    share, share_err = mean_and_error([_late(run, "full_norm") / _late(run, "minibatch_norm") for run in warm])
-    full, full_err = mean_and_error([_change(run, "full_norm") for run in cold])
-    noise, noise_err = mean_and_error([_change(run, "minibatch_norm") for run in cold])
-    end, end_err = mean_and_error([_late(run, "snr") for run in cold])
-    reference = [gradient_course(run) for run in warm]
-    gaps, extrapolated = [], False
-    for run in cold:
-        found = snr_at_gradient_norm(reference, _late(run, "full_norm"))
-        extrapolated = extrapolated or found.extrapolated
-        gaps.append(math.log(_late(run, "snr") / found.snr))
+    flat, flat_err = mean_and_error([_trend(one.steps, one.snr) for one in warm])
+    plateau, plateau_err = mean_and_error([_late(one.steps, one.snr) for one in warm])
+    share, share_err = mean_and_error(
+        [_late(one.steps, one.full_norm) / _late(one.steps, one.minibatch_norm) for one in warm]
+    )
+    full, full_err = mean_and_error([_change(one.steps, one.full_norm) for one in cold])
+    noise, noise_err = mean_and_error([_change(one.steps, one.minibatch_norm) for one in cold])
+    end, end_err = mean_and_error([_late(one.steps, one.snr) for one in cold])
+    gaps, extrapolated = _gaps(warm, cold)
     gap, gap_err = mean_and_error(gaps)
     plateaus: Answer = True if abs(flat) <= FLAT else (False if above(abs(flat), flat_err, FLAT) else None)
     answers = [
@@ -104,76 +94,108 @@ def signal_to_noise(up: StudyResult | None, op: StudyResult | None, setting: str
     )  # fmt: skip
 
 
-def _late(run: RunResult, name: str) -> float:
-    """Geometric mean of a column over the last factor `LAST` of steps."""
-    values = [value for step, value in _points(run, name) if step * LAST >= run.signal["steps"][-1]]
-    return math.exp(float(np.mean(np.log(values)))) if values else math.nan
+def _gaps(warm: Sequence[GradientCourse], cold: Sequence[GradientCourse]) -> tuple[list[float], bool]:
+    """ln of each cold run's late SNR over that of the warm runs at the same |∇L|, and whether that is extrapolated."""
+    gaps, extrapolated = [], False
+    for one in cold:
+        norm = _late(one.steps, one.full_norm)
+        if math.isnan(norm):
+            continue
+        try:
+            expected = snr_at_gradient_norm(warm, norm)
+        except InsufficientData:
+            continue
+        extrapolated = extrapolated or expected.extrapolated
+        gaps.append(math.log(_late(one.steps, one.snr) / expected.snr))
+    return gaps, extrapolated
 
 
-def _change(run: RunResult, name: str) -> float:
+def _late(steps: IntArray, values: FloatArray) -> float:
+    """Geometric mean of a column over the last factor `LAST` of steps; NaN where it has no value there."""
+    late = values[_usable(steps, values) & (steps * LAST >= steps[-1])]
+    return math.exp(float(np.mean(np.log(late)))) if len(late) else math.nan
+
+
+def _change(steps: IntArray, values: FloatArray) -> float:
     """ln of the late value over the first."""
-    first = _points(run, name)
-    return math.log(_late(run, name) / first[0][1]) if first else math.nan
+    known = values[_usable(steps, values)]
+    return math.log(_late(steps, values) / known[0]) if len(known) else math.nan
 
 
-def _trend(run: RunResult, name: str) -> float:
+def _trend(steps: IntArray, values: FloatArray) -> float:
     """Slope of ln value on ln t over the last factor `LAST` of steps."""
-    late = [(math.log(s), math.log(v)) for s, v in _points(run, name) if s * LAST >= run.signal["steps"][-1]]
-    return slope([x for x, _ in late], [y for _, y in late])[0]
+    late = _usable(steps, values) & (steps * LAST >= steps[-1])
+    return slope(np.log(steps[late]).tolist(), np.log(values[late]).tolist())[0]
 
 
-def _points(run: RunResult, name: str) -> list[tuple[int, float]]:
-    pairs = zip(run.signal["steps"], run.signal[name], strict=True)
-    return [(step, value) for step, value in pairs if step > 0 and value is not None and value > 0]
+def _usable(steps: IntArray, values: FloatArray) -> BoolArray:
+    """Where a column has a logarithm."""
+    return np.isfinite(values) & (values > 0) & (steps > 0)
 
 
-def subset_rows(studies: Mapping[str, StudyResult]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class SubsetRow:
+    """One size of the subset-size study: its name, its number of training samples, and the law of its noise."""
+
+    name: str
+    n_train: int
+    law: NoisePowerLaw
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row of claims.json."""
+        law = self.law
+        return {
+            "name": self.name, "n_train": self.n_train, "k": law.exponent, "stderr": law.exponent_stderr,
+            "lower": law.lower, "upper": law.upper, "prefactor": law.prefactor, "exponent": f"{law.exponent:.3f}",
+            "interval": f"{law.lower:.3f} to {law.upper:.3f}",
+            "points": f"{law.n_points}, {law.n_runs} ({law.note})",
+        }  # fmt: skip
+
+
+def subset_rows(studies: Mapping[str, StudyResult]) -> list[SubsetRow]:
     """A row for each study whose converging runs allow a power law, by rising number of training samples."""
     rows = []
     for name, study in studies.items():
         law = noise_law(study, CONVERGING)
         counted = [run.n_train for run in study.runs if run.n_train]
         if law is not None and counted:
-            rows.append({
-                "name": name, "n_train": counted[0], "k": law.exponent, "stderr": law.exponent_stderr,
-                "lower": law.lower, "upper": law.upper, "prefactor": law.prefactor, "exponent": f"{law.exponent:.3f}",
-                "interval": f"{law.lower:.3f} to {law.upper:.3f}",
-                "points": f"{law.n_points}, {law.n_runs} ({law.note})",
-            })  # fmt: skip
-    return sorted(rows, key=lambda row: int(row["n_train"]))
+            rows.append(SubsetRow(name, counted[0], law))
+    return sorted(rows, key=lambda row: row.n_train)
 
 
-def noise_exponents(up: StudyResult | None, rows: list[dict[str, Any]], setting: str) -> Claim:
+def noise_exponents(up: StudyResult | None, rows: Sequence[SubsetRow], setting: str) -> Claim:
     """Claim 7, from the subset-size study (`subset_rows`) and the stationary under-parameterised runs."""
     figures = ("subsets/exponent", f"{setting}-op/noise_law", f"{setting}-up/noise_law")
     law = noise_law(up, STATIONARY) if up is not None else None
     if len(rows) < 2:
         return missing(7, setting, SAYS_7, f"{len(rows)} sizes of the data set with a power law, 2 are needed", figures)
     # Each size's own error counts, and so does what they scatter about the line.
-    x = np.log([row["n_train"] for row in rows])
-    y, err = (np.array([row[name] for row in rows], dtype=float) for name in ("k", "stderr"))
+    x = np.log([row.n_train for row in rows])
+    y = np.array([row.law.exponent for row in rows])
+    err = np.array([row.law.exponent_stderr for row in rows])
     trend, trend_err = _weighted_slope(x, y, err)
-    small, large = rows[0], rows[-1]
-    answers: list[Answer] = [below(trend, trend_err), above(large["k"], large["stderr"])]
+    small, large = rows[0].law, rows[-1].law
+    answers: list[Answer] = [below(trend, trend_err), above(large.exponent, large.exponent_stderr)]
     words = "; ".join(
-        f"k = {row['k']:.2f} [{row['lower']:.2f}, {row['upper']:.2f}] at {row['n_train']}" for row in rows
+        f"k = {row.law.exponent:.2f} [{row.law.lower:.2f}, {row.law.upper:.2f}] at {row.n_train}" for row in rows
     )
     if law is not None:
         # What is near no optimum has k > 0 by its signal alone: the two models are compared.
-        gap, gap_err = large["k"] - law.exponent, math.hypot(large["stderr"], law.exponent_stderr)
-        answers.append(above(gap, gap_err))
+        gap = large.exponent - law.exponent
+        answers.append(above(gap, math.hypot(large.exponent_stderr, law.exponent_stderr)))
         words += f"; under-parameterised k = {law.exponent:.2f} [{law.lower:.2f}, {law.upper:.2f}]"
-        ratio = float(np.median([_late(run, "snr") for run in runs_in(up, STATIONARY) if run.signal]))
+        ratio = float(np.median([_late(one.steps, one.snr) for one in gradients_in(up, STATIONARY)]))
         if ratio > NEAR_OPTIMUM:
             words += f", whose SNR of {ratio:.2f} is far from an optimum's"
     return Claim(
         7, setting, SAYS_7, f"{words}; dk/d ln n = {interval(trend, trend_err)} (training samples n)", verdict(answers),
         figures,
-        {"k_small": small["k"], "k_large": large["k"], "trend": trend, "k_up": law.exponent if law else None},
+        {"k_small": small.exponent, "k_large": large.exponent, "trend": trend,
+         "k_up": law.exponent if law else None},
     )  # fmt: skip
 
 
-def _weighted_slope(x: Any, y: Any, err: Any) -> tuple[float, float]:
+def _weighted_slope(x: FloatArray, y: FloatArray, err: FloatArray) -> tuple[float, float]:
     """Slope by weighted least squares with the larger of the errors given and those of the scatter."""
     weight = 1 / np.maximum(err, 1e-12) ** 2
     mean_x, mean_y = np.average(x, weights=weight), np.average(y, weights=weight)

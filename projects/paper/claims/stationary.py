@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from analysis.results import OK, RunResult, StudyResult
+from analysis.results import OK, Estimate, RunResult, Status, StudyResult
 from analysis.temperature import power_law
 from mlflow_thermo.schema import STATIONARY
-from projects.paper.claims.claim import Answer, Claim, above, interval, levels, missing, rises, runs_in, verdict
+from projects.paper.claims.claim import (
+    Answer,
+    Claim,
+    above,
+    entropy_of,
+    interval,
+    levels,
+    loss_of,
+    missing,
+    rises,
+    runs_in,
+    verdict,
+)
 
 SAYS_1 = "Each fixed learning rate plateaus at its own U and S; both rise with the learning rate."
 SAYS_2 = "Under-parameterised: T rises monotonically with lr, and F(lr'; T(lr)) has its minimum at lr' = lr."
@@ -23,7 +37,7 @@ def plateaus(study: StudyResult | None, setting: str) -> Claim:
     runs = _stationary(study)
     if study is None or not runs:
         return missing(1, setting, SAYS_1, "no stationary run of the under-parameterised model", figures)
-    loss, entropy = levels(runs, "loss"), levels(runs, "entropy")
+    loss, entropy = levels(runs, loss_of), levels(runs, entropy_of)
     if len(loss.lr) < 3 or len(entropy.lr) < 3:
         return missing(1, setting, SAYS_1, f"{len(loss.lr)} stationary learning rates, 3 are needed", figures)
     loss_rise, entropy_rise = (
@@ -46,15 +60,16 @@ def temperature_rises(study: StudyResult | None, setting: str) -> Claim:
     points = _temperatures(study)
     if study is None or len(points) < 3:
         return missing(2, setting, SAYS_2, f"{len(points)} temperatures of stationary runs, 3 are needed", figures)
-    p = study.checks.get("convexity_p_value")
+    p = study.checks.convexity_p_value
     minimal: Answer = None if p is None else bool(p >= LEVEL)
     exponent, stderr = _exponent(study)
-    ratios = [run.paper_ratio for run in _stationary(study) if run.paper_ratio is not None]
+    first, last = points[0], points[-1]
+    ratios = [run.paper.ratio for run in _stationary(study) if run.paper.ratio is not None]
     ratio = float(np.median(ratios)) if ratios else None
     return Claim(
         2, setting, SAYS_2,
-        f"T = {points[0].temperature:.2g} at lr = {points[0].lr:.2g} to {points[-1].temperature:.2g} at "
-        f"{points[-1].lr:.2g}, {_order(points)}; exponent {interval(exponent, stderr)}; convexity of U in S "
+        f"T = {first.temperature.value:.2g} at lr = {first.lr:.2g} to {last.temperature.value:.2g} at "
+        f"{last.lr:.2g}, {_order(points)}; exponent {interval(exponent, stderr)}; convexity of U in S "
         + ("not tested" if p is None else f"{'not rejected' if minimal else 'rejected'}, p = {p:.2g}")
         + _tentative(points)
         + (f"; the paper's estimate from consecutive iterates is {ratio:.2f} of it" if ratio is not None else ""),
@@ -72,21 +87,31 @@ def stationary_branch(study: StudyResult | None, setting: str) -> Claim:
         why = f"{count} stationary learning rates, 3 are needed" if count < 3 else "the temperatures are not positive"
         return missing(5, setting, SAYS_5, f"no power law of the over-parameterised model: {why}", figures)
     exponent, stderr = _exponent(study)
-    bend = study.checks.get("segmented", {}).get("preferred")
+    bend = study.checks.segmented is not None and study.checks.segmented.preferred
     parity = _paper_law(points)
     return Claim(
         5, setting, SAYS_5,
-        f"T = {study.power_law['prefactor']:.2g}·lr^{interval(exponent, stderr)} for lr from {points[0].lr:.2g} to "
+        f"T = {study.power_law.prefactor:.2g}·lr^{interval(exponent, stderr)} for lr from {points[0].lr:.2g} to "
         f"{points[-1].lr:.2g}" + (", two power laws fit better" if bend else "") + _tentative(points)
         + (f"; the paper's estimate goes as lr^{interval(*parity)}" if parity else ""),
         verdict([above(exponent, stderr), None if bend else True]), figures,
-        {"exponent": exponent, "exponent_stderr": stderr, "prefactor": study.power_law["prefactor"]},
+        {"exponent": exponent, "exponent_stderr": stderr, "prefactor": study.power_law.prefactor},
     )  # fmt: skip
 
 
-def _paper_law(points: list[RunResult]) -> tuple[float, float] | None:
+@dataclass(frozen=True)
+class _Point:
+    """A learning rate with its temperature."""
+
+    lr: float
+    temperature: Estimate
+    paper_temperature: float | None
+    status: Status
+
+
+def _paper_law(points: list[_Point]) -> tuple[float, float] | None:
     """Exponent of the paper's own temperatures, and its error; None where there are fewer than three."""
-    known = [(run.lr, run.paper_temperature) for run in points if run.paper_temperature and run.paper_temperature > 0]
+    known = [(one.lr, one.paper_temperature) for one in points if one.paper_temperature and one.paper_temperature > 0]
     if len(known) < 3:
         return None
     fit = power_law([lr for lr, _ in known], [t for _, t in known])
@@ -96,44 +121,48 @@ def _paper_law(points: list[RunResult]) -> tuple[float, float] | None:
 def _stationary(study: StudyResult | None) -> list[RunResult]:
     """Stationary runs within the stationary range."""
     runs = runs_in(study, STATIONARY)
-    between = study.checks.get("branches", {}).get("stationary_range") if study is not None else None
-    return [run for run in runs if between is None or between[0] <= run.lr <= between[1]]
+    branches = study.checks.branches if study is not None else None
+    return [run for run in runs if branches is None or branches.holds(run.lr)]
 
 
-def _temperatures(study: StudyResult | None) -> list[RunResult]:
-    """A run with a temperature for each learning rate; all seeds of one share it."""
-    by_lr = {run.lr: run for run in _stationary(study) if run.temperature is not None}
+def _temperatures(study: StudyResult | None) -> list[_Point]:
+    """The temperature at each learning rate; all seeds of one share it."""
+    by_lr = {
+        run.lr: _Point(run.lr, run.temperature, run.paper.temperature, run.status)
+        for run in _stationary(study)
+        if run.temperature is not None
+    }
     return [by_lr[lr] for lr in sorted(by_lr)]
 
 
 def _exponent(study: StudyResult) -> tuple[float, float]:
     law = study.power_law
-    return (float("nan"), float("nan")) if law is None else (law["exponent"], law["exponent_stderr"])
+    return (float("nan"), float("nan")) if law is None else (law.exponent, law.exponent_stderr)
 
 
-def _falls(points: list[RunResult]) -> list[tuple[float, float]]:
+def _falls(points: list[_Point]) -> list[tuple[float, float]]:
     """Pairs of learning rates whose intervals say that T falls from the smaller to the larger."""
     return [
         (a.lr, b.lr)
         for i, a in enumerate(points)
         for b in points[i + 1 :]
-        if a.temperature_lower is not None
-        and b.temperature_upper is not None
-        and b.temperature_upper < a.temperature_lower
+        if a.temperature.lower is not None
+        and b.temperature.upper is not None
+        and b.temperature.upper < a.temperature.lower
     ]
 
 
-def _monotone(points: list[RunResult]) -> Answer:
+def _monotone(points: list[_Point]) -> Answer:
     return not _falls(points)
 
 
-def _order(points: list[RunResult]) -> str:
+def _order(points: list[_Point]) -> str:
     falls = _falls(points)
     if not falls:
         return "nowhere falling beyond the 95 % intervals"
     return f"falling beyond them from lr = {falls[0][0]:.2g} to {falls[0][1]:.2g}"
 
 
-def _tentative(points: list[RunResult]) -> str:
-    doubtful = sorted({run.status for run in points if run.status != OK})
+def _tentative(points: list[_Point]) -> str:
+    doubtful = sorted({one.status for one in points if one.status != OK})
     return f"; tentative ({', '.join(doubtful)})" if doubtful else ""

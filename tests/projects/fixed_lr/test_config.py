@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mlflow_thermo.schema import ThermoError
-from projects.common.grids import parse_lrs, parse_seeds
+from projects.common import parse_lrs, parse_seeds
 from projects.fixed_lr.config import TrainConfig, parse_lr, parse_options, resolve
 from projects.fixed_lr.presets import PRESETS
 

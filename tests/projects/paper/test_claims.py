@@ -6,13 +6,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.results import OK, RunResult, StudyResult
+from analysis.results import (
+    OK,
+    Baselines,
+    Boundary,
+    Branches,
+    Course,
+    Estimate,
+    EstimatorUsed,
+    GradientCourse,
+    PaperNumbers,
+    PowerLaw,
+    RunResult,
+    StudyChecks,
+    StudyResult,
+)
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 from projects.paper.claims import FAILS, HOLDS, UNCLEAR, evaluate, subset_rows
-from projects.paper.claims.claim import above, below, levels, mean_and_error, rises, verdict
+from projects.paper.claims.claim import above, below, levels, loss_of, mean_and_error, rises, verdict
 
 LRS = np.geomspace(1e-3, 1e-1, 9)
-BASELINES = {"loss": 5.0, "entropy": 0.0, "paper_entropy": 1000.0}
+BASELINES = Baselines(loss=5.0, entropy=0.0, paper_entropy=1000.0)
 
 
 def run(lr, seed, regime, **fields):
@@ -21,24 +35,37 @@ def run(lr, seed, regime, **fields):
 
 def study(runs, branches, law=None, **checks):
     return StudyResult(
-        tuple(runs), {"name": "oas", "dim": 100}, "local-quadratic", law, checks={"branches": branches, **checks},
-        baselines=BASELINES,
+        tuple(runs), EstimatorUsed("oas", dim=100), "local-quadratic", law,
+        checks=StudyChecks(branches=branches, **checks), baselines=BASELINES,
     )  # fmt: skip
 
 
+def checked(result, **checks):
+    """The study with other checks."""
+    return replace(result, checks=replace(result.checks, **checks))
+
+
+def with_loss(r, value):
+    """The run with another loss of the same error."""
+    return replace(r, loss=replace(r.loss, value=value))
+
+
+def power_law(exponent, stderr, lr_min, lr_max):
+    return PowerLaw(exponent, stderr, 0.01, 0.001, lr_min, lr_max, n=9, n_excluded=0)
+
+
 def boundary(lr):
-    return {"below": "", "above": "", "lr": lr, "lower": lr / 1.1, "upper": lr * 1.1, "n_misplaced": 0}
+    return Boundary("", "", lr, lr / 1.1, lr * 1.1, n_misplaced=0)
 
 
-def signal(full, minibatch, steps=None):
+def gradients(full, minibatch, steps=None):
     n = len(full)
     full, minibatch = np.asarray(full, dtype=float), np.asarray(minibatch, dtype=float)
     snr = full / np.sqrt(np.maximum(minibatch**2 - full**2, 1e-12))
-    return {
-        "steps": list(range(1, n + 1)) if steps is None else [int(s) for s in steps],
-        "full_norm": full.tolist(), "minibatch_norm": minibatch.tolist(), "minibatch_norm_stderr": [0.0] * n,
-        "snr": snr.tolist(), "snr_stderr": [0.0] * n, "train_loss": [1.0] * n,
-    }  # fmt: skip
+    return GradientCourse(
+        steps=np.arange(1, n + 1) if steps is None else np.asarray(steps), full_norm=full, minibatch_norm=minibatch,
+        minibatch_norm_stderr=np.zeros(n), snr=snr, snr_stderr=np.zeros(n), train_loss=np.ones(n),
+    )  # fmt: skip
 
 
 STEPS = np.unique(np.geomspace(1, 10_000, 60).astype(int))
@@ -57,17 +84,15 @@ def under(t=1.0, seeds=3, rng=None):
             full = np.exp(rng.normal(np.log(0.1), 0.05, len(STEPS)))
             runs.append(
                 run(
-                    lr, seed, regime, loss=loss + 0.002 * rng.standard_normal(), loss_stderr=0.002,
-                    entropy=entropy + 0.5 * rng.standard_normal(), entropy_stderr=0.5,
-                    paper_entropy=1000 + entropy, temperature=temperature,
-                    temperature_lower=None if temperature is None else 0.95 * temperature,
-                    temperature_upper=None if temperature is None else 1.05 * temperature,
-                    signal=signal(full, np.full(len(STEPS), 1.0), STEPS), n_train=1000,
+                    lr, seed, regime, loss=Estimate(loss + 0.002 * rng.standard_normal(), 0.002),
+                    entropy=Estimate(entropy + 0.5 * rng.standard_normal(), 0.5),
+                    paper=PaperNumbers(entropy=1000 + entropy),
+                    temperature=temperature and Estimate(temperature, None, 0.95 * temperature, 1.05 * temperature),
+                    gradients=gradients(full, np.full(len(STEPS), 1.0), STEPS), n_train=1000,
                 )
             )  # fmt: skip
-    law = {"exponent": t, "exponent_stderr": 0.03, "prefactor": 0.01, "lr_min": 1e-3, "lr_max": 5e-2}
-    branches = {"to_stationary": None, "to_uniform": boundary(6e-2), "bistable": [], "stationary_range": [1e-3, 5e-2]}
-    return study(runs, branches, law, convexity_p_value=0.6)
+    branches = Branches(None, boundary(6e-2), stationary_range=(1e-3, 5e-2))
+    return study(runs, branches, power_law(t, 0.03, 1e-3, 5e-2), convexity_p_value=0.6)
 
 
 def over(k=0.8, cooling=1.0, n_train=1000, warm_exponent=0.5, rng=None):
@@ -80,29 +105,28 @@ def over(k=0.8, cooling=1.0, n_train=1000, warm_exponent=0.5, rng=None):
             regime = CONVERGING if lr < 1e-2 else STATIONARY if lr < 5e-2 else UNIFORM
             scatter = np.exp(0.02 * rng.standard_normal(5))
             temperature = 1e-4 * (lr / 1e-3) ** -0.5 * (t / 100) ** -cooling * scatter
-            course = {
-                "steps": t.tolist(), "loss": (0.1 * (t / 100) ** -cooling * scatter).tolist(),
-                "entropy": (-100 * np.log(t)).tolist(), "paper_entropy": (-50 * np.log(t)).tolist(),
-                "temperature": temperature.tolist(), "paper_temperature": temperature.tolist(),
-            }  # fmt: skip
+            course = Course(
+                steps=t.astype(int), size=100, loss=0.1 * (t / 100) ** -cooling * scatter, loss_stderr=np.zeros(5),
+                entropy=-100 * np.log(t), entropy_stderr=np.zeros(5), temperature=temperature,
+                lower=0.9 * temperature, upper=1.1 * temperature, paper_entropy=-50 * np.log(t),
+                paper_temperature=temperature,
+            )  # fmt: skip
             full = 10 / STEPS * np.exp(0.02 * rng.standard_normal(len(STEPS)))
             warm = regime == STATIONARY
             value = 0.01 * lr**warm_exponent if warm else None
             losses = {CONVERGING: 1e-4 * (lr / 1e-3) ** -0.3, STATIONARY: 1 + 10 * lr}
             runs.append(
                 run(
-                    lr, seed, regime, loss=losses.get(regime, 5.0), loss_stderr=1e-6, entropy=-100.0,
-                    entropy_stderr=1.0, paper_entropy=100.0, temperature=value,
-                    temperature_lower=value and 0.9 * value, temperature_upper=value and 1.1 * value,
-                    course=course, signal=signal(full, 3 * full**k, STEPS), n_train=n_train,
+                    lr, seed, regime, loss=Estimate(losses.get(regime, 5.0), 1e-6), entropy=Estimate(-100.0, 1.0),
+                    paper=PaperNumbers(entropy=100.0),
+                    temperature=value and Estimate(value, None, 0.9 * value, 1.1 * value),
+                    course=course, gradients=gradients(full, 3 * full**k, STEPS), n_train=n_train,
                 )
             )  # fmt: skip
-    law = {"exponent": warm_exponent, "exponent_stderr": 0.05, "prefactor": 0.01, "lr_min": 1e-2, "lr_max": 5e-2}
-    branches = {
-        "to_stationary": boundary(1e-2 * 0.8), "to_uniform": boundary(6e-2), "bistable": [0.02],
-        "stationary_range": [9e-3, 5e-2],
-    }  # fmt: skip
-    return study(runs, branches, law)
+    branches = Branches(
+        boundary(1e-2 * 0.8), boundary(6e-2), bistable=(0.02,), stationary_range=(9e-3, 5e-2)
+    )  # fmt: skip
+    return study(runs, branches, power_law(warm_exponent, 0.05, 1e-2, 5e-2))
 
 
 def sizes(*pairs):
@@ -121,7 +145,7 @@ def test_everything_as_the_paper_says():
     claims, rows = evaluate("digits", under(), over(), FALLING)
     assert [claim.number for claim in claims] == list(range(1, 9))
     assert {claim.verdict for claim in claims} == {HOLDS}, [(c.number, c.verdict, c.measured) for c in claims]
-    assert [row["n_train"] for row in rows] == [200, 500, 1000]
+    assert [row.n_train for row in rows] == [200, 500, 1000]
     assert "bistable at lr = 0.02" in claims[3].measured
     assert all(claim.figures for claim in claims)
 
@@ -135,7 +159,7 @@ def test_nothing_there():
 
 def test_a_loss_that_falls_with_lr_contradicts_1():
     up = under()
-    turned = tuple(replace(r, loss=2 - 20 * r.lr) if r.regime == STATIONARY else r for r in up.runs)
+    turned = tuple(with_loss(r, 2 - 20 * r.lr) if r.regime == STATIONARY else r for r in up.runs)
     assert verdicts(replace(up, runs=turned), over())[1] == FAILS
 
 
@@ -145,13 +169,13 @@ def test_a_falling_temperature_contradicts_2():
 
 def test_a_rejected_convexity_contradicts_2():
     up = under()
-    assert verdicts(replace(up, checks={**up.checks, "convexity_p_value": 0.001}), over())[2] == FAILS
+    assert verdicts(checked(up, convexity_p_value=0.001), over())[2] == FAILS
 
 
 def test_a_wide_exponent_leaves_2_and_5_open():
     up, op = under(), over()
-    up = replace(up, power_law={**up.power_law, "exponent_stderr": 2.0})
-    op = replace(op, power_law={**op.power_law, "exponent_stderr": 2.0})
+    up = replace(up, power_law=replace(up.power_law, exponent_stderr=2.0))
+    op = replace(op, power_law=replace(op.power_law, exponent_stderr=2.0))
     found = verdicts(up, op)
     assert (found[2], found[5]) == (UNCLEAR, UNCLEAR)
 
@@ -163,7 +187,7 @@ def test_a_temperature_that_stays_contradicts_3():
 
 def test_no_jump_contradicts_4():
     op = over()
-    smooth = tuple(replace(r, loss=r.lr) for r in op.runs)
+    smooth = tuple(with_loss(r, r.lr) for r in op.runs)
     assert verdicts(under(), replace(op, runs=smooth))[4] == FAILS
 
 
@@ -171,10 +195,9 @@ def test_a_first_change_of_the_under_parameterised_model():
     """Relaxing slowly at low lr it may have one; only a jump there contradicts, and two points tell of none."""
     up = under()
     boundary_at = float(np.sqrt(LRS[2] * LRS[3]))
-    branches = {**up.checks["branches"], "to_stationary": boundary(boundary_at)}
-    smooth = replace(up, checks={**up.checks, "branches": branches})
+    smooth = checked(up, branches=replace(up.checks.branches, to_stationary=boundary(boundary_at)))
     assert verdicts(smooth, over())[4] == HOLDS
-    jump = tuple(replace(r, loss=r.loss * (1 if r.lr > boundary_at else 0.01)) if r.loss else r for r in smooth.runs)
+    jump = tuple(with_loss(r, r.loss.value * (1 if r.lr > boundary_at else 0.01)) for r in smooth.runs)
     claims, _ = evaluate("digits", replace(smooth, runs=jump), over(), FALLING)
     claim = next(claim for claim in claims if claim.number == 4)
     assert claim.verdict == FAILS
@@ -192,7 +215,7 @@ def test_no_stationary_branch_leaves_5_open():
 
 def test_norms_that_stay_contradict_6():
     op = over()
-    still = tuple(replace(r, signal=signal(np.full(60, 2.0), np.full(60, 2.5))) for r in op.runs)
+    still = tuple(replace(r, gradients=gradients(np.full(60, 2.0), np.full(60, 2.5))) for r in op.runs)
     assert verdicts(under(), replace(op, runs=still))[6] != HOLDS
 
 
@@ -207,7 +230,7 @@ def test_one_size_says_nothing_of_7():
 
 def test_a_high_lr_short_of_the_uniform_state_contradicts_8():
     up = under()
-    short = tuple(replace(r, loss=4.0 + 0.001 * r.seed) if r.regime == UNIFORM else r for r in up.runs)
+    short = tuple(with_loss(r, 4.0 + 0.001 * r.seed) if r.regime == UNIFORM else r for r in up.runs)
     assert verdicts(replace(up, runs=short), over())[8] == FAILS
 
 
@@ -229,19 +252,18 @@ def test_three_valued_tests():
 
 
 def test_levels_hold_the_scatter_of_the_seeds():
-    runs = [run(0.1, seed, STATIONARY, loss=value, loss_stderr=1e-6) for seed, value in enumerate((1.0, 2.0, 3.0))]
-    found = levels(runs, "loss")
+    runs = [run(0.1, seed, STATIONARY, loss=Estimate(value, 1e-6)) for seed, value in enumerate((1.0, 2.0, 3.0))]
+    found = levels(runs, loss_of)
     assert found.mean[0] == 2.0
     assert found.stderr[0] == pytest.approx(1 / np.sqrt(3))
 
 
 def test_rises_forgives_noise_but_no_fall():
-    lr = np.arange(4.0)
-    steady = [run(x, 0, STATIONARY, loss=value, loss_stderr=0.1) for x, value in zip(lr, (1, 0.95, 2, 3), strict=True)]
-    assert rises(levels(steady, "loss")) is True
-    fallen = [run(x, 0, STATIONARY, loss=value, loss_stderr=0.1) for x, value in zip(lr, (1, 3, 2, 4), strict=True)]
-    assert rises(levels(fallen, "loss")) is False
-    assert rises(levels(steady[:2], "loss")) is None
+    steady = [run(lr, 0, STATIONARY, loss=Estimate(value, 0.1)) for lr, value in enumerate((1.0, 0.95, 2.0, 3.0))]
+    assert rises(levels(steady, loss_of)) is True
+    fallen = [run(lr, 0, STATIONARY, loss=Estimate(value, 0.1)) for lr, value in enumerate((1.0, 3.0, 2.0, 4.0))]
+    assert rises(levels(fallen, loss_of)) is False
+    assert rises(levels(steady[:2], loss_of)) is None
 
 
 def test_mean_and_error_has_students_interval():

@@ -3,28 +3,29 @@
 import numpy as np
 import pytest
 
+from analysis.results import GradientCourse, InsufficientData
 from analysis.testsystems import RegressionSGD
-from projects.paper.claims.gradient_law import GradientCourse, noise_power_law, snr_at_gradient_norm
+from projects.paper.claims.gradient_law import noise_power_law, snr_at_gradient_norm
 
 
-def course(full, minibatch, noise=None, *, lr=0.01, seed=0, run_id="r", steps=None):
+def course(full, minibatch, noise=None, *, steps=None):
     full, minibatch = np.asarray(full, dtype=float), np.asarray(minibatch, dtype=float)
     noise = minibatch if noise is None else np.asarray(noise, dtype=float)
     n = len(full)
     return GradientCourse(
         steps=np.arange(100, 100 + n) if steps is None else np.asarray(steps), full_norm=full,
-        minibatch_norm=minibatch, minibatch_norm_stderr=np.zeros(n), snr=full / noise, snr_stderr=np.zeros(n), lr=lr,
-        seed=seed, run_id=run_id, regime="converging", n_train=100,
+        minibatch_norm=minibatch, minibatch_norm_stderr=np.zeros(n), snr=full / noise, snr_stderr=np.zeros(n),
+        train_loss=np.full(n, np.nan),
     )  # fmt: skip
 
 
 def synthetic(rng, k, n_runs=9, scatter=0.1, drift=0.15):
     """Runs on lines of slope k, each with a prefactor of its own and scatter whose errors go together."""
     out = []
-    for run in range(n_runs):
+    for _ in range(n_runs):
         x = np.linspace(0, -3, 12) + rng.normal(0, 0.1, 12)
         error = rng.normal(0, scatter, 12) + rng.normal(0, drift) * np.linspace(-0.5, 0.5, 12)
-        out.append(course(np.exp(x), np.exp(rng.normal(1, 0.4) + k * x + error), run_id=str(run)))
+        out.append(course(np.exp(x), np.exp(rng.normal(1, 0.4) + k * x + error)))
     return out
 
 
@@ -42,7 +43,7 @@ def test_an_exact_law():
 def test_runs_with_prefactors_of_their_own_do_not_bend_the_law():
     """Larger learning rates end at smaller gradients on lower lines: all points together would lie on another slope."""
     x = np.geomspace(1, 0.1, 12)
-    runs = [course(s * x, s**1.0 * (s * x) ** 0.7, run_id=str(s)) for s in (1.0, 0.1, 0.01)]
+    runs = [course(s * x, s**1.0 * (s * x) ** 0.7) for s in (1.0, 0.1, 0.01)]
     assert noise_power_law(runs).exponent == pytest.approx(0.7)
 
 
@@ -70,7 +71,7 @@ def regression(noise, steps=4000, d=5, n=400, batch=8, seed=0):
             minibatch.append(np.linalg.norm(gradients[drawn].mean(axis=1), axis=1).mean())
         at = rng.integers(n, size=batch)
         w -= lr * (x[at] * (x[at] @ w - y[at])[:, None]).mean(axis=0)
-    return course(full, minibatch, steps=points, run_id=str(seed))
+    return course(full, minibatch, steps=points)
 
 
 def test_interpolating_regression_has_exponent_one():
@@ -98,7 +99,7 @@ def exact_courses(system, start=None, n=40, spacing=5, n_runs=6):
     """Courses with E|g_B| by its rms, which is in proportion where the exponent is asked for."""
     iterates = system.simulate(np.full(n_runs, 0.05), n, np.random.default_rng(2), spacing=spacing, start=start)
     pairs = [gradients(system, run) for run in iterates]
-    return [course(full, np.hypot(full, rms), rms, run_id=str(i)) for i, (full, rms) in enumerate(pairs)]
+    return [course(full, np.hypot(full, rms), rms) for full, rms in pairs]
 
 
 def test_exact_gradients_of_the_interpolating_system_have_exponent_one():
@@ -134,9 +135,9 @@ def test_what_is_missing_or_zero_is_left_out():
 
 
 def test_too_little_to_fit():
-    with pytest.raises(ValueError, match="3 log points"):
+    with pytest.raises(InsufficientData, match="3 log points"):
         noise_power_law([course([1, 0.1, 0.01], [1, 1, 1])])
-    with pytest.raises(ValueError, match="factor"):
+    with pytest.raises(InsufficientData, match="factor"):
         noise_power_law([course(np.linspace(1, 1.1, 20), np.ones(20))])
 
 
@@ -150,11 +151,13 @@ def test_snr_of_a_constant_noise():
     assert below.snr == pytest.approx(5e-4)
     assert below.extrapolated
     assert snr_at_gradient_norm(runs, 50.0).extrapolated
-    with pytest.raises(ValueError, match="norm"):
+    with pytest.raises(ValueError, match="norm must be") as caught:
         snr_at_gradient_norm(runs, 0.0)
-    with pytest.raises(ValueError, match="no log points"):
+    # A wrong parameter is no lack of data.
+    assert not isinstance(caught.value, InsufficientData)
+    with pytest.raises(InsufficientData, match="no log points"):
         snr_at_gradient_norm([], 1.0)
     # An SNR that nobody logged, or one of zero, says nothing of the noise.
     for noise in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="no log points"):
+        with pytest.raises(InsufficientData, match="no log points"):
             snr_at_gradient_norm([course(full, full, np.full(30, noise))], 1.0)

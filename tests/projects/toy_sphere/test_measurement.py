@@ -8,9 +8,9 @@ import pytest
 
 from analysis.entropy import KozachenkoLeonenkoEntropy
 from analysis.temperature import temperature_curve
-from analysis.testsystems import SphereToy
-from analysis.testsystems.toy_sphere import ToyLines
-from projects.toy_sphere.measurement import run_toy, small_lr_slope
+from analysis.testsystems import SphereToy, ToyLines
+from projects.toy_sphere.measurement import run_toy
+from projects.toy_sphere.study import small_lr_slope
 
 OP, UP = SphereToy.over_parameterised(), SphereToy.under_parameterised()
 

@@ -1,10 +1,12 @@
-"""Reading grids of learning rates and seeds from the command line."""
+"""Reading parameters from the command line: whole numbers, grids of learning rates, seeds."""
 
 from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
+import click
 import numpy as np
 
 from mlflow_thermo.schema import ThermoError
@@ -32,6 +34,7 @@ def parse_lrs(text: str) -> list[float]:
                     raise ValueError
                 values = np.geomspace(low, high, n).tolist()
         except (ValueError, IndexError):
+            # What a person typed: float and int have no other way to say that it is no number.
             raise ThermoError(
                 f"lrs: cannot read {part!r}, write a number or lo:hi:n (log-spaced), as in lrs=5.6e-4:5.6e-2:9"
             ) from None
@@ -46,17 +49,49 @@ def parse_lrs(text: str) -> list[float]:
 
 def parse_seeds(text: str) -> list[int]:
     """Seeds from a comma list; ThermoError where one is not a whole number of at least 0."""
-    try:
-        seeds = sorted({int(part) for part in text.split(",") if part.strip()})
-    except ValueError:
-        seeds = []
-    if not seeds or seeds[0] < 0:
+    seeds = {_as_whole(part) for part in text.split(",") if part.strip()}
+    known = sorted(seed for seed in seeds if seed is not None and seed >= 0)
+    if not known or len(known) < len(seeds):
         raise ThermoError(f"seeds must be whole numbers of at least 0, as in seeds=0,1,2, got {text!r}")
-    return seeds
+    return known
 
 
 def parse_jobs(text: str) -> int:
     """Trainings side by side: a whole number of at least 1, one for each core where it is empty."""
-    if text and not (text.isdigit() and int(text) > 0):
-        raise ThermoError(f"jobs must be a whole number of at least 1, got {text!r}")
-    return int(text or os.cpu_count() or 1)
+    return parse_whole("jobs", text, 1) if text else os.cpu_count() or 1
+
+
+def parse_whole(name: str, text: str, least: int | None = None) -> int:
+    """A whole number, also one that is written as 1e4; ThermoError that names the parameter where it is none."""
+    number = _as_whole(text)
+    if number is None or (least is not None and number < least):
+        wanted = "a whole number" if least is None else f"a whole number of at least {least}"
+        raise ThermoError(f"{name} must be {wanted}, got {text!r}")
+    return number
+
+
+def _as_whole(text: str) -> int | None:
+    try:
+        # Not by way of a float: a seed may have more digits than one holds.
+        return int(text)
+    except ValueError:
+        # What a person typed: it may still be a whole number in another notation.
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        # What a person typed: float has no other way to say that it is no number.
+        return None
+    return int(number) if number.is_integer() else None
+
+
+class WholeNumber(click.IntRange):
+    """An option that takes a whole number of at least `least`, with the notations and the errors of `parse_whole`."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(min=least)
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """`value` as an int."""
+        return parse_whole((param and param.name) or "the number", str(value), self._least)
