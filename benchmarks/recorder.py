@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.table import Table
 from mlflow_thermo import Schedule, SnapshotRecorder
-from projects.fixed_lr import Experiment, make_update, prepare, resolve
+from projects.fixed_lr import TrainingSetup, make_update, prepare, resolve
 
 #: What is trained: the options of `projects.fixed_lr.train`.
 SETTINGS = {
@@ -24,16 +24,16 @@ SETTINGS = {
 ROUNDS = 15
 
 
-def steps(experiment: Experiment, count: int, recorder: SnapshotRecorder | None) -> float:
+def steps(setup: TrainingSetup, count: int, recorder: SnapshotRecorder | None) -> float:
     """Seconds for `count` steps of the training loop, with every iterate recorded where there is a recorder."""
-    config, weights = experiment.config, experiment.weights
+    config, weights = setup.config, setup.weights
     update = make_update(config.protocol, config.lr, config.weight_decay)
-    batches = experiment.training_batches(experiment.generator)
+    batches = setup.training_batches(setup.generator)
     mean = torch.full((config.batch_size,), 1 / config.batch_size)
     start = time.perf_counter()
     for _ in range(count):
         x, y = next(batches)
-        gradient, metrics = experiment.weighted_gradient(x, y, mean)
+        gradient, metrics = setup.weighted_gradient(x, y, mean)
         if recorder is not None:
             recorder.step(metrics[0])
         update(weights, gradient)
@@ -54,22 +54,22 @@ def main(quick: bool) -> None:
         ("numpy", "torch"),
     )
     for name, options in SETTINGS.items():
-        experiment = prepare(resolve(dict(options)), torch.device("cpu"))
+        setup = prepare(resolve(dict(options)), torch.device("cpu"))
         count = 3000 if name == "digits-up" else 100
-        steps(experiment, 20, None)
+        steps(setup, 20, None)
         plain, recorded = [], []
         for _ in range(rounds):
-            plain.append(steps(experiment, count, None) / count)
+            plain.append(steps(setup, count, None) / count)
             folder = Path(tempfile.mkdtemp())
             series = (Schedule("every", tuple(range(1, count + 1))),)
-            with SnapshotRecorder(experiment.model, series=series, directory=folder) as one:
-                seconds = steps(experiment, count, one)
+            with SnapshotRecorder(setup.model, series=series, directory=folder) as one:
+                seconds = steps(setup, count, one)
                 start = time.perf_counter()
             recorded.append((seconds + time.perf_counter() - start) / count)
             shutil.rmtree(folder)
         # Each round by itself: what else the machine does hits neighbours alike.
         overhead = float(np.median(np.array(recorded) / np.array(plain) - 1))
-        table.add(name, experiment.weights.numel(), 1e3 * float(np.median(plain)), 1e3 * float(np.median(recorded)),
+        table.add(name, setup.weights.numel(), 1e3 * float(np.median(plain)), 1e3 * float(np.median(recorded)),
                   f"{overhead:.1%}")  # fmt: skip
     if not quick:
         table.write()

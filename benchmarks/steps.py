@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PlainTraining
-from projects.fixed_lr import Experiment, ModelStack, make_update, prepare, resolve
+from projects.fixed_lr import ModelStack, TrainingSetup, make_update, prepare, resolve
 
 CPU = torch.device("cpu")
 CORES = os.cpu_count() or 1
@@ -39,19 +39,19 @@ def stack_rate(options: dict[str, Any], models: int, seconds: float, ready: Any,
 def _own_step(options: dict[str, Any], models: int) -> Callable[[], None]:
     torch.set_num_threads(1)
     config = resolve({"lr": 0.01, "steps": 10**9, **options})
-    experiment: Experiment = prepare(config, CPU)
+    setup: TrainingSetup = prepare(config, CPU)
     lr: float | torch.Tensor = 0.01
     if models:
-        experiment = ModelStack(experiment, models)
-        experiment.compile_if_worth_it("auto")
+        setup = ModelStack(setup, models)
+        setup.compile_if_worth_it("auto")
         lr = torch.logspace(-3, -1.5, models).unsqueeze(1)
     update = make_update(config.protocol, lr, 0.0)
-    source = experiment.training_batches(experiment.generator)
+    source = setup.training_batches(setup.generator)
     weight = torch.full((config.batch_size,), 1 / config.batch_size)
 
     def step() -> None:
-        gradient, _ = experiment.weighted_gradient(*next(source), weight)
-        update(experiment.weights, gradient)
+        gradient, _ = setup.weighted_gradient(*next(source), weight)
+        update(setup.weights, gradient)
 
     return step
 

@@ -1,4 +1,4 @@
-"""Ends a training with its MLflow run when somebody ends the command that started it."""
+"""Ends a training, and its MLflow run, when the command that started it is stopped."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _WAITED_FOR = {"MLFLOW_RUN_ID", SWEEP_VARIABLE}
 
 
 class Terminated(BaseException):
-    """The process was told to stop, or the process that started it is gone."""
+    """The process was asked to stop, or its parent process is gone."""
 
 
 class ParentWatch:
     """Turns SIGTERM, and the parent's death, into `Terminated` at the next check.
 
-    ``mlflow run`` that is killed leaves its training process behind as an orphan with a run that says RUNNING
-    for ever; the orphan has to notice by itself. It has another parent then than at its start, be that init or a
-    subreaper; one that init has started, as in a container, is none.
+    ``mlflow run`` that is killed leaves its training process behind as an orphan, whose run would stay RUNNING for
+    ever; the orphan has to notice by itself. It then has another parent than at its start, be that init or a
+    subreaper; a program that init itself has started, as in a container, is no orphan.
     """
 
     def __init__(self) -> None:
@@ -43,9 +43,9 @@ class ParentWatch:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """A signal waits until the block is left.
+        """Hold signals back until the block is left.
 
-        A run that is opened while a signal breaks in is one that nobody knows of, and says RUNNING for ever.
+        A signal in the middle of opening a run would leave it RUNNING for ever: nobody would have its id yet.
         """
         self._holding = True
         try:

@@ -34,7 +34,7 @@ def parse_lrs(text: str) -> list[float]:
                     raise ValueError
                 values = np.geomspace(low, high, n).tolist()
         except (ValueError, IndexError):
-            # What a person typed: float and int have no other way to say that it is no number.
+            # User input: float and int have no other way to report text that is no number.
             raise ThermoError(
                 f"lrs: cannot read {part!r}, write a number or lo:hi:n (log-spaced), as in lrs=5.6e-4:5.6e-2:9"
             ) from None
@@ -75,12 +75,12 @@ def _as_whole(text: str) -> int | None:
         # Not by way of a float: a seed may have more digits than one holds.
         return int(text)
     except ValueError:
-        # What a person typed: it may still be a whole number in another notation.
+        # User input: it may still be a whole number in another notation, such as 1e4.
         pass
     try:
         number = float(text)
     except ValueError:
-        # What a person typed: float has no other way to say that it is no number.
+        # User input: float has no other way to report text that is no number.
         return None
     return int(number) if number.is_integer() else None
 

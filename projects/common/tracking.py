@@ -74,13 +74,13 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
 
 @contextmanager
 def own_run(
-    watch: ParentWatch, experiment: str | None, name: str, kind: str, tags: Mapping[str, str], told: str
+    watch: ParentWatch, experiment: str | None, name: str, kind: str, tags: Mapping[str, str], stopped: str
 ) -> Iterator[str]:
     """The id of a program's own run (`open_run`), which ends as the program does: finished, failed or killed.
 
     Parameters
     ----------
-    told : the error of a program that was told to stop, with ``{end}`` for what told it.
+    stopped : message of the error when the program is stopped from outside, with ``{end}`` for the cause.
     """
     run_id, status = "", "FAILED"
     try:
@@ -90,16 +90,16 @@ def own_run(
         status = "FINISHED"
     except (Terminated, KeyboardInterrupt) as end:
         status = "KILLED"
-        raise ThermoError(told.format(end=end)) from end
+        raise ThermoError(stopped.format(end=end)) from end
     finally:
         if run_id:
             end_run(run_id, status)
 
 
 def end_run(run_id: str, status: str) -> None:
-    """Give a run its last word; only for FINISHED a server that does not take it is an error.
+    """Set the final status of a run; a server that refuses it is an error only for FINISHED.
 
-    A run that ends otherwise ends with an error of its own, which must not be hidden by this one.
+    A run that ends in another way ends with an error of its own, which this one must not hide.
     """
     try:
         MlflowClient().set_terminated(run_id, status)
@@ -131,7 +131,8 @@ class MetricLog:
 
     #: Seconds between two requests, at least.
     INTERVAL = 10.0
-    #: A server that is away takes minutes to be given up: times that long, nobody of this process asks it again.
+    #: A request to a server that is down takes minutes to time out. For this many times as long, no run of this process
+    #: sends another.
     PATIENCE = 10.0
     _silent_until = 0.0
 
@@ -150,7 +151,7 @@ class MetricLog:
             try:
                 self.flush()
             except MlflowException as error:
-                # A server that is away must not end a training that runs for days: they go with the next ones.
+                # A server that is down must not end a training of days: these metrics go out with the next ones.
                 logger.warning("run %s: metrics not sent, will retry: %s", self._run_id, first_line(error))
                 self._sent = time.monotonic()
                 MetricLog._silent_until = self._sent + self.PATIENCE * (self._sent - begin)

@@ -1,4 +1,4 @@
-"""Training processes of a sweep: what kills one cannot kill the others, and all can be ended at once."""
+"""Training processes of a sweep: a crash of one leaves the others alone, and all can be stopped at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Progress = Callable[[float], None]
 
 
 class Workers:
-    """Starts training processes and can end all of them at once."""
+    """Starts training processes, and can stop all of them at once."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
@@ -140,7 +140,7 @@ def _event(line: str) -> dict[str, Any]:
 
 
 def _close(run_id: str) -> None:
-    """A process that was killed leaves its runs open for ever."""
+    """End a run whose process was killed; it would stay RUNNING for ever."""
     if run_id:
         with suppress(MlflowException):
             MlflowClient().set_terminated(run_id, "FAILED")

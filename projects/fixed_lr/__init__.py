@@ -17,17 +17,17 @@ if TYPE_CHECKING:
         deal as deal,
         step_seconds as step_seconds,
     )
-    from projects.fixed_lr.experiment import (
-        UNIFORM_SAMPLES as UNIFORM_SAMPLES,
-        Experiment as Experiment,
-        prepare as prepare,
-    )
     from projects.fixed_lr.loop import run_loop as run_loop
     from projects.fixed_lr.presets import PRESETS as PRESETS
     from projects.fixed_lr.protocols import make_update as make_update
     from projects.fixed_lr.stack import ModelStack as ModelStack
     from projects.fixed_lr.sweep import run_sweep as run_sweep
     from projects.fixed_lr.train import choose_device as choose_device
+    from projects.fixed_lr.training_setup import (
+        UNIFORM_SAMPLES as UNIFORM_SAMPLES,
+        TrainingSetup as TrainingSetup,
+        prepare as prepare,
+    )
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
@@ -36,8 +36,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "config": ["TrainConfig", "parse_options", "resolve"],
         "data": ["Dataset", "load_dataset"],
         "engine": ["AUTO", "choose_engine", "deal", "step_seconds"],
-        "experiment": ["Experiment", "UNIFORM_SAMPLES", "prepare"],
         "loop": ["run_loop"],
+        "training_setup": ["TrainingSetup", "UNIFORM_SAMPLES", "prepare"],
         "presets": ["PRESETS"],
         "protocols": ["make_update"],
         "stack": ["ModelStack"],

@@ -41,7 +41,7 @@ def cifar_is_there(name: str, folder: Path) -> bool:
 def read_cifar(name: str, folder: Path, download: bool) -> Arrays:
     """The images and labels in `folder`.
 
-    Files that are not the published ones, by their checksums, are taken as they are and a warning says so.
+    Files that are not the published ones, by their checksums, are used as they are, with a warning.
 
     Raises
     ------

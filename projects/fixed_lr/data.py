@@ -139,7 +139,7 @@ def _require_classes(data: Dataset) -> None:
         if bool(outside.any()):
             raise ThermoError(
                 f"dataset {data.name!r} has the {part} label {int(labels[outside][0])}, its classes are 0 to "
-                f"{data.n_classes - 1}: mend the labels"
+                f"{data.n_classes - 1}: correct the labels"
             )
     counts = torch.bincount(data.y_train, minlength=data.n_classes)
     lacking = torch.nonzero(counts == 0).flatten().tolist()

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.experiment import Experiment, prepare
 from projects.fixed_lr.train import choose_device
+from projects.fixed_lr.training_setup import TrainingSetup, prepare
 
 AUTO, BATCHED, PROCESS = "auto", "batched", "process"
 ENGINES = (AUTO, BATCHED, PROCESS)
@@ -41,7 +41,7 @@ def choose_engine(engine: str, config: TrainConfig, n_runs: int, jobs: int) -> s
     return BATCHED if step_seconds(prepare(config, device)) < SMALL_STEP else PROCESS
 
 
-def step_seconds(one: Experiment) -> float:
+def step_seconds(one: TrainingSetup) -> float:
     """Seconds that a gradient of one model takes, on one core or on the device."""
     size = one.config.batch_size
     index = torch.arange(size, device=one.device) % len(one.data.y_train)

@@ -1,4 +1,4 @@
-"""The training loop itself, for one model or many side by side: knows the physics, not MLflow's server."""
+"""The training loop, for one model or many side by side: it knows the physics and nothing of MLflow."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mlflow_thermo import schema
 from mlflow_thermo.observables import PILOT, FluctuationSums, evaluate, full_gradient, gradient_noise, log_points
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.experiment import Experiment
 from projects.fixed_lr.protocols import make_update
+from projects.fixed_lr.training_setup import TrainingSetup
 
-#: The loss is looked at every so many steps: often enough to stop a diverged run, rarely enough to cost nothing.
+#: Steps between two checks of the loss: often enough to stop a diverged run, rarely enough to cost nothing.
 CHECK_EVERY = 200
 
 
@@ -25,10 +25,10 @@ class Diverged(ThermoError):
 
 
 class Observer(Protocol):
-    """What follows a training; everything per model comes in the order of the models."""
+    """Receives what a training yields; values of several models come in the order of the models."""
 
     def step(self, losses: Tensor) -> None:
-        """Minibatch losses, shape (...), at the weights that the next update will change. Must not wait."""
+        """Minibatch losses, shape (...), at the weights that the next update will change. Must not block."""
 
     def log(self, rows: list[dict[str, float]], step: int) -> None:
         """The observables at a log point."""
@@ -37,19 +37,19 @@ class Observer(Protocol):
         """Called every few steps with the losses; may raise to stop the training."""
 
 
-def measure(experiment: Experiment, sums: FluctuationSums) -> list[dict[str, float]]:
+def measure(setup: TrainingSetup, sums: FluctuationSums) -> list[dict[str, float]]:
     """All observables at the present weights, by metric name, for each model."""
-    config, data = experiment.config, experiment.data
+    config, data = setup.config, setup.data
     size = config.batch_size
-    full, train = full_gradient(experiment.weighted_gradient, data.x_train, data.y_train, size)
+    full, train = full_gradient(setup.weighted_gradient, data.x_train, data.y_train, size)
     noise = gradient_noise(
-        experiment.weighted_gradient,
+        setup.weighted_gradient,
         full,
-        islice(experiment.training_batches(experiment.noise_generator), config.noise_batches),
+        islice(setup.training_batches(setup.noise_generator), config.noise_batches),
         # Too few to divide between a pilot and the averages are all averaged.
         error=config.noise_error if config.noise_batches >= 2 * PILOT else 0.0,
     )
-    test = evaluate(experiment.weighted_loss, data.x_test, data.y_test, size)
+    test = evaluate(setup.weighted_loss, data.x_test, data.y_test, size)
     columns = {
         schema.METRIC_TRAIN_LOSS: train[..., 0],
         schema.METRIC_TRAIN_ACCURACY: train[..., 1],
@@ -61,7 +61,7 @@ def measure(experiment: Experiment, sums: FluctuationSums) -> list[dict[str, flo
         schema.METRIC_MINIBATCH_NORM_STDERR: noise.minibatch_norm_stderr,
         schema.METRIC_SNR: noise.snr,
         schema.METRIC_SNR_STDERR: noise.snr_stderr,
-        schema.METRIC_WEIGHT_NORM: torch.linalg.vector_norm(experiment.weights, dim=-1),
+        schema.METRIC_WEIGHT_NORM: torch.linalg.vector_norm(setup.weights, dim=-1),
     }
     table = torch.stack([column.to("cpu", torch.float64).reshape(-1) for column in columns.values()], dim=1).tolist()
     shared = {schema.METRIC_NOISE_BATCHES: float(noise.n_batches)}
@@ -71,26 +71,26 @@ def measure(experiment: Experiment, sums: FluctuationSums) -> list[dict[str, flo
     ]
 
 
-def run_loop(experiment: Experiment, lr: float | Tensor, observer: Observer) -> None:
+def run_loop(setup: TrainingSetup, lr: float | Tensor, observer: Observer) -> None:
     """Train for the config's number of steps.
 
     Parameters
     ----------
     lr : as in `projects.fixed_lr.protocols.make_update`.
     """
-    config, weights = experiment.config, experiment.weights
+    config, weights = setup.config, setup.weights
     update = make_update(config.protocol, lr, config.weight_decay)
     sums = FluctuationSums(weights)
     points = set(log_points(config.steps, config.log_points))
-    source = experiment.training_batches(experiment.generator)
+    source = setup.training_batches(setup.generator)
     # Not cut from the data: a batch drawn with replacement may be larger than the whole set.
-    mean = experiment.data.x_train.new_full((config.batch_size,), 1 / config.batch_size)
+    mean = setup.data.x_train.new_full((config.batch_size,), 1 / config.batch_size)
     halfway = sums.rows()
     for done in range(config.steps + 1):
         if done == config.steps // 2:
             halfway = sums.rows()
         if done in points:
-            rows = measure(experiment, sums)
+            rows = measure(setup, sums)
             if done == config.steps:
                 # The second half is what the analysis looks at: the descent must not count.
                 for row, now, half in zip(rows, sums.rows(), halfway, strict=True):
@@ -99,7 +99,7 @@ def run_loop(experiment: Experiment, lr: float | Tensor, observer: Observer) -> 
         if done == config.steps:
             break
         x, y = next(source)
-        gradient, metrics = experiment.weighted_gradient(x, y, mean)
+        gradient, metrics = setup.weighted_gradient(x, y, mean)
         sums.add(weights, gradient)
         observer.step(metrics[..., 0])
         update(weights, gradient)

@@ -1,4 +1,4 @@
-"""One training's MLflow run: its params, metrics and snapshots, and the word that it ends with."""
+"""One training's MLflow run: its params, metrics and snapshots, and the status that it ends with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.store import DISK_SHARE, choose_storage
 from projects.common import MetricLog, first_line, log_new_params
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.experiment import Experiment
+from projects.fixed_lr.training_setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ Baseline = tuple[float, float] | tuple[None, None]
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
+    """Name of the device, for a tag."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.processor() or platform.machine()})"
@@ -66,7 +66,7 @@ class RecordedRun:
         self,
         config: TrainConfig,
         run_id: str,
-        experiment: Experiment,
+        setup: TrainingSetup,
         parameters: nn.Module | Iterable[tuple[str, Tensor]],
         baseline: Baseline,
         sharing: int = 1,
@@ -76,8 +76,8 @@ class RecordedRun:
         self._baseline = baseline
         self._closed = False
         self._client = MlflowClient()
-        self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(experiment.device))
-        log_new_params(run_id, {**asdict(config), "d": experiment.d, "n_train": len(experiment.data.y_train)})
+        self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
+        log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
         self._metrics = MetricLog(run_id)
         mean, std = baseline
         if mean is not None and std is not None:
@@ -104,7 +104,7 @@ class RecordedRun:
         self._metrics.add(values, step)
 
     def finish(self) -> Regime:
-        """Everything to the server, and the regime that the run ended in; no name for a run too short to tell."""
+        """Upload everything, and return the regime that the run ended in, without a name where it was too short."""
         self.close(complete=None)
         index = self.recorder.index(schema.SPACED)
         losses = np.array(index.loss_mean, dtype=float)
@@ -118,7 +118,7 @@ class RecordedRun:
         return regime
 
     def tag_diverged(self) -> None:
-        """Say that the run diverged; a server that is away must not take the place of that error."""
+        """Tag the run as diverged; a server that is down must not hide that error behind its own."""
         try:
             self._client.set_tag(self.run_id, schema.TAG_REGIME, schema.DIVERGED)
             self._client.set_tag(self.run_id, schema.TAG_STATUS, schema.DIVERGED)
@@ -133,7 +133,7 @@ class RecordedRun:
         try:
             self.recorder.close(complete)
         except BaseException:
-            # The recorder's word says where the snapshots are: nothing may take its place.
+            # The recorder's error says where the snapshots are: no other error may replace it.
             with suppress(MlflowException):
                 self._metrics.flush()
             raise

@@ -15,8 +15,8 @@ from torch.func import functional_call, grad, vmap
 
 from mlflow_thermo.errors import without_password
 from mlflow_thermo.packing import layout_of, trainable
-from projects.fixed_lr.experiment import Experiment
 from projects.fixed_lr.objective import sample_losses, weighted
+from projects.fixed_lr.training_setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +29,15 @@ MEMORY_SHARE = 0.5
 StackedGradient = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, Tensor]]]
 
 
-class ModelStack(Experiment):
-    """`n_models` copies of an experiment's model, which all start at its weights and see its batches.
+class ModelStack(TrainingSetup):
+    """`n_models` copies of a model, which all start at its weights and see its batches.
 
     Attributes
     ----------
     weights : (n_models, d).
     """
 
-    def __init__(self, one: Experiment, n_models: int) -> None:
+    def __init__(self, one: TrainingSetup, n_models: int) -> None:
         # The model's own parameters stay as they are: its layers only lend their forward pass.
         self.config, self.data, self.model = one.config, one.data, one.model
         self.generator, self.noise_generator = one.generator, one.noise_generator
@@ -123,7 +123,7 @@ class ModelStack(Experiment):
         return (time.perf_counter() - start) * self.config.steps
 
 
-def models_that_fit(one: Experiment, wanted: int, shares: int = 1, recording: int = 0) -> int:
+def models_that_fit(one: TrainingSetup, wanted: int, shares: int = 1, recording: int = 0) -> int:
     """How many of `wanted` models may be stacked in the memory that is free, when `shares` processes share it.
 
     A model needs its weights and gradient a few times over, and what its forward pass keeps for the backward

@@ -24,12 +24,12 @@ from projects.common import Outcome, ParentWatch, Workers, log_new_params, own_r
 from projects.fixed_lr.config import config_options, parse_options, preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
 
-#: Seconds between two words about stacks that are still training.
+#: Seconds between two progress lines while stacks are training.
 PROGRESS_EVERY = 10.0
 
 
-class Told:
-    """Tells on stderr what is done and how long the rest will take."""
+class ProgressReport:
+    """Prints on stderr which runs are done and how long the rest will take."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -38,22 +38,22 @@ class Told:
         self._begin = self._last = time.monotonic()
         self._lock = threading.Lock()
 
-    def progress(self, stack: int, models: int, fraction: float) -> None:
-        """A stack of so many models has done this fraction of its steps."""
+    def update(self, stack: int, models: int, fraction: float) -> None:
+        """Note that a stack of `models` runs has done this fraction of its steps."""
         with self._lock:
             self._part[stack] = models * fraction
             if time.monotonic() - self._last > PROGRESS_EVERY:
                 click.echo(f"{sum(self._part.values()) / self._total:.0%} of the steps, {self._left()}", err=True)
 
     def ended(self, outcomes: list[Outcome], stack: int) -> None:
-        """A process has ended with these outcomes."""
+        """Print a line for each run of a process that has ended."""
         with self._lock:
             self._part[stack] = len(outcomes)
             for outcome in outcomes:
                 self._done += 1
-                word = outcome.regime if outcome.ok else "FAILED"
+                regime = outcome.regime if outcome.ok else "FAILED"
                 click.echo(
-                    f"[{self._done}/{self._total}] lr={outcome.lr:g} seed={outcome.seed} {word} "
+                    f"[{self._done}/{self._total}] lr={outcome.lr:g} seed={outcome.seed} {regime} "
                     f"in {outcome.seconds:.0f} s, {self._left()}",
                     err=True,
                 )
@@ -73,7 +73,7 @@ def run_sweep(
     engine: str,
     watch: ParentWatch,
 ) -> list[Outcome]:
-    """Train every (lr, seed), in `jobs` processes at a time, telling progress and the time left on stderr."""
+    """Train every (lr, seed), in `jobs` processes at a time, with progress and the time left on stderr."""
     # The children open runs of their own in the same experiment: they must not write into the sweep's run.
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
     environment |= {SWEEP_VARIABLE: sweep, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
@@ -82,7 +82,7 @@ def run_sweep(
     workers = Workers(environment)
     # Large learning rates first: a diverging grid shows itself in the first minute.
     ordered, seed_list = sorted(lrs, reverse=True), list(seeds)
-    told = Told(len(ordered) * len(seed_list))
+    progress = ProgressReport(len(ordered) * len(seed_list))
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         pending: dict[Future[list[Outcome]], int] = {}
@@ -90,8 +90,8 @@ def run_sweep(
             stacks = deal(ordered, seed_list, jobs)
             shared = {**options, "shares": min(jobs, len(stacks))}
             for i, (part, seed) in enumerate(stacks):
-                report = partial(told.progress, i, len(part))
-                pending[pool.submit(workers.train_stack, part, seed, shared, report)] = i
+                on_progress = partial(progress.update, i, len(part))
+                pending[pool.submit(workers.train_stack, part, seed, shared, on_progress)] = i
         else:
             every = list(product(seed_list, ordered))
             shared = {**options, "shares": min(jobs, len(every))}
@@ -102,7 +102,7 @@ def run_sweep(
                 for future in _wait(set(pending), watch):
                     found = future.result()
                     outcomes += found
-                    told.ended(found, pending.pop(future))
+                    progress.ended(found, pending.pop(future))
         except BaseException:
             workers.stop()
             raise
@@ -140,15 +140,15 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, *
     preset = given.setdefault("preset", "digits-up")
     grid = parse_lrs(lrs or preset_named(preset)["lrs"])
     seed_list = parse_seeds(seeds)
-    # A parameter that is wrong for one run is wrong for all: say so before any process starts.
+    # A parameter that is wrong for one run is wrong for all: fail before any process starts.
     config = resolve({**given, "lr": grid[0]})
     n_jobs = parse_jobs(jobs)
     engine = choose_engine(engine or AUTO, config, len(grid) * len(seed_list), n_jobs)
     watch = ParentWatch()
     sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    told = f"sweep {sweep} was ended: {{end}}; finished runs are kept"
+    stopped = f"sweep {sweep} was ended: {{end}}; finished runs are kept"
     tags = {schema.TAG_SWEEP: sweep}
-    with own_run(watch, experiment, f"sweep {preset}", schema.KIND_SWEEP, tags, told) as run_id:
+    with own_run(watch, experiment, f"sweep {preset}", schema.KIND_SWEEP, tags, stopped) as run_id:
         client = MlflowClient()
         os.environ["MLFLOW_EXPERIMENT_ID"] = client.get_run(run_id).info.experiment_id
         log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, "engine": engine, **given})

@@ -16,9 +16,9 @@ from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
 from projects.common import ParentWatch, Terminated, end_run, open_run
 from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve
-from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop
 from projects.fixed_lr.recording import Baseline, RecordedRun
+from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
 
 
 def choose_device(name: str) -> torch.device:
@@ -31,15 +31,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def baseline_of(experiment: Experiment) -> Baseline:
+def baseline_of(setup: TrainingSetup) -> Baseline:
     """The uniform baseline, where the weights are on a sphere."""
-    if experiment.config.protocol != schema.SPHERE:
+    if setup.config.protocol != schema.SPHERE:
         return None, None
-    return uniform_baseline(experiment, experiment.noise_generator)
+    return uniform_baseline(setup, setup.noise_generator)
 
 
 class _OneRun:
-    """Hands what a single training yields to its run."""
+    """Passes what a single training yields to its run."""
 
     def __init__(self, run: RecordedRun, watch: ParentWatch) -> None:
         self._run = run
@@ -56,7 +56,7 @@ class _OneRun:
 
 
 def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> Regime:
-    """Train one run, record it into MLflow run `run_id`, and say in which regime it ended.
+    """Train one run, record it into MLflow run `run_id`, and return the regime in which it ended.
 
     Parameters
     ----------
@@ -68,10 +68,10 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1)
         Bad data or a diverged run; what was recorded until then is uploaded.
     """
     torch.set_num_threads(config.threads)
-    experiment = prepare(config, choose_device(config.device))
-    run = RecordedRun(config, run_id, experiment, experiment.model, baseline_of(experiment), shares)
+    setup = prepare(config, choose_device(config.device))
+    run = RecordedRun(config, run_id, setup, setup.model, baseline_of(setup), shares)
     try:
-        run_loop(experiment, config.lr, _OneRun(run, watch))
+        run_loop(setup, config.lr, _OneRun(run, watch))
         return run.finish()
     except Diverged:
         run.tag_diverged()
@@ -90,7 +90,7 @@ _WORDS = {
 
 
 def closing_words(config: TrainConfig, regime: Regime, run_id: str) -> str:
-    """The plain lines that a run ends with."""
+    """The lines that a run prints at its end."""
     low, high = config.lr_range
     lines = [f"final U   {regime.loss:.4g} (mean training loss over the second half)"]
     lines.append(f"regime    {_WORDS[regime.name]}")
@@ -110,7 +110,7 @@ def run_once(given: dict[str, Any], experiment: str | None, shares: int) -> None
     watch = ParentWatch()
     config = resolve(given)
     run_id = ""
-    # The run's word is final only when its data is there: set it in every way out, as no one else may.
+    # The status is final only when the data is uploaded: it is set here on every way out, and nowhere else.
     status = "FAILED"
     try:
         with watch.holding():

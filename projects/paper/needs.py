@@ -1,4 +1,4 @@
-"""What a scale needs: checked before anything is trained or even imported, and what it will cost."""
+"""What a scale needs, checked before anything is trained or even imported, and what it will cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from projects.fixed_lr import PRESETS, cifar_folder, cifar_is_there
 from projects.paper.plan import Plan, Study
 
 if TYPE_CHECKING:
-    from projects.fixed_lr import Experiment
+    from projects.fixed_lr import TrainingSetup
 
 
 def require(plan: Plan, given: dict[str, Any]) -> None:
@@ -24,7 +24,7 @@ def require(plan: Plan, given: dict[str, Any]) -> None:
     if not wanted:
         return
     folder = Path(given.get("data_folder", "data"))
-    # As it was typed: a word that is not empty need not be a yes.
+    # Not parsed yet: any text that is not empty would be true.
     download = str(given.get("download", "")).lower() in ("true", "1", "yes")
     missing = []
     for name in wanted:
@@ -52,7 +52,7 @@ def _has_gpu() -> bool:
     folder = Path("/dev")
     if sys.platform == "linux" and not any(True for name in _DEVICE_FILES for _ in folder.glob(name)):
         return False
-    # Imported here: torch takes seconds, which somebody without any GPU need not wait for.
+    # Imported here: torch takes seconds to load, and a machine without a GPU needs no such wait.
     import torch
 
     return torch.cuda.is_available()
@@ -88,7 +88,7 @@ def estimate(studies: Sequence[Study], jobs: int) -> list[str]:
     return [*lines, f"all together about {_duration(total)}"]
 
 
-def _measuring(one: Experiment) -> float:
+def _measuring(one: TrainingSetup) -> float:
     """What the log points and the uniform baseline of one run cost, in steps: a loss alone is a third of a gradient."""
     from mlflow_thermo.observables import log_points
     from projects.fixed_lr import UNIFORM_SAMPLES

@@ -1,4 +1,4 @@
-"""Entry point `paper`: trains what the paper's claims need, and says of each whether it holds here."""
+"""Entry point `paper`: trains what the paper's claims need, and reports for each whether it holds here."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def main(
     n_jobs = parse_jobs(jobs)
     wanted = toy or (TOY_LRS if scale == LAPTOP else NO_TOY)
     toy_lrs = parse_lrs(wanted) if wanted != NO_TOY else []
-    # What is missing is said before anything slow is imported.
+    # Report what is missing before anything slow is imported.
     require(make_plan(scale, words, lrs, seeds), words)
     from mlflow import MlflowClient
 
@@ -144,8 +144,8 @@ def main(
     for kind, name in [*((STUDY, study.name) for study in plan.studies), *([(TOY, "toy")] if toy_lrs else [])]:
         require_folder(Path(out) / "studies" / name, kind)
     watch = ParentWatch()
-    told = "ended: {end}; finished runs are kept, the same command goes on from there"
-    with own_run(watch, experiment, f"paper {scale}", schema.KIND_PAPER, {}, told) as run_id:
+    stopped = "ended: {end}; finished runs are kept, the same command goes on from there"
+    with own_run(watch, experiment, f"paper {scale}", schema.KIND_PAPER, {}, stopped) as run_id:
         experiment_id = MlflowClient().get_run(run_id).info.experiment_id
         run_paper(plan, run_id, experiment_id, Path(out), n_jobs, engine, watch, toy_lrs)
 

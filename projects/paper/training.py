@@ -1,4 +1,4 @@
-"""Trains what a study still lacks: finished runs are kept, those that were cut off are trained again."""
+"""Trains what a study still lacks: finished runs are kept, those that were interrupted are trained again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def train_study(
             missing[lrs].append(seed)
     there = sum((lr, seed) in done for lr in study.lrs for seed in study.seeds)
     if missing:
-        # What is wrong with the data is wrong for every run: say so before any process starts.
+        # An error in the data would fail every run: raise it before any process starts.
         config = resolve({**study.options, "lr": study.lrs[0]})
         load_dataset(
             config.dataset, config.data_folder, download=config.download,

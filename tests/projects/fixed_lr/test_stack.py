@@ -13,13 +13,13 @@ from mlflow.exceptions import MlflowException
 from analysis.stationarity.regime import Regime
 from mlflow_thermo.recorder import Schedule, SnapshotRecorder
 from mlflow_thermo.store import StoreError, read_weights
-from projects.fixed_lr import batched, stack as stack_module
+from projects.fixed_lr import batched, members, stack as stack_module
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.engine import choose_engine, deal
-from projects.fixed_lr.experiment import Experiment, prepare, uniform_baseline
 from projects.fixed_lr.loop import Diverged, run_loop
 from projects.fixed_lr.recording import recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
+from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
 
 CPU = torch.device("cpu")
 LRS = (1e-3, 5e-3, 1e-2)
@@ -93,11 +93,11 @@ def test_the_same_trajectory_in_float32_where_it_is_stable():
             torch.testing.assert_close(b[i], a, rtol=1e-4, atol=1e-5)
 
 
-def wide(experiment):
-    """The same experiment in float64."""
-    data = experiment.data
+def wide(setup):
+    """The same setup in float64."""
+    data = setup.data
     data = replace(data, x_train=data.x_train.double(), x_test=data.x_test.double())
-    return Experiment(experiment.config, data, experiment.model.double())
+    return TrainingSetup(setup.config, data, setup.model.double())
 
 
 def test_uniform_baseline_is_the_one_of_a_run_that_is_trained_alone():
@@ -208,7 +208,7 @@ class TestMember:
 
     def member(self, store, **options):
         run = self.Run(store, **options)
-        member = batched._Member(config(), run.run_id, 0)
+        member = members.StackMember(config(), run.run_id, 0)
         member.run = run
         return member, run
 
@@ -246,7 +246,7 @@ def test_turns_count_as_one_training(store, monkeypatch, capsys):
     from click.testing import CliRunner
 
     monkeypatch.setattr(batched, "models_that_fit", lambda *_: 1)
-    monkeypatch.setattr(batched, "TELL_EVERY", -1.0)
+    monkeypatch.setattr(members, "PROGRESS_EVERY", -1.0)
     before = signal.getsignal(signal.SIGTERM)
     try:
         quick = ["--steps=401", "--log_points=2", "--noise_batches=2", "--width=1", "--compile=never"]

@@ -15,8 +15,8 @@ from mlflow_thermo.store import read_index, read_weights
 from projects.common.lifetime import ParentWatch
 from projects.fixed_lr import train
 from projects.fixed_lr.config import resolve
-from projects.fixed_lr.experiment import prepare, uniform_baseline
 from projects.fixed_lr.loop import measure
+from projects.fixed_lr.training_setup import prepare, uniform_baseline
 
 QUICK = {"log_points": 3, "noise_batches": 2}
 
@@ -271,12 +271,12 @@ def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(pr
 
 
 class TestLoop:
-    def experiment(self, **options):
+    def prepared(self, **options):
         return prepare(resolve({"lr": 0.01, "noise_batches": 3, **options}), torch.device("cpu"))
 
     def test_full_gradient_and_noise_agree_with_the_batches_of_training(self):
         """E g_B over many training batches is the full gradient, batch normalisation and all."""
-        e = self.experiment(batch_size=500)
+        e = self.prepared(batch_size=500)
         full, _ = full_gradient(e.weighted_gradient, e.data.x_train, e.data.y_train, 500)
         mean = torch.zeros_like(full)
         n = 200
@@ -285,7 +285,7 @@ class TestLoop:
         assert float((mean - full).norm() / full.norm()) < 0.1
 
     def test_measuring_changes_neither_weights_nor_batches(self):
-        a, b = self.experiment(), self.experiment()
+        a, b = self.prepared(), self.prepared()
         (values,) = measure(a, FluctuationSums(a.weights))
         uniform_baseline(a, a.noise_generator)
         assert torch.equal(a.weights, b.weights)
@@ -296,7 +296,7 @@ class TestLoop:
         )
 
     def test_uniform_baseline_is_the_loss_of_random_weights(self):
-        e = self.experiment()
+        e = self.prepared()
         mean, std = uniform_baseline(e, torch.Generator().manual_seed(0))
         again, _ = uniform_baseline(e, torch.Generator().manual_seed(1))
         assert abs(mean - again) < 4 * std / 32**0.5 * 2**0.5

@@ -20,8 +20,8 @@ from projects.fixed_lr.protocols import project_to_sphere
 UNIFORM_SAMPLES = 32
 
 
-class Experiment:
-    """One model, with its weights in one vector.
+class TrainingSetup:
+    """A model with its data, its weights packed into one vector.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Experiment:
         return evaluate(self.weighted_loss, data.x_train, data.y_train, size)[..., 0]
 
 
-def prepare(config: TrainConfig, device: torch.device) -> Experiment:
+def prepare(config: TrainConfig, device: torch.device) -> TrainingSetup:
     """Load the data and build the model of `config` on `device`."""
     data = load_dataset(
         config.dataset,
@@ -92,20 +92,24 @@ def prepare(config: TrainConfig, device: torch.device) -> Experiment:
         head_seed=config.head_seed,
         head_norm=config.head_norm,
     ).to(device)
-    return Experiment(config, data, model)
+    return TrainingSetup(config, data, model)
 
 
-def uniform_baseline(experiment: Experiment, generator: torch.Generator) -> tuple[float, float]:
+def uniform_baseline(setup: TrainingSetup, generator: torch.Generator) -> tuple[float, float]:
     """Mean and standard deviation of the training loss over uniformly random points of the sphere."""
-    kept = experiment.weights.clone()
-    rows = experiment.weights.view(-1, experiment.d)
+    kept = setup.weights.clone()
+    rows = setup.weights.view(-1, setup.d)
     losses: list[Tensor] = []
     for start in range(0, UNIFORM_SAMPLES, len(rows)):
         taken = rows[: UNIFORM_SAMPLES - start]
         for row in taken:
+<<<<<<< HEAD:projects/fixed_lr/experiment.py
             point = torch.randn(experiment.d, generator=generator).to(kept.device)
+=======
+            point = torch.randn(setup.d, generator=generator, device=kept.device)
+>>>>>>> 6441171 (A model with its data is a training setup, an experiment is MLflow's; the members of a stack have a module; plain words):projects/fixed_lr/training_setup.py
             row.copy_(point / torch.linalg.vector_norm(point))
-        losses.append(experiment.full_loss().reshape(-1)[: len(taken)])
-    experiment.weights.copy_(kept)
+        losses.append(setup.full_loss().reshape(-1)[: len(taken)])
+    setup.weights.copy_(kept)
     values = torch.cat(losses)
     return float(values.mean()), float(values.std())
