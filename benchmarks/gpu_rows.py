@@ -26,7 +26,7 @@ from benchmarks.gpu_training import (
 )
 from benchmarks.timing import medians
 from mlflow_thermo.store import read_weights
-from projects.fixed_lr import Experiment, ModelStack
+from projects.fixed_lr import ModelStack, TrainingSetup
 
 Rows = Iterator[list[Any]]
 
@@ -69,7 +69,7 @@ def parity(sizes: Sizes, device: str, kind: str) -> Rows:
     yield from own_courses(here, there, "device against CPU, each trained on its own", kind)
 
 
-def same_weights(sizes: Sizes, ours: Experiment, course: Tensor, how: str) -> Rows:
+def same_weights(sizes: Sizes, ours: TrainingSetup, course: Tensor, how: str) -> Rows:
     """Losses and gradients of the CPU's batches at the weights (steps, d) of its training."""
     wide = ours.weights.dtype == torch.float64
     theirs = experiment_at(sizes, "cpu", sizes.parity_steps, all_data=not wide, wide=wide)
@@ -102,7 +102,7 @@ def own_courses(ours: Course, theirs: Course, what: str, how: str) -> Rows:
 def speed(sizes: Sizes, device: str, models: int, how: str) -> Rows:
     """Model-steps a second of `run_loop`, and the memory that they take."""
     set_up()
-    experiment: Experiment = experiment_at(sizes, device, MANY)
+    experiment: TrainingSetup = experiment_at(sizes, device, MANY)
     lr: float | Tensor = LR
     remark = "-"
     place = experiment.device
@@ -155,7 +155,7 @@ def peak_bytes(device: torch.device) -> tuple[int, str]:
 def recording(sizes: Sizes, device: str, models: int) -> Rows:
     """What recorders that keep every iterate add to the training."""
     set_up()
-    experiment: Experiment = experiment_at(sizes, device, MANY)
+    experiment: TrainingSetup = experiment_at(sizes, device, MANY)
     lr: float | Tensor = LR
     recorded: list[Any] = [experiment.model]
     if models > 1:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mlflow_thermo import Schedule, SnapshotRecorder
-from projects.fixed_lr import Experiment, prepare, resolve, run_loop
+from projects.fixed_lr import TrainingSetup, prepare, resolve, run_loop
 
 LR = 1e-3
 EVERY = "every"
@@ -65,7 +65,9 @@ def set_up() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def experiment_at(sizes: Sizes, device: str, steps: int, *, all_data: bool = False, wide: bool = False) -> Experiment:
+def experiment_at(
+    sizes: Sizes, device: str, steps: int, *, all_data: bool = False, wide: bool = False
+) -> TrainingSetup:
     """ConvNet on random images; of a few of them where the log points of `run_loop` must not cost much.
 
     Parameters
@@ -83,7 +85,7 @@ def experiment_at(sizes: Sizes, device: str, steps: int, *, all_data: bool = Fal
     if not wide:
         return one
     data = replace(one.data, x_train=one.data.x_train.double(), x_test=one.data.x_test.double())
-    return Experiment(config, data, one.model.double())
+    return TrainingSetup(config, data, one.model.double())
 
 
 def learning_rates(sizes: Sizes, models: int, device: str) -> Tensor:
@@ -115,7 +117,7 @@ class Observer:
     def check(self, losses: Tensor, step: int) -> None:
         pass
 
-    def follow(self, experiment: Experiment, lr: float | Tensor) -> None:
+    def follow(self, experiment: TrainingSetup, lr: float | Tensor) -> None:
         """Train until there is enough."""
         with suppress(Enough):
             run_loop(experiment, lr, self)
@@ -129,7 +131,7 @@ class Course(Observer):
     losses, weights : (steps,) and (steps, d), or (steps, n_models) and (steps, n_models, d).
     """
 
-    def __init__(self, experiment: Experiment, lr: float | Tensor) -> None:
+    def __init__(self, experiment: TrainingSetup, lr: float | Tensor) -> None:
         self._experiment = experiment
         self._losses: list[Tensor] = []
         self._weights: list[Tensor] = []

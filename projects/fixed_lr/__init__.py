@@ -9,7 +9,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from projects.fixed_lr.cifar import cifar_folder as cifar_folder, cifar_is_there as cifar_is_there
-    from projects.fixed_lr.config import TrainConfig as TrainConfig, parse_options as parse_options, resolve as resolve
+    from projects.fixed_lr.config import TrainConfig as TrainConfig, resolve as resolve
     from projects.fixed_lr.data import Dataset as Dataset, load_dataset as load_dataset
     from projects.fixed_lr.engine import (
         AUTO as AUTO,
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         step_seconds as step_seconds,
     )
     from projects.fixed_lr.loop import run_loop as run_loop
+    from projects.fixed_lr.options import parse_options as parse_options
     from projects.fixed_lr.presets import PRESETS as PRESETS
     from projects.fixed_lr.protocols import make_update as make_update
     from projects.fixed_lr.stack import ModelStack as ModelStack
@@ -33,11 +34,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "cifar": ["cifar_folder", "cifar_is_there"],
-        "config": ["TrainConfig", "parse_options", "resolve"],
+        "config": ["TrainConfig", "resolve"],
         "data": ["Dataset", "load_dataset"],
         "engine": ["AUTO", "choose_engine", "deal", "step_seconds"],
         "loop": ["run_loop"],
         "training_setup": ["TrainingSetup", "UNIFORM_SAMPLES", "prepare"],
+        "options": ["parse_options"],
         "presets": ["PRESETS"],
         "protocols": ["make_update"],
         "stack": ["ModelStack"],

@@ -15,9 +15,10 @@ from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.common import ParentWatch, Terminated, open_run, parse_lrs
-from projects.fixed_lr.config import config_options, parse_options, resolve
+from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import run_loop
 from projects.fixed_lr.members import AllDiverged, StackMember, StackObserver, describe, emit
+from projects.fixed_lr.options import config_options, parse_options
 from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
 from projects.fixed_lr.train import baseline_of, choose_device

@@ -1,13 +1,10 @@
-"""The parameters of a training run: defaults, presets, and what values they may take."""
+"""The parameters of a training run: defaults, presets, and the values they may take."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
-
-import click
 
 from mlflow_thermo.schema import PROTOCOLS, STORAGES, ThermoError
 from projects.fixed_lr.data import LOADERS
@@ -63,7 +60,7 @@ class TrainConfig:
         """Raise ThermoError with one line that names the parameter and the remedy."""
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ThermoError(f"lr must be a finite positive number, got {self.lr}: try lr=0.01")
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
                 raise ThermoError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
@@ -90,7 +87,8 @@ class TrainConfig:
 #: Torch's generators take 64 bits with a sign; what is measured has seeds of its own, 2**32 above the training's.
 MAX_SEED = 2**63 - 2**32 - 1
 
-_CHOICES: dict[str, tuple[str, ...]] = {
+#: Parameters that take one of a few words.
+CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
     "dataset": tuple(LOADERS),
     "model": tuple(MODELS),
@@ -122,55 +120,3 @@ def resolve(given: dict[str, Any]) -> TrainConfig:
     config = TrainConfig(**{**values, **given})
     config.validate()
     return config
-
-
-def parse_lr(text: str) -> float:
-    """The learning rate as a float; ThermoError where it is not a number (`validate` checks the value)."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ThermoError(f"lr must be a finite positive number, got {text!r}: try lr=0.01") from None
-
-
-_WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
-
-
-def _parse(name: str, kind: str, text: str) -> Any:
-    """`text` as the field's type, or a ThermoError that names the parameter."""
-    try:
-        if kind == "bool":
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-        if kind == "int":
-            try:
-                return int(text)
-            except ValueError:
-                number = float(text)  # so that 1e4 steps can be written so
-            if number != int(number):
-                raise ValueError
-            return int(number)
-        return float(text) if kind == "float" else text
-    except (ValueError, KeyError, OverflowError):
-        raise ThermoError(f"{name} must be {_WORDS[kind]}, got {text!r}") from None
-
-
-def config_options(*, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Click options for all fields of TrainConfig, each taking a value as ``mlflow run -P`` has no flags."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for field in reversed(fields(TrainConfig)):
-            if field.name in leave_out:
-                continue
-            command = click.option(f"--{field.name}", field.name, default="", help=_help(field.name))(command)
-        return command
-
-    return decorate
-
-
-def _help(name: str) -> str:
-    return f"One of: {', '.join(_CHOICES[name])}." if name in _CHOICES else ""
-
-
-def parse_options(options: dict[str, str]) -> dict[str, Any]:
-    """Parse the options that the user gave; those left out, or left empty by MLproject, are dropped."""
-    kinds = {field.name: str(field.type) for field in fields(TrainConfig)}
-    return {name: _parse(name, kinds[name], text) for name, text in options.items() if text != ""}

@@ -21,8 +21,9 @@ from mlflow_thermo import schema
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from mlflow_thermo.schema import ThermoError
 from projects.common import Outcome, ParentWatch, Workers, log_new_params, own_run, parse_jobs, parse_lrs, parse_seeds
-from projects.fixed_lr.config import config_options, parse_options, preset_named, resolve
+from projects.fixed_lr.config import preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
+from projects.fixed_lr.options import config_options, parse_options
 
 #: Seconds between two progress lines while stacks are training.
 PROGRESS_EVERY = 10.0

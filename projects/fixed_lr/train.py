@@ -15,8 +15,9 @@ from analysis.stationarity import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
 from projects.common import ParentWatch, Terminated, end_run, open_run
-from projects.fixed_lr.config import TrainConfig, config_options, parse_lr, parse_options, resolve
+from projects.fixed_lr.config import TrainConfig, resolve
 from projects.fixed_lr.loop import Diverged, require_finite, run_loop
+from projects.fixed_lr.options import config_options, parse_lr, parse_options
 from projects.fixed_lr.recording import Baseline, RecordedRun
 from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
 

@@ -103,11 +103,7 @@ def uniform_baseline(setup: TrainingSetup, generator: torch.Generator) -> tuple[
     for start in range(0, UNIFORM_SAMPLES, len(rows)):
         taken = rows[: UNIFORM_SAMPLES - start]
         for row in taken:
-<<<<<<< HEAD:projects/fixed_lr/experiment.py
-            point = torch.randn(experiment.d, generator=generator).to(kept.device)
-=======
-            point = torch.randn(setup.d, generator=generator, device=kept.device)
->>>>>>> 6441171 (A model with its data is a training setup, an experiment is MLflow's; the members of a stack have a module; plain words):projects/fixed_lr/training_setup.py
+            point = torch.randn(setup.d, generator=generator).to(kept.device)
             row.copy_(point / torch.linalg.vector_norm(point))
         losses.append(setup.full_loss().reshape(-1)[: len(taken)])
     setup.weights.copy_(kept)

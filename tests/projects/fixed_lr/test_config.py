@@ -6,7 +6,8 @@ import pytest
 
 from mlflow_thermo.schema import ThermoError
 from projects.common import parse_lrs, parse_seeds
-from projects.fixed_lr.config import TrainConfig, parse_lr, parse_options, resolve
+from projects.fixed_lr.config import TrainConfig, resolve
+from projects.fixed_lr.options import parse_lr, parse_options
 from projects.fixed_lr.presets import PRESETS
 
 

@@ -212,7 +212,7 @@ class TestMember:
         member.run = run
         return member, run
 
-    def told(self, capsys):
+    def events(self, capsys):
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     def test_a_server_that_does_not_take_the_end(self, store, capsys, monkeypatch):
@@ -223,7 +223,7 @@ class TestMember:
         monkeypatch.setattr(MlflowClient, "set_terminated", gone)
         member.finish()
         assert (member.open, member.ok) == (False, False)
-        event = self.told(capsys)[0]
+        event = self.events(capsys)[0]
         assert (event["event"], event["ok"]) == ("ended", False)
         assert event["message"] == "MlflowException: no route to host"
 
@@ -231,14 +231,14 @@ class TestMember:
         member, run = self.member(store, close=StoreError("the disk is full"))
         member.fail(Diverged("lr=1 diverged"))
         assert run.tagged == ["diverged"]
-        event = self.told(capsys)[0]
+        event = self.events(capsys)[0]
         assert (event["regime"], event["message"]) == ("diverged", "lr=1 diverged; the disk is full")
         assert store.get_run(run.run_id).info.status == "FAILED"
 
     def test_an_error_without_words(self, store, capsys):
         member, _ = self.member(store, close=ConnectionError())
-        member.abandon("KILLED", "told to stop")
-        assert self.told(capsys)[0]["message"] == "told to stop; ConnectionError: ConnectionError"
+        member.abandon("KILLED", "asked to stop")
+        assert self.events(capsys)[0]["message"] == "asked to stop; ConnectionError: ConnectionError"
 
 
 def test_turns_count_as_one_training(store, monkeypatch, capsys):
@@ -256,8 +256,8 @@ def test_turns_count_as_one_training(store, monkeypatch, capsys):
         torch.set_num_threads(1)
     assert result.exit_code == 0, result.output
     events = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
-    told = [(event["step"], event["steps"]) for event in events if event["event"] == "progress"]
-    assert told == [(step, 802) for step in (0, 200, 400, 401, 601, 801)]
+    progress = [(event["step"], event["steps"]) for event in events if event["event"] == "progress"]
+    assert progress == [(step, 802) for step in (0, 200, 400, 401, 601, 801)]
     assert [event["ok"] for event in events if event["event"] == "ended"] == [True, True]
 
 
