@@ -1,85 +1,19 @@
-"""From the trained studies to the claims: analyses every study, tests the claims, and collects the figures."""
+"""From the analysed studies to the claims and their figures."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from analysis.report import Chart, course_figures, study_figures, write_report
+from analysis.report import Chart, course_figures, study_figures
 from analysis.results import StudyResult
-from analysis.study import StudyConfig, analyze
-from analysis.tracking import RunRecord, SourceError, from_tracking, publish_study
-from mlflow_thermo.schema import DIVERGED, ThermoError
 from projects.paper.claims import Claim, SubsetRow, evaluate
 from projects.paper.figures import subset_figure
-from projects.paper.plan import OVER, SUBSET, UNDER, Plan, Study
+from projects.paper.plan import OVER, SUBSET, UNDER, Plan
 from projects.paper.report import ExponentRow, PaperResult
 from projects.toy_sphere import Fact, run_toys, toy_facts, toy_figures, write_toy_report
-
-
-def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs: int) -> tuple[StudyResult, list[str]]:
-    """Analyse the runs of a study, write its report and put its numbers on the runs; with the study's holes in words.
-
-    Raises
-    ------
-    ThermoError
-        Too few runs with usable snapshots.
-    """
-    selection = from_tracking(experiment_id=experiment_id, sweep=study.key(scale))
-    records, holes = usable_runs(study, selection.records)
-    result = analyze(records, StudyConfig(jobs=jobs))
-    folder = out / "studies" / study.name
-    write_report(result, folder, study.name)
-    known = {record.run_id: (record.meta["metrics"], record.meta["tags"]) for record in records}
-    publish_study(result, folder, experiment_id=experiment_id, scope=selection.scope, known=known)
-    return result, holes
-
-
-def usable_runs(study: Study, records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """One run for each learning rate and seed of the study, and a line for each that is missing or failed.
-
-    A run that was cut off and trained again is there twice: the finished one counts.
-    """
-    found: dict[tuple[float, int], RunRecord] = {}
-    for record in records:
-        place = (float(f"{record.lr:.6g}"), record.seed)
-        if place not in found or (record.ended == "FINISHED" and found[place].ended != "FINISHED"):
-            found[place] = record
-    wanted = [(lr, seed) for lr in study.lrs for seed in study.seeds]
-    kept = [found[place] for place in wanted if place in found]
-    holes = [f"{study.name} lr={lr:g} seed={seed}: not trained" for lr, seed in wanted if (lr, seed) not in found]
-    for record in kept:
-        if record.regime == DIVERGED:
-            holes.append(f"{study.name} lr={record.lr:g} seed={record.seed}: diverged")
-        elif record.ended != "FINISHED":
-            holes.append(f"{study.name} lr={record.lr:g} seed={record.seed}: {record.ended.lower()}")
-    return kept, holes
-
-
-def analyse_all(
-    plan: Plan, experiment_id: str, out: Path, jobs: int, untrained: Collection[str] = ()
-) -> tuple[dict[str, StudyResult], list[str]]:
-    """Every study that can be analysed, by name, and what is missing.
-
-    Parameters
-    ----------
-    untrained : names of the studies that are known to be missing.
-    """
-    results: dict[str, StudyResult] = {}
-    holes: list[str] = []
-    for study in plan.studies:
-        click.echo(f"analysing {study.name}", err=True)
-        try:
-            results[study.name], missing = analyse_study(study, plan.scale, experiment_id, out, jobs)
-            holes += missing
-        except SourceError:
-            # Why nothing was trained has been said, unless it was never tried.
-            holes += [] if study.name in untrained else [f"{study.name}: no run was trained"]
-        except ThermoError as error:
-            holes.append(f"{study.name}: {error}")
-    return results, holes
 
 
 def measure_toy(lrs: Sequence[float], out: Path) -> tuple[list[Fact], dict[str, Chart]]:
@@ -91,7 +25,7 @@ def measure_toy(lrs: Sequence[float], out: Path) -> tuple[list[Fact], dict[str, 
 
 
 def judge(
-    plan: Plan, results: Mapping[str, StudyResult], holes: Sequence[str], minutes: float, toy: Sequence[Fact]
+    plan: Plan, results: Mapping[str, StudyResult], missing: Sequence[str], minutes: float, toy: Sequence[Fact]
 ) -> PaperResult:
     """The claims on every setting of the plan."""
     claims: list[Claim] = []
@@ -109,7 +43,7 @@ def judge(
         tuple(_exponents(plan, results)),
         tuple(subsets),
         tuple(toy),
-        tuple(holes),
+        tuple(missing),
         minutes,
     )
 

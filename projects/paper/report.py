@@ -65,7 +65,7 @@ class PaperResult:
     exponents : power laws of the temperature, a row for each study.
     subsets : power laws of the gradient noise, a row for each number of training samples.
     toy : the numbers that the sphere toy is known for.
-    holes : what is missing and why, in words.
+    missing : what could not be trained or analysed, and why, in words.
     minutes : that the training took, this time.
     """
 
@@ -74,7 +74,7 @@ class PaperResult:
     exponents: tuple[ExponentRow, ...] = ()
     subsets: tuple[SubsetRow, ...] = ()
     toy: tuple[Fact, ...] = ()
-    holes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     minutes: float = 0.0
     schema_version: int = CLAIMS_SCHEMA_VERSION
 
@@ -86,7 +86,7 @@ class PaperResult:
             "exponents": [row.to_dict() for row in self.exponents],
             "subsets": [row.to_dict() for row in self.subsets],
             "toy": [fact.to_dict() for fact in self.toy],
-            "holes": list(self.holes),
+            "holes": list(self.missing),
             "minutes": self.minutes,
             "schema_version": self.schema_version,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,12 +42,13 @@ def run_paper(
     from analysis.report import PAPER, STUDY, TOY
     from analysis.tracking import upload_report
     from projects.paper.claims import VERDICTS
-    from projects.paper.judging import analyse_all, charts_of, judge, measure_toy
+    from projects.paper.judging import charts_of, judge, measure_toy
     from projects.paper.report import counts, text_table, write_paper_report
+    from projects.paper.studies import analyse_all
     from projects.paper.training import train_study
 
     os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
-    holes: list[str] = []
+    missing: list[str] = []
     untrained: list[str] = []
     begin = time.monotonic()
     for number, study in enumerate(plan.studies, 1):
@@ -54,17 +56,17 @@ def run_paper(
         try:
             there, failures = train_study(study, plan.scale, experiment_id, jobs, engine, watch)
         except ThermoError as error:
-            holes.append(f"{study.name}: {error}")
+            missing.append(f"{study.name}: {error}")
             untrained.append(study.name)
             continue
         if there:
             click.echo(f"{study.name}: {there} of {study.runs} runs were there already", err=True)
-        holes += [f"{study.name}: {failure}" for failure in failures]
+        missing += [f"{study.name}: {failure}" for failure in failures]
     minutes = (time.monotonic() - begin) / 60
     click.echo(f"trained in {minutes:.1f} minutes", err=True)
     results, lacking = analyse_all(plan, experiment_id, out, jobs, untrained)
     toy_facts, toy_charts = measure_toy(toy_lrs, out) if toy_lrs else ([], {})
-    judged = judge(plan, results, holes + lacking, minutes, toy_facts)
+    judged = judge(plan, results, missing + lacking, minutes, toy_facts)
     title = f"SGD as free energy minimisation, scale {plan.scale}"
     write_paper_report(judged, {**charts_of(plan, results, judged), **toy_charts}, out, title)
     client = MlflowClient()
@@ -72,14 +74,13 @@ def run_paper(
     for kind, names in ((STUDY, [*results]), (TOY, ["toy"] if toy_lrs else [])):
         for name in names:
             upload_report(client, run_id, out / "studies" / name, kind, f"studies/{name}")
-    values = {f"{schema.PREFIX_RESULT}claims_{word.replace(' ', '_')}": 0.0 for word in VERDICTS}
-    for claim in judged.claims:
-        values[f"{schema.PREFIX_RESULT}claims_{claim.verdict.replace(' ', '_')}"] += 1
+    found = Counter(claim.verdict for claim in judged.claims)
+    values = {f"{schema.PREFIX_RESULT}claims_{verdict.replace(' ', '_')}": found[verdict] for verdict in VERDICTS}
     now = time.time_ns() // 1_000_000
-    client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in values.items()])
+    client.log_batch(run_id, metrics=[Metric(name, float(value), now, 0) for name, value in values.items()])
     click.echo(text_table(judged.claims))
-    for hole in judged.holes:
-        click.echo(f"missing: {hole}", err=True)
+    for line in judged.missing:
+        click.echo(f"missing: {line}", err=True)
     click.echo(f"{len(judged.claims)} claims: {counts(judged.claims)}")
     click.echo(f"report {(out / 'paper.html').resolve()}")
 

@@ -11,17 +11,14 @@ import pandas as pd
 
 from analysis.report import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
 from analysis.testsystems import SphereToy, ToyLines
-from mlflow_thermo.schema import FIXED_ELR, FIXED_LR
 from projects.toy_sphere.decay import DecayStudy
+from projects.toy_sphere.decay_figures import decay_figures
 from projects.toy_sphere.picture import NAMES, PICTURED, sphere_picture
 from projects.toy_sphere.study import ToyStudy
 
 LINES = ToyLines()
 _COLORS = alt.Scale(domain=list(NAMES.values()), range=["#d95f02", "#1b9e77"])
 _SHAPES = alt.Scale(domain=list(NAMES.values()), range=["circle", "square"])
-
-#: What a protocol with weight decay keeps fixed.
-_FIXED = {FIXED_ELR: "effective lr", FIXED_LR: "lr"}
 
 
 def toy_figures(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy] = ()) -> dict[str, Chart]:
@@ -43,10 +40,7 @@ def toy_figures(studies: Sequence[ToyStudy], decays: Sequence[DecayStudy] = ()) 
         "snr_course": _course(studies, "snr_course", "Signal-to-noise ratio", "SNR(t)"),
         "loss_course": _course(studies, "loss_course", "Loss U", "U(t)"),
     }  # fmt: skip
-    if decays:
-        figures |= {"decay_radius": _decay(decays, "radius", "Radius |w|", log=True)}
-        figures |= {"decay_entropy": _decay(decays, "entropy", "Entropy S at its radius (nats)", log=False)}
-    return figures
+    return figures | decay_figures(decays)
 
 
 def _by_toy() -> dict[str, Any]:
@@ -158,29 +152,5 @@ def _course(studies: Sequence[ToyStudy], name: str, title: str, heading: str) ->
     lines = alt.Chart(data).mark_line(strokeWidth=1.6).encode(x=x, y=y, strokeDash=dash, color=color)
     chart: alt.LayerChart = alt.layer(lines).properties(
         width=WIDTH, height=HEIGHT, title=f"{heading}, mean over the chains"
-    )
-    return chart
-
-
-def _decay(decays: Sequence[DecayStudy], name: str, title: str, *, log: bool) -> alt.LayerChart:
-    rows = [
-        {"decay": row["weight_decay"], "value": row[name], "exact": row[f"exact_{name}"],
-         "study": f"fixed {_FIXED[study.protocol]}, d = {study.n_weights}"}
-        for study in decays
-        for row in study.rows()
-    ]  # fmt: skip
-    data = pd.DataFrame(rows)
-    order = list(dict.fromkeys(data["study"]))
-    x = alt.X("decay:Q", scale=log_scale(), title="Weight decay λ", axis=alt.Axis(format=".0e", tickCount=5))
-    scale = log_scale() if log else alt.Scale(zero=False)
-    y = alt.Y("value:Q", scale=scale, title=title)
-    legend = alt.Legend(orient="bottom", columns=2)
-    color = alt.Color("study:N", title=None, legend=legend, scale=alt.Scale(scheme="dark2", domain=order))
-    shape = alt.Shape("study:N", title=None, legend=legend, scale=alt.Scale(domain=order))
-    base = alt.Chart(data).encode(x=x)
-    lines = base.mark_line(color="#777").encode(y=alt.Y("exact:Q", scale=scale, title=title), detail="study:N")
-    points = base.mark_point(size=55).encode(y=y, color=color, shape=shape)
-    chart: alt.LayerChart = alt.layer(lines, points).properties(
-        width=WIDTH, height=HEIGHT, title="Weight decay, isotropic noise (lines: exact)"
     )
     return chart

@@ -8,7 +8,8 @@ from analysis.results import StudyResult
 from projects.paper.claims.branching import jumps, uniform_state
 from projects.paper.claims.claim import FAILS, HOLDS, UNCLEAR, VERDICTS, Claim
 from projects.paper.claims.converging import falls_without_bound
-from projects.paper.claims.noise import SubsetRow, noise_exponents, signal_to_noise, subset_rows
+from projects.paper.claims.gradient_signal import signal_to_noise
+from projects.paper.claims.noise import SubsetRow, noise_exponents, subset_rows
 from projects.paper.claims.stationary import plateaus, stationary_branch, temperature_rises
 
 __all__ = ["FAILS", "HOLDS", "UNCLEAR", "VERDICTS", "Claim", "SubsetRow", "evaluate", "subset_rows"]

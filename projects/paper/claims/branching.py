@@ -8,22 +8,8 @@ import numpy as np
 
 from analysis.results import Boundary, RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
-from projects.paper.claims.claim import (
-    Answer,
-    Claim,
-    Quantity,
-    above,
-    entropy_of,
-    estimates,
-    interval,
-    levels,
-    loss_of,
-    mean_and_error,
-    missing,
-    paper_entropy_of,
-    runs_in,
-    verdict,
-)
+from projects.paper.claims.claim import Answer, Claim, above, interval, mean_and_error, missing, verdict
+from projects.paper.claims.quantities import Quantity, entropy_of, estimates, levels, loss_of, paper_entropy_of, runs_in
 
 SAYS_4 = (
     "Over-parameterised: a jump from the converging to the stationary branch, then one to the uniform state; "

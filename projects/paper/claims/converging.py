@@ -17,10 +17,10 @@ from projects.paper.claims.claim import (
     interval,
     mean_and_error,
     missing,
-    runs_in,
     slope,
     verdict,
 )
+from projects.paper.claims.quantities import runs_in
 
 SAYS = (
     "Over-parameterised at low lr: U and S fall without bound (S about linear in ln t), dU/dS falls with them, and the "

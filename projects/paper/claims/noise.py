@@ -1,4 +1,4 @@
-"""Claims 6 and 7: the signal-to-noise ratio of stochastic gradients, and the law of their norm near an optimum."""
+"""Claim 7: the law of the stochastic gradients' norm near an optimum, and how it goes with the size of the data."""
 
 from __future__ import annotations
 
@@ -9,42 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from analysis.results import BoolArray, FloatArray, GradientCourse, InsufficientData, IntArray, StudyResult
+from analysis.results import FloatArray, InsufficientData, StudyResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY
-from projects.paper.claims.claim import (
-    Answer,
-    Claim,
-    above,
-    below,
-    factor,
-    interval,
-    mean_and_error,
-    missing,
-    runs_in,
-    slope,
-    verdict,
-)
-from projects.paper.claims.gradient_law import NoisePowerLaw, noise_power_law, snr_at_gradient_norm
+from projects.paper.claims.claim import Answer, Claim, above, below, interval, missing, verdict
+from projects.paper.claims.gradient_law import NoisePowerLaw, noise_power_law
+from projects.paper.claims.gradient_signal import LAST, gradients_in, late_mean
 
-SAYS_6 = (
-    "Under-parameterised: the SNR plateaus while |∇L| stays below the stochastic gradients' norm; over-parameterised: "
-    "both norms go to 0 together and the SNR ends small but bounded."
-)
-SAYS_7 = (
+SAYS = (
     "Near the optimum of the over-parameterised model E|g_B| = C·|∇L|^k, and k rises to 1 as the data set shrinks "
     "relative to the model; the constant noise of an under-parameterised one would have k about 0."
 )
-#: The end of a training: its last factor in steps.
-LAST = 10.0
-#: A slope of ln SNR on ln t within this is a plateau: 60 % over a decade.
-FLAT = 0.2
 #: With a larger SNR the signal itself is a part of E|g_B|, and k is above 0 whatever the noise does.
 NEAR_OPTIMUM = 0.3
-
-
-def gradients_in(study: StudyResult | None, regime: str) -> list[GradientCourse]:
-    """The gradients along the trainings that ended in a regime, of the runs that logged them."""
-    return [run.gradients for run in runs_in(study, regime) if run.gradients is not None]
 
 
 def noise_law(study: StudyResult, regime: str) -> NoisePowerLaw | None:
@@ -53,84 +29,6 @@ def noise_law(study: StudyResult, regime: str) -> NoisePowerLaw | None:
         return noise_power_law(gradients_in(study, regime), LAST)
     except InsufficientData:
         return None
-
-
-def signal_to_noise(up: StudyResult | None, op: StudyResult | None, setting: str) -> Claim:
-    """Claim 6, from the log points of both studies."""
-    figures = tuple(
-        f"{setting}-{role}/{name}" for name in ("signal_course", "gradient_course") for role in ("op", "up")
-    )
-    warm, cold = gradients_in(up, STATIONARY), gradients_in(op, CONVERGING)
-    if not warm or not cold:
-        lacking = "stationary under-parameterised" if not warm else "converging over-parameterised"
-        return missing(6, setting, SAYS_6, f"no {lacking} run with gradients along its training", figures)
-    flat, flat_err = mean_and_error([_trend(one.steps, one.snr) for one in warm])
-    plateau, plateau_err = mean_and_error([_late(one.steps, one.snr) for one in warm])
-    share, share_err = mean_and_error(
-        [_late(one.steps, one.full_norm) / _late(one.steps, one.minibatch_norm) for one in warm]
-    )
-    full, full_err = mean_and_error([_change(one.steps, one.full_norm) for one in cold])
-    noise, noise_err = mean_and_error([_change(one.steps, one.minibatch_norm) for one in cold])
-    end, end_err = mean_and_error([_late(one.steps, one.snr) for one in cold])
-    gaps, extrapolated = _gaps(warm, cold)
-    gap, gap_err = mean_and_error(gaps)
-    plateaus: Answer = True if abs(flat) <= FLAT else (False if above(abs(flat), flat_err, FLAT) else None)
-    answers = [
-        plateaus,
-        below(share, share_err, 1.0),
-        below(full, full_err),
-        below(noise, noise_err),
-        above(gap, gap_err),
-    ]
-    return Claim(
-        6, setting, SAYS_6,
-        f"under-parameterised: SNR {interval(plateau, plateau_err)} over the last decade of steps (slope in ln t "
-        f"{interval(flat, flat_err)}), |∇L| is {interval(share, share_err)} of E|g_B|; over-parameterised: |∇L| falls "
-        f"to {factor(full, full_err)} of its start and E|g_B| to {factor(noise, noise_err)}, SNR ends at "
-        f"{interval(end, end_err)}, {factor(gap, gap_err)} times that of an under-parameterised run at the same |∇L|"
-        + (" (extrapolated to it by their constant noise)" if extrapolated else ""),
-        verdict(answers), figures,
-        {"snr_up": plateau, "snr_op": end, "snr_ratio": math.exp(gap), "norm_share": share},
-    )  # fmt: skip
-
-
-def _gaps(warm: Sequence[GradientCourse], cold: Sequence[GradientCourse]) -> tuple[list[float], bool]:
-    """ln of each cold run's late SNR over that of the warm runs at the same |∇L|, and whether that is extrapolated."""
-    gaps, extrapolated = [], False
-    for one in cold:
-        norm = _late(one.steps, one.full_norm)
-        if math.isnan(norm):
-            continue
-        try:
-            expected = snr_at_gradient_norm(warm, norm)
-        except InsufficientData:
-            continue
-        extrapolated = extrapolated or expected.extrapolated
-        gaps.append(math.log(_late(one.steps, one.snr) / expected.snr))
-    return gaps, extrapolated
-
-
-def _late(steps: IntArray, values: FloatArray) -> float:
-    """Geometric mean of a column over the last factor `LAST` of steps; NaN where it has no value there."""
-    late = values[_usable(steps, values) & (steps * LAST >= steps[-1])]
-    return math.exp(float(np.mean(np.log(late)))) if len(late) else math.nan
-
-
-def _change(steps: IntArray, values: FloatArray) -> float:
-    """ln of the late value over the first."""
-    known = values[_usable(steps, values)]
-    return math.log(_late(steps, values) / known[0]) if len(known) else math.nan
-
-
-def _trend(steps: IntArray, values: FloatArray) -> float:
-    """Slope of ln value on ln t over the last factor `LAST` of steps."""
-    late = _usable(steps, values) & (steps * LAST >= steps[-1])
-    return slope(np.log(steps[late]).tolist(), np.log(values[late]).tolist())[0]
-
-
-def _usable(steps: IntArray, values: FloatArray) -> BoolArray:
-    """Where a column has a logarithm."""
-    return np.isfinite(values) & (values > 0) & (steps > 0)
 
 
 @dataclass(frozen=True)
@@ -168,7 +66,7 @@ def noise_exponents(up: StudyResult | None, rows: Sequence[SubsetRow], setting: 
     figures = ("subsets/exponent", f"{setting}-op/noise_law", f"{setting}-up/noise_law")
     law = noise_law(up, STATIONARY) if up is not None else None
     if len(rows) < 2:
-        return missing(7, setting, SAYS_7, f"{len(rows)} sizes of the data set with a power law, 2 are needed", figures)
+        return missing(7, setting, SAYS, f"{len(rows)} sizes of the data set with a power law, 2 are needed", figures)
     # Each size's own error counts, and so does what they scatter about the line.
     x = np.log([row.n_train for row in rows])
     y = np.array([row.law.exponent for row in rows])
@@ -184,11 +82,11 @@ def noise_exponents(up: StudyResult | None, rows: Sequence[SubsetRow], setting: 
         gap = large.exponent - law.exponent
         answers.append(above(gap, math.hypot(large.exponent_stderr, law.exponent_stderr)))
         words += f"; under-parameterised k = {law.exponent:.2f} [{law.lower:.2f}, {law.upper:.2f}]"
-        ratio = float(np.median([_late(one.steps, one.snr) for one in gradients_in(up, STATIONARY)]))
+        ratio = float(np.median([late_mean(one.steps, one.snr) for one in gradients_in(up, STATIONARY)]))
         if ratio > NEAR_OPTIMUM:
             words += f", whose SNR of {ratio:.2f} is far from an optimum's"
     return Claim(
-        7, setting, SAYS_7, f"{words}; dk/d ln n = {interval(trend, trend_err)} (training samples n)", verdict(answers),
+        7, setting, SAYS, f"{words}; dk/d ln n = {interval(trend, trend_err)} (training samples n)", verdict(answers),
         figures,
         {"k_small": small.exponent, "k_large": large.exponent, "trend": trend,
          "k_up": law.exponent if law else None},

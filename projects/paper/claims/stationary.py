@@ -9,19 +9,8 @@ import numpy as np
 from analysis.results import OK, Estimate, RunResult, Status, StudyResult
 from analysis.temperature import power_law
 from mlflow_thermo.schema import STATIONARY
-from projects.paper.claims.claim import (
-    Answer,
-    Claim,
-    above,
-    entropy_of,
-    interval,
-    levels,
-    loss_of,
-    missing,
-    rises,
-    runs_in,
-    verdict,
-)
+from projects.paper.claims.claim import Answer, Claim, above, interval, missing, verdict
+from projects.paper.claims.quantities import entropy_of, levels, loss_of, rises, runs_in
 
 SAYS_1 = "Each fixed learning rate plateaus at its own U and S; both rise with the learning rate."
 SAYS_2 = "Under-parameterised: T rises monotonically with lr, and F(lr'; T(lr)) has its minimum at lr' = lr."

@@ -23,7 +23,8 @@ from analysis.results import (
 )
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 from projects.paper.claims import FAILS, HOLDS, UNCLEAR, evaluate, subset_rows
-from projects.paper.claims.claim import above, below, levels, loss_of, mean_and_error, rises, verdict
+from projects.paper.claims.claim import above, below, mean_and_error, verdict
+from projects.paper.claims.quantities import levels, loss_of, rises
 
 LRS = np.geomspace(1e-3, 1e-1, 9)
 BASELINES = Baselines(loss=5.0, entropy=0.0, paper_entropy=1000.0)

@@ -15,10 +15,10 @@ from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.presets import PRESETS
 from projects.paper.claims import VERDICTS
-from projects.paper.judging import usable_runs
 from projects.paper.needs import require
 from projects.paper.plan import FULL, LAPTOP, OVER, SUBSET, UNDER, Study, make_plan
 from projects.paper.run import given_options
+from projects.paper.studies import usable_runs
 from projects.paper.training import done_runs
 from tests.projects.fixed_lr.test_data import write_miniature
 
