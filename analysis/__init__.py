@@ -34,11 +34,10 @@ if TYPE_CHECKING:
         ProbabilisticPCAEntropy as ProbabilisticPCAEntropy,
     )
     from analysis.free_energy import convexity_test as convexity_test
-    from analysis.regression import power_law as power_law
     from analysis.results import StudyResult as StudyResult
     from analysis.stationarity import diagnose as diagnose
     from analysis.study import StudyConfig as StudyConfig, analyze as analyze
-    from analysis.temperature import temperature_curve as temperature_curve
+    from analysis.temperature import power_law as power_law, temperature_curve as temperature_curve
     from analysis.tracking import from_folder as from_folder, from_tracking as from_tracking
     from analysis.trajectory import Trajectory as Trajectory
 
@@ -54,11 +53,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ProbabilisticPCAEntropy",
         ],
         "free_energy": ["convexity_test"],
-        "regression": ["power_law"],
         "results": ["StudyResult"],
         "stationarity": ["diagnose"],
         "study": ["StudyConfig", "analyze"],
-        "temperature": ["temperature_curve"],
+        "temperature": ["power_law", "temperature_curve"],
         "tracking": ["from_folder", "from_tracking"],
         "trajectory": ["Trajectory"],
     },

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from analysis.report import write_report
 from analysis.results import StudyResult
 from analysis.study import StudyConfig, analyze
-from analysis.tracking import RunRecord, SourceError, from_tracking, publish_study
+from analysis.tracking import RunRecord, SourceError, from_tracking
 from mlflow_thermo.schema import DIVERGED, ThermoError
 from projects.paper.plan import Plan, Study
 
@@ -23,17 +23,16 @@ def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs:
     ThermoError
         Too few runs with usable snapshots.
     """
-    selection = from_tracking(experiment_id=experiment_id, sweep=study.key(scale))
-    records, missing = usable_runs(study, selection.records)
-    result = analyze(records, StudyConfig(jobs=jobs))
+    found = from_tracking(experiment_id=experiment_id, sweep=study.key(scale))
+    records, missing = usable_runs(study, found)
+    result = analyze(replace(found, records=tuple(records)), StudyConfig(jobs=jobs))
     folder = out / "studies" / study.name
-    write_report(result, folder, study.name)
-    known = {record.run_id: (record.meta["metrics"], record.meta["tags"]) for record in records}
-    publish_study(result, folder, experiment_id=experiment_id, scope=selection.scope, known=known)
+    result.write(folder, study.name)
+    result.publish(folder)
     return result, missing
 
 
-def usable_runs(study: Study, records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+def usable_runs(study: Study, records: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """One run for each learning rate and seed of the study, and a line for each that is missing or failed.
 
     A run that was cut off and trained again is there twice: the finished one counts.
