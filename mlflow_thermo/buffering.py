@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE
@@ -58,74 +58,6 @@ def block_rows(n: int, d: int, itemsize: int, storage: str) -> int:
 def buffer_bytes(n: int, d: int, itemsize: int, storage: str) -> int:
     """Memory of the blocks of such a series, on the processor's side."""
     return _BLOCKS * block_rows(n, d, itemsize, storage) * d * itemsize
-
-
-class Losses(Protocol):
-    """Losses of the snapshots of one block, and the running mean since the snapshot before."""
-
-    def add(self, loss: Tensor | float) -> None:
-        """Take in the loss of a step."""
-
-    def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """The loss at the snapshot in `row`, and the mean of what came in since the last; NaN for None."""
-
-    def read(self, rows: int) -> NDArray[np.float64]:
-        """(rows, 2) losses and means; the rows are NaN afterwards."""
-
-
-class HostLosses:
-    """On the processor a loss is a number at once."""
-
-    def __init__(self, rows: int) -> None:
-        self._kept = np.full((rows, 2), np.nan)
-        self._sum, self._count = 0.0, 0
-
-    def add(self, loss: Tensor | float) -> None:
-        """Take in the loss of a step."""
-        self._sum += float(loss)
-        self._count += 1
-
-    def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """The loss at the snapshot in `row`, and the mean since the last."""
-        if loss is not None:
-            self._kept[row] = float(loss), self._sum / self._count
-        self._sum, self._count = 0.0, 0
-
-    def read(self, rows: int) -> NDArray[np.float64]:
-        """(rows, 2) losses and means; the rows are NaN afterwards."""
-        found = np.array(self._kept[:rows])
-        self._kept[:rows] = np.nan
-        return found
-
-
-class DeviceLosses:
-    """Losses stay on the device until a block is written: reading one per step would wait for the device."""
-
-    def __init__(self, rows: int, device: torch.device) -> None:
-        # MPS has no float64.
-        place = torch.device("cpu") if device.type == "mps" else device
-        self._kept = torch.full((rows, 2), float("nan"), dtype=torch.float64, device=place)
-        self._sum = torch.zeros((), dtype=torch.float64, device=place)
-        self._count = 0
-
-    def add(self, loss: Tensor | float) -> None:
-        """Take in the loss of a step."""
-        self._sum += loss.to(self._sum.device) if isinstance(loss, Tensor) else loss
-        self._count += 1
-
-    def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """The loss at the snapshot in `row`, and the mean since the last."""
-        if loss is not None:
-            self._kept[row, 0] = loss
-            self._kept[row, 1] = self._sum / self._count
-        self._sum.zero_()
-        self._count = 0
-
-    def read(self, rows: int) -> NDArray[np.float64]:
-        """(rows, 2) losses and means; the rows are NaN afterwards."""
-        found = np.array(self._kept[:rows].cpu().numpy())
-        self._kept[:rows] = float("nan")
-        return found
 
 
 class _Block:
@@ -276,35 +208,3 @@ class SeriesBuffer:
         if not (self.writer.index.complete and self.complete):
             with disk_errors(self.writer.folder):
                 self.writer.close(done and self.complete, sketch_error=self._error)
-
-
-class Background:
-    """A thread that does one thing after the other; what goes wrong there is raised where the caller asks for it."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thermo-writer")
-        self._pending: list[Future[None]] = []
-
-    def submit(self, *work: Callable[[], None]) -> None:
-        """Do `work` in its order, after all that was submitted before.
-
-        Never raises: what was handed over would be lost in place of what failed before it.
-        """
-        self._pending += [self._pool.submit(one) for one in work]
-
-    def wait(self) -> None:
-        """Until everything submitted is done; raises what the first failure raised, and forgets the others."""
-        for future in self._pending:
-            future.exception()
-        self.check()
-
-    def stop(self) -> None:
-        """Finish, without raising."""
-        self._pool.shutdown(wait=True)
-
-    def check(self) -> None:
-        """Raise the first failure among what is done, without waiting."""
-        done = [future for future in self._pending if future.done()]
-        self._pending = [future for future in self._pending if not future.done()]
-        for future in done:
-            future.result()

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from mlflow_thermo import schema
 from mlflow_thermo.arguments import positive, require_json, require_no_snapshots, require_same_training, whole
-from mlflow_thermo.buffering import Background, SeriesBuffer, disk_errors
+from mlflow_thermo.background import Background
+from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced

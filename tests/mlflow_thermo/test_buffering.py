@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from mlflow_thermo import Schedule, SnapshotRecorder, ThermoError
-from mlflow_thermo.buffering import Background, DeviceLosses, HostLosses
 from mlflow_thermo.store import SeriesWriter, read_index, read_weights
 
 STEPS = 64
@@ -151,37 +150,3 @@ class TestOneSeriesFails:
         recorder.close()
         assert self.found(tmp_path) == [(13, False), (16, True), (16, True)]
         assert read_index(tmp_path / "one").steps == tuple(range(4, 17))
-
-
-@pytest.mark.parametrize("losses", [HostLosses(3), DeviceLosses(3, torch.device("cpu"))])
-def test_losses(losses):
-    for value in (1.0, 2.0, 6.0):
-        losses.add(torch.tensor(value))
-    losses.keep(0, torch.tensor(6.0))
-    losses.add(4.0)
-    losses.keep(1, 4.0)
-    losses.keep(2, None)
-    np.testing.assert_array_equal(losses.read(3), [[6, 3], [4, 4], [np.nan, np.nan]])
-    losses.add(5.0)
-    losses.keep(0, 5.0)
-    np.testing.assert_array_equal(losses.read(2), [[5, 5], [np.nan, np.nan]])
-
-
-def test_background_keeps_the_order_and_raises_the_first_failure():
-    done, background = [], Background()
-    background.submit(*(lambda i=i: done.append(i) for i in range(20)))
-    background.wait()
-    assert done == list(range(20))
-
-    def fail(text):
-        raise RuntimeError(text)
-
-    background.submit(lambda: fail("first"), lambda: fail("second"), lambda: done.append("last"))
-    with pytest.raises(RuntimeError, match="first"):
-        background.wait()
-    # What came after the failures was done all the same, and they are told once.
-    assert done[-1] == "last"
-    background.submit(lambda: done.append("later"))
-    background.wait()
-    assert done[-1] == "later"
-    background.stop()
