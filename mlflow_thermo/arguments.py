@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlflow_thermo import schema
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import SeriesIndex, ThermoError
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-
-def require_no_snapshots(client: MlflowClient, run_id: str) -> None:
-    """Two recorders in one run would write over each other's files."""
-    state = client.get_run(run_id).data.tags.get(schema.TAG_SNAPSHOTS)
-    if state is not None:
-        raise ThermoError(
-            f"run {run_id} holds snapshots already ({schema.TAG_SNAPSHOTS}={state}): record into a run of its own, or "
-            "give resume=True and the directory of the first recording"
-        )
 
 
 def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Schedule, folder: Path) -> None:

@@ -11,9 +11,9 @@ class Background:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thermo-writer")
-        self._pending: list[Future[None]] = []
+        self._pending: list[Future[object]] = []
 
-    def submit(self, *work: Callable[[], None]) -> None:
+    def submit(self, *work: Callable[[], object]) -> None:
         """Do `work` in its order, after all that was submitted before.
 
         Never raises: what was handed over would be lost in place of what failed before it.

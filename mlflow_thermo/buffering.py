@@ -77,16 +77,12 @@ class SeriesBuffer:
     Attributes
     ----------
     next_step : optimiser step of the next snapshot, -1 after the last.
-    uploaded : number of chunks that are on the server.
-    sent : whether the server has all chunks that are on disk, and the index as it is there.
     reduced_at_end : whether its chunks are only the raw material of what goes to the server.
     """
 
     def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter, storage: str = FULL) -> None:
         self.schedule = schedule
         self.writer = writer
-        self.uploaded = 0
-        self.sent = False
         self.reduced_at_end = storage == ISOMETRIC
         taken = writer.index.steps
         self.cursor = int(np.searchsorted(schedule.steps, taken[-1], side="right")) if taken else 0

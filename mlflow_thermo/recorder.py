@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from mlflow_thermo import schema
-from mlflow_thermo.arguments import positive, require_json, require_no_snapshots, require_same_training, whole
+from mlflow_thermo.arguments import positive, require_json, require_same_training, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError, without_password
@@ -27,9 +25,7 @@ from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter, StoreError, choose_storage, reduce_series
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from mlflow_thermo.uploader import Uploader, find_run
 
 logger = logging.getLogger(__name__)
 
@@ -106,10 +102,12 @@ class SnapshotRecorder:
         if resume and directory is None:
             raise ThermoError("resume needs the directory that holds the series")
         self._packer = Packer(parameters)
-        self._client, self.run_id = _client_and_run(run_id, required=directory is None)
-        if self._client is not None and self.run_id is not None and not resume:
-            require_no_snapshots(self._client, self.run_id)
         self._owns_directory = directory is None
+        run = find_run(run_id, required=self._owns_directory)
+        self._uploader = None if run is None else Uploader(*run, keep_files=not self._owns_directory)
+        self.run_id = None if run is None else run[1]
+        if self._uploader is not None and not resume:
+            self._uploader.require_no_snapshots()
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
         with disk_errors(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -138,7 +136,8 @@ class SnapshotRecorder:
             self._series.append(fresh)
         self.steps_taken = 0
         self._closed = False
-        self._announce(lr)
+        if self._uploader is not None:
+            self._uploader.announce(lr)
 
     def _fresh(self, schedule: Schedule, index: SeriesIndex, storage: str, room: float, columns: int) -> SeriesBuffer:
         mode = choose_storage(storage, len(schedule.steps), self._packer.d, self._packer.itemsize, room)
@@ -245,10 +244,9 @@ class SnapshotRecorder:
             attempt(series.close, done)
             attempt(self._reduce, series)
             # MLflow tries for minutes before it gives up on a server: once is enough.
-            if reachable:
-                self._upload(series)
-                reachable = series.sent
-        if self._client is not None and not reachable:
+            if self._uploader is not None and reachable:
+                reachable = self._uploader.upload(series.schedule.name, series.writer)
+        if not reachable:
             failures.append(
                 ThermoError(
                     f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in "
@@ -256,8 +254,8 @@ class SnapshotRecorder:
                     f"-l {self.directory} -a {schema.ARTIFACT_ROOT}'"
                 )
             )
-        elif self._client is not None:
-            attempt(self._say_what_is_there)
+        elif self._uploader is not None:
+            attempt(self._uploader.finish, [series.writer for series in self._series])
         for error in failures[1:]:
             logger.error("%s", without_password(error))
         if failures:
@@ -265,19 +263,6 @@ class SnapshotRecorder:
         for folder in (self._spare, self.directory if self._owns_directory else None):
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
-
-    def _say_what_is_there(self) -> None:
-        """The run's last tags: everything that is on disk is on the server."""
-        assert self._client is not None
-        assert self.run_id is not None
-        done = all(series.writer.index.complete for series in self._series)
-        tag = schema.SNAPSHOTS_COMPLETE if done else schema.SNAPSHOTS_PARTIAL
-        digest = hashlib.sha256()
-        for series in self._series:
-            digest.update(series.writer.index_path.read_bytes())
-        # Two requests: the tag that says that all is there is the last thing written.
-        self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
-        self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
 
     def __enter__(self) -> SnapshotRecorder:
         return self
@@ -287,26 +272,13 @@ class SnapshotRecorder:
     ) -> None:
         self.close(complete=None if kind is None else False)
 
-    def _announce(self, lr: float | None) -> None:
-        if self._client is None or self.run_id is None:
-            return
-        from mlflow.entities import Metric, RunTag
-
-        now = time.time_ns() // 1_000_000
-        values = {} if lr is None else {schema.METRIC_LR: lr, schema.METRIC_LOG10_LR: float(np.log10(lr))}
-        self._client.log_batch(
-            self.run_id,
-            metrics=[Metric(key, value, now, 0) for key, value in values.items()],
-            tags=[RunTag(schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)],
-        )
-
     def _hand_over(self, series: SeriesBuffer) -> None:
         """Write and upload what is buffered, beside the training."""
         write = series.hand_over()
         if write is not None:
             self._background.submit(write)
-            if not series.reduced_at_end:
-                self._background.submit(lambda: self._upload(series))
+            if self._uploader is not None and not series.reduced_at_end:
+                self._background.submit(partial(self._uploader.upload, series.schedule.name, series.writer))
 
     def _reduce(self, series: SeriesBuffer) -> None:
         """Bring a series of whole snapshots into its isometric form."""
@@ -317,7 +289,7 @@ class SnapshotRecorder:
         out = folder
         if not self._owns_directory and not writer.index.complete:
             # In a folder that somebody may resume from, an unfinished series stays whole; a run gets its reduced form.
-            if self._client is None:
+            if self._uploader is None:
                 return
             self._spare = self._spare or Path(tempfile.mkdtemp(prefix="thermo-"))
             out = self._spare / folder.name
@@ -328,45 +300,3 @@ class SnapshotRecorder:
                 f"series {series.schedule.name!r} could not be reduced ({error}): its whole snapshots are safe in "
                 f"{folder}"
             ) from error
-
-    def _upload(self, series: SeriesBuffer) -> None:
-        """Send the chunks that are not on the server yet, then the index that names them."""
-        if self._client is None or self.run_id is None:
-            return
-        target = f"{schema.ARTIFACT_ROOT}/{series.schedule.name}"
-        chunks = series.writer.index.chunks
-        series.sent = False
-        try:
-            while series.uploaded < len(chunks):
-                path = series.writer.folder / chunks[series.uploaded].file
-                self._client.log_artifact(self.run_id, str(path), target)
-                series.uploaded += 1
-                if self._owns_directory:
-                    path.unlink()
-            # Last: chunks that no index names do not exist for a reader.
-            self._client.log_artifact(self.run_id, str(series.writer.index_path), target)
-            series.sent = True
-        except Exception as error:
-            # A server that is away must not stop a training that runs for days: the chunk stays on disk and
-            # goes with the next one; close() raises if it is still not there.
-            logger.warning(
-                "run %s: upload of series %r failed, will retry: %s", self.run_id, target, without_password(error)
-            )
-
-
-def _client_and_run(run_id: str | None, required: bool) -> tuple[MlflowClient | None, str | None]:
-    if run_id is None and not required and "mlflow" not in sys.modules:
-        # There can be no active run, and a folder must not ask for MLflow to be installed.
-        return None, None
-    import mlflow
-
-    if run_id is None:
-        active = mlflow.active_run()
-        run_id = active.info.run_id if active else None
-    if run_id is None:
-        if required:
-            raise ThermoError(
-                "SnapshotRecorder found no MLflow run: start one with mlflow.start_run(), or give a directory"
-            )
-        return None, None
-    return mlflow.MlflowClient(), run_id

@@ -1,0 +1,131 @@
+"""Snapshot series as artifacts of an MLflow run: all requests that a recorder sends."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlflow_thermo import schema
+from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.store import SeriesWriter
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+
+def find_run(run_id: str | None, required: bool) -> tuple[MlflowClient, str] | None:
+    """A client and the id of the run to record into: `run_id`, or that of the active run.
+
+    Returns
+    -------
+    client, run_id : None where there is no run and none is `required`.
+
+    Raises
+    ------
+    ThermoError
+        A run is required and there is none.
+    """
+    if run_id is None and not required and "mlflow" not in sys.modules:
+        # There can be no active run, and a folder must not ask for MLflow to be installed.
+        return None
+    import mlflow
+
+    if run_id is None:
+        active = mlflow.active_run()
+        run_id = active.info.run_id if active else None
+    if run_id is None:
+        if required:
+            raise ThermoError(
+                "SnapshotRecorder found no MLflow run: start one with mlflow.start_run(), or give a directory"
+            )
+        return None
+    return mlflow.MlflowClient(), run_id
+
+
+class Uploader:
+    """Sends the series of one recorder to its run.
+
+    Parameters
+    ----------
+    client : of the tracking server that has the run.
+    run_id : run that the snapshots belong to.
+    keep_files : whether a chunk's file stays on this machine once the server has it.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, *, keep_files: bool) -> None:
+        self._client = client
+        self.run_id = run_id
+        self._keep_files = keep_files
+        #: Chunks of each series that the server has.
+        self._uploaded: Counter[str] = Counter()
+
+    def require_no_snapshots(self) -> None:
+        """Two recorders in one run would write over each other's files."""
+        state = self._client.get_run(self.run_id).data.tags.get(schema.TAG_SNAPSHOTS)
+        if state is not None:
+            raise ThermoError(
+                f"run {self.run_id} holds snapshots already ({schema.TAG_SNAPSHOTS}={state}): record into a run of "
+                "its own, or give resume=True and the directory of the first recording"
+            )
+
+    def announce(self, lr: float | None) -> None:
+        """Tag the run as one that is being recorded, and log its learning rate."""
+        from mlflow.entities import Metric, RunTag
+
+        now = time.time_ns() // 1_000_000
+        values = {} if lr is None else {schema.METRIC_LR: lr, schema.METRIC_LOG10_LR: float(np.log10(lr))}
+        self._client.log_batch(
+            self.run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in values.items()],
+            tags=[RunTag(schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)],
+        )
+
+    def upload(self, series: str, writer: SeriesWriter) -> bool:
+        """Send the chunks that are not on the server yet, then the index that names them.
+
+        Returns
+        -------
+        bool
+            Whether the server now has everything that is on disk. A failure is logged and not raised: what is missing
+            goes with the next call.
+        """
+        target = f"{schema.ARTIFACT_ROOT}/{series}"
+        chunks = writer.index.chunks
+        try:
+            while self._uploaded[series] < len(chunks):
+                path = writer.folder / chunks[self._uploaded[series]].file
+                self._client.log_artifact(self.run_id, str(path), target)
+                self._uploaded[series] += 1
+                if not self._keep_files:
+                    path.unlink()
+            # Last: chunks that no index names do not exist for a reader.
+            self._client.log_artifact(self.run_id, str(writer.index_path), target)
+        except Exception as error:
+            # A server that is away must not stop a training that runs for days: the chunk stays on disk and
+            # goes with the next one; close() raises if it is still not there.
+            logger.warning(
+                "run %s: upload of series %r failed, will retry: %s", self.run_id, target, without_password(error)
+            )
+            return False
+        return True
+
+    def finish(self, writers: Iterable[SeriesWriter]) -> None:
+        """Set the run's last tags, once everything that is on disk is on the server."""
+        complete = True
+        digest = hashlib.sha256()
+        for writer in writers:
+            complete = complete and writer.index.complete
+            digest.update(writer.index_path.read_bytes())
+        # Two requests: the tag that says that all is there is the last thing written.
+        self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
+        tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
+        self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
