@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -14,16 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlflow_thermo.arguments import require_same_training
 from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
-from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE
+from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE, SeriesIndex
 from mlflow_thermo.store import (
     MAX_CHUNK_BYTES,
     CountSketch,
     SeriesWriter,
     StoreError,
+    choose_storage,
     measured_error,
+    reduce_series,
     rows_per_chunk,
     sketch_rows,
 )
@@ -101,6 +106,40 @@ class SeriesBuffer:
         self._fill = 0
         self.next_step = self._step_at_cursor()
         self._from = self._window_start()
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        index: SeriesIndex,
+        schedule: Schedule,
+        packer: Packer,
+        *,
+        storage: str,
+        room: float,
+        sketch_columns: int,
+    ) -> SeriesBuffer:
+        """Start a new series in `folder`; see `choose_storage` for `storage` and `room`."""
+        mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, room)
+        if mode == SKETCH:
+            index = replace(index, storage=mode, sketch_dim=sketch_columns, dtype="float32")
+        with disk_errors(folder):
+            writer = SeriesWriter.create(folder, index)
+        return cls(schedule, packer, writer, mode)
+
+    @classmethod
+    def resume(
+        cls, folder: Path, index: SeriesIndex, schedule: Schedule, packer: Packer, *, storage: str
+    ) -> SeriesBuffer:
+        """Continue the series in `folder`, which must belong to the training that `index` describes."""
+        writer = SeriesWriter.resume(folder)
+        require_same_training(writer.index, index, schedule, folder)
+        # It began with the room that it needed. Snapshots that are kept whole may be reduced at the end; nothing else
+        # can change its form.
+        mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, math.inf)
+        if writer.index.storage != FULL or mode == SKETCH:
+            mode = writer.index.storage
+        return cls(schedule, packer, writer, mode)
 
     def _step_at_cursor(self) -> int:
         steps = self.schedule.steps
@@ -204,3 +243,26 @@ class SeriesBuffer:
         if not (self.writer.index.complete and self.complete):
             with disk_errors(self.writer.folder):
                 self.writer.close(done and self.complete, sketch_error=self._error)
+
+    @property
+    def can_be_reduced(self) -> bool:
+        """Whether the snapshots on disk are whole ones that are to be kept in isometric form."""
+        index = self.writer.index
+        return self.reduced_at_end and index.storage == FULL and index.n_snapshots >= 2
+
+    def reduce(self, out: Path) -> None:
+        """Write the isometric form of the whole snapshots into `out`, which may be their own folder.
+
+        Raises
+        ------
+        StoreError
+            It could not be written or computed; the whole snapshots are still there.
+        """
+        folder = self.writer.folder
+        try:
+            self.writer = SeriesWriter(out, reduce_series(folder, out))
+        except (OSError, MemoryError, np.linalg.LinAlgError) as error:
+            raise StoreError(
+                f"series {self.schedule.name!r} could not be reduced ({error}): its whole snapshots are safe in "
+                f"{folder}"
+            ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -13,18 +12,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from mlflow_thermo import schema
-from mlflow_thermo.arguments import positive, require_json, require_same_training, whole
+from mlflow_thermo.arguments import positive, require_json, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.schema import SeriesIndex
-from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter, StoreError, choose_storage, reduce_series
+from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS
 from mlflow_thermo.uploader import Uploader, find_run
 
 logger = logging.getLogger(__name__)
@@ -126,11 +124,13 @@ class SnapshotRecorder:
             attributes=attributes or {},
         )
         for schedule in series:
-            named = replace(index, series=schedule.name)
-            if resume and (self.directory / schedule.name / schema.INDEX_NAME).exists():
-                self._series.append(self._resumed(schedule, named, storage))
+            folder, named = self.directory / schedule.name, replace(index, series=schedule.name)
+            if resume and (folder / schema.INDEX_NAME).exists():
+                self._series.append(SeriesBuffer.resume(folder, named, schedule, self._packer, storage=storage))
                 continue
-            fresh = self._fresh(schedule, named, storage, room, sketch_columns)
+            fresh = SeriesBuffer.create(
+                folder, named, schedule, self._packer, storage=storage, room=room, sketch_columns=sketch_columns
+            )
             if fresh.reduced_at_end:
                 room -= len(schedule.steps) * self._packer.d * self._packer.itemsize
             self._series.append(fresh)
@@ -138,26 +138,6 @@ class SnapshotRecorder:
         self._closed = False
         if self._uploader is not None:
             self._uploader.announce(lr)
-
-    def _fresh(self, schedule: Schedule, index: SeriesIndex, storage: str, room: float, columns: int) -> SeriesBuffer:
-        mode = choose_storage(storage, len(schedule.steps), self._packer.d, self._packer.itemsize, room)
-        if mode == schema.SKETCH:
-            index = replace(index, storage=mode, sketch_dim=columns, dtype="float32")
-        folder = self.directory / schedule.name
-        with disk_errors(folder):
-            writer = SeriesWriter.create(folder, index)
-        return SeriesBuffer(schedule, self._packer, writer, mode)
-
-    def _resumed(self, schedule: Schedule, index: SeriesIndex, storage: str) -> SeriesBuffer:
-        folder = self.directory / schedule.name
-        writer = SeriesWriter.resume(folder)
-        require_same_training(writer.index, index, schedule, folder)
-        # It began with the room that it needed. Snapshots that are kept whole may be reduced at the end; nothing else
-        # can change its form.
-        mode = choose_storage(storage, len(schedule.steps), self._packer.d, self._packer.itemsize, math.inf)
-        if writer.index.storage != schema.FULL or mode == schema.SKETCH:
-            mode = writer.index.storage
-        return SeriesBuffer(schedule, self._packer, writer, mode)
 
     def step(self, loss: Tensor | float | None = None) -> None:
         """Count one optimiser step and keep the weights when a schedule asks for them.
@@ -282,21 +262,13 @@ class SnapshotRecorder:
 
     def _reduce(self, series: SeriesBuffer) -> None:
         """Bring a series of whole snapshots into its isometric form."""
-        writer = series.writer
-        if not series.reduced_at_end or writer.index.storage != schema.FULL or writer.index.n_snapshots < 2:
+        if not series.can_be_reduced:
             return
-        folder = writer.folder
-        out = folder
-        if not self._owns_directory and not writer.index.complete:
+        out = series.writer.folder
+        if not self._owns_directory and not series.writer.index.complete:
             # In a folder that somebody may resume from, an unfinished series stays whole; a run gets its reduced form.
             if self._uploader is None:
                 return
             self._spare = self._spare or Path(tempfile.mkdtemp(prefix="thermo-"))
-            out = self._spare / folder.name
-        try:
-            series.writer = SeriesWriter(out, reduce_series(folder, out))
-        except (OSError, MemoryError, np.linalg.LinAlgError) as error:
-            raise StoreError(
-                f"series {series.schedule.name!r} could not be reduced ({error}): its whole snapshots are safe in "
-                f"{folder}"
-            ) from error
+            out = self._spare / out.name
+        series.reduce(out)

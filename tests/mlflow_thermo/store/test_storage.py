@@ -334,7 +334,7 @@ class TestRecorder:
         def full(folder, out):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("mlflow_thermo.recorder.reduce_series", full)
+        monkeypatch.setattr("mlflow_thermo.buffering.reduce_series", full)
         with pytest.raises(ThermoError, match="could not be reduced .*No space left.* whole snapshots are safe in"):
             self.record(tmp_path, "isometric")
         assert read_snapshots(tmp_path / "every").weights.shape == (N, D)
