@@ -68,7 +68,7 @@ def analyze(
     import analysis
     from analysis.report import STUDY, ReportCache, require_folder, study_key, summary, text_table
     from analysis.results import CORRUPT, NO_SNAPSHOTS
-    from analysis.tracking import cache_folder, publish_result
+    from analysis.tracking import cache_folder
 
     require_folder(out, STUDY)
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
@@ -96,7 +96,11 @@ def analyze(
     click.echo(text_table(result))
     click.echo(summary(result))
     if publishes and not folder:
-        click.echo(f"analysis run {publish_result(result, out, run_id=inside, digest=key)}")
+        # Imported here: the runs of a folder need no MLflow.
+        from analysis.tracking import publish_result
+
+        run_id = publish_result(result, out, run_id=inside, known=runs.origin.known, digest=key)
+        click.echo(f"analysis run {run_id}")
     click.echo(f"report {Path(out).resolve() / 'report.html'}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)

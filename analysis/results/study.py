@@ -92,15 +92,16 @@ class Origin:
     experiment_id, experiment : id and name of the runs' MLflow experiment; None and empty for those of a folder.
     scope : what was selected, in one line; two analyses of one scope replace each other.
     tracking_uri : of the server; None for MLflow's default.
-    known : metrics and tags of each run, by id, as they were found: what is there already is not sent again.
+    known : metrics and tags of each run, by id, as they were when the runs were chosen.
     """
 
     title: str
     experiment_id: str | None = None
     experiment: str = ""
     scope: str = ""
-    tracking_uri: str | None = None
-    known: Mapping[str, tuple[Mapping[str, float], Mapping[str, str]]] = field(default_factory=dict)
+    # A password in it must not be shown with the origin.
+    tracking_uri: str | None = field(default=None, repr=False)
+    known: Mapping[str, tuple[Mapping[str, float], Mapping[str, str]]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mlflow.entities import Metric, Run, RunTag
 
 from analysis.report import ACCURACY, STUDY, report_files
 from analysis.results import RunResult, StudyResult, run_row
+from analysis.tracking.server import search_runs
 from mlflow_thermo import schema
 from mlflow_thermo.schema import ThermoError
 
@@ -101,14 +102,20 @@ def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
 
 
 def publish_result(
-    result: StudyResult, folder: str | Path | None = None, *, run_id: str | None = None, digest: str | None = None
+    result: StudyResult,
+    folder: str | Path | None = None,
+    *,
+    run_id: str | None = None,
+    known: Mapping[str, Known] | None = None,
+    digest: str | None = None,
 ) -> str:
     """`publish_study` to where the runs of the study came from; returns the id of the analysis run.
 
     Parameters
     ----------
     folder : of the report; one is made where none is given.
-    run_id, digest : as in `publish_study`.
+    run_id, known, digest : as in `publish_study`. Without `known` the server is asked once for all runs: others may
+        have published since these were read.
 
     Raises
     ------
@@ -121,6 +128,9 @@ def publish_result(
             "the runs came from a folder: results can be published where the runs came from a tracking server, "
             "as analysis.from_tracking gives them"
         )
+    if known is None:
+        found = search_runs(MlflowClient(origin.tracking_uri), origin.experiment_id, "")
+        known = {run.info.run_id: (run.data.metrics, run.data.tags) for run in found}
     with TemporaryDirectory(prefix="thermo-report-") as temporary:
         if folder is None:
             result.write(temporary)
@@ -131,7 +141,7 @@ def publish_result(
             scope=origin.scope,
             run_id=run_id,
             tracking_uri=origin.tracking_uri,
-            known=origin.known,
+            known=known,
             digest=digest,
         )
 

@@ -81,6 +81,17 @@ class TestFromTheResult:
         assert client.get_run(item.run_id).data.metrics[schema.METRIC_TEMPERATURE] == item.temperature.value
         assert publish_result(result, folder) == run_id
 
+    def test_what_another_analysis_has_published_since_is_replaced(self, done):
+        """The runs were read when the server still held these numbers; now it holds others."""
+        client, _, result, folder = done
+        result.publish(folder)
+        again = analyze(from_tracking("study"))
+        item = again.runs[0]
+        client.log_metric(item.run_id, schema.METRIC_TEMPERATURE, 77.0)
+        again.publish(folder)
+        assert client.get_run(item.run_id).data.metrics[schema.METRIC_TEMPERATURE] == item.temperature.value
+        assert len(client.get_metric_history(again.runs[1].run_id, schema.METRIC_TEMPERATURE)) == 1
+
     def test_without_a_folder_the_report_is_made(self, done, tmp_path):
         client, _, result, _ = done
         before = sorted(tmp_path.rglob("report.html"))

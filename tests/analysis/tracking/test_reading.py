@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS
-from analysis.tracking import SourceError, from_folder, from_tracking
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, Origin
+from analysis.tracking import SourceError, StudyRuns, from_folder, from_tracking
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
 from mlflow_thermo.store import read_index
@@ -211,3 +211,17 @@ def test_cache_folder_from_the_environment(remote, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_THERMO_CACHE", str(tmp_path / "named"))
     load()
     assert os.listdir(tmp_path / "named") == [run_id * 2]
+
+
+def test_runs_are_a_sequence_that_shows_no_password():
+    origin = Origin("study: all runs", "7", "study", "all runs", "http://user:secret@tracking.example")
+    runs = StudyRuns((), origin)
+    assert (len(runs), runs[:1], runs.title, runs.scope, runs.experiment) == (
+        0,
+        (),
+        "study: all runs",
+        "all runs",
+        "study",
+    )
+    assert repr(runs) == "<0 runs, study: all runs>"
+    assert "secret" not in repr(origin)
