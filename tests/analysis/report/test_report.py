@@ -22,8 +22,10 @@ from analysis.results import (
     Boundary,
     Branches,
     BrokenLawCheck,
+    Course,
     Estimate,
     EstimatorUsed,
+    GradientCourse,
     IdentifiabilityCheck,
     LeaveOneOutCheck,
     RunResult,
@@ -128,6 +130,12 @@ class TestNotebook:
         assert "&lt;b&gt;" in page
 
 
+def drawn(chart, *columns):
+    """The rows of a chart's data that has the first of these columns."""
+    sets = chart.to_dict()["datasets"].values()
+    return next([[row[name] for name in columns] for row in rows] for rows in sets if columns[0] in rows[0])
+
+
 class TestFigures:
     def test_methods_give_the_charts_of_the_report(self, result):
         charts = result.figures()
@@ -144,10 +152,6 @@ class TestFigures:
         with pytest.raises(ThermoError, match="has no figure 'loss': it has none"):
             figure_named(StudyResult((), EstimatorUsed("oas"), "convex"), "loss")
 
-    def drawn(self, chart, *columns):
-        sets = chart.to_dict()["datasets"].values()
-        return next([[row[name] for name in columns] for row in rows] for rows in sets if columns[0] in rows[0])
-
     def test_bars_are_the_intervals_of_the_estimates(self):
         told, normal, bare = Estimate(1.0, 0.1, 0.5, 1.1), Estimate(1.0, 0.1), Estimate(1.0)
         runs = tuple(
@@ -156,10 +160,10 @@ class TestFigures:
         )
         chart = StudyResult(runs, EstimatorUsed("oas"), "convex").plot_loss()
         half = 0.1 * NORMAL_95
-        np.testing.assert_allclose(self.drawn(chart, "low", "high"), [[0.5, 1.1], [1 - half, 1 + half], [1, 1]])
+        np.testing.assert_allclose(drawn(chart, "low", "high"), [[0.5, 1.1], [1 - half, 1 + half], [1, 1]])
 
     def test_the_band_of_the_temperature_is_its_interval(self, result):
-        band = self.drawn(result.plot_temperature(), "low", "high")
+        band = drawn(result.plot_temperature(), "low", "high")
         assert band == [[run.temperature.lower, run.temperature.upper] for run in result.runs]
         assert all(low < run.temperature.value < high for run, (low, high) in zip(result.runs, band, strict=True))
 
@@ -209,3 +213,36 @@ def test_words_of_every_check():
         ("Exponent over 5 seeds (cluster bootstrap)", "1.000 ± 0.100"),
     ]
     assert check_lines(StudyResult((), EstimatorUsed("oas"), "convex")) == []
+
+
+class TestCourses:
+    STEPS = np.array([10, 100, 1000])
+
+    def run(self, lr, regime, lower=(0.5, -0.1, np.nan)):
+        three = np.array([3.0, 2.0, 1.0]) * lr
+        course = Course(
+            self.STEPS, 20, three, 0.1 * three, -three, 0.1 * three, three, np.array(lower) * lr, 2 * three, 2 * three,
+            three,
+        )  # fmt: skip
+        gradients = GradientCourse(self.STEPS, three, 2 * three, 0.1 * three, 0.5 * three, 0.1 * three, three)
+        return RunResult(f"run {lr}", lr, 0, "ok", regime, course=course, gradients=gradients)
+
+    def test_names_and_columns(self):
+        runs = (self.run(0.1, "stationary"), self.run(0.2, "converging"), RunResult("c", 0.3, 0, "corrupt", ""))
+        level = Baselines(loss=2.3, course_entropy=17.5)
+        charts = StudyResult(runs, EstimatorUsed("oas"), "convex", baselines=level).figures()
+        assert set(charts) == {
+            "loss_course", "entropy_course", "paper_entropy_course", "temperature_course", "paper_temperature_course",
+            "signal_course", "gradient_course", "noise_law",
+        }  # fmt: skip
+        rows = drawn(charts["loss_course"], "steps", "loss", "lr", "regime")
+        np.testing.assert_allclose([row[:3] for row in rows[:3]], [[10, 0.3, 0.1], [100, 0.2, 0.1], [1000, 0.1, 0.1]])
+        assert [row[3] for row in rows] == ["stationary"] * 3 + ["converging"] * 3
+        assert drawn(charts["loss_course"], "uniform") == [[2.3]]
+        assert drawn(charts["entropy_course"], "uniform") == [[17.5]]
+
+    def test_the_band_of_a_converging_run_is_its_interval(self):
+        """Down to the foot of the log axis where it reaches zero, and at the point where there is none."""
+        charts = StudyResult((self.run(0.2, "converging"),), EstimatorUsed("oas"), "convex").figures()
+        rows = drawn(charts["temperature_course"], "low", "temperature", "high")
+        np.testing.assert_allclose(rows, [[0.1, 0.6, 1.2], [0.2 / 3, 0.4, 0.8], [0.2, 0.2, 0.4]])
