@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from analysis.results import StudyResult
-from analysis.study import StudyConfig, analyze
-from analysis.tracking import RunRecord, SourceError, from_tracking
+from analysis import StudyConfig, StudyResult, analyze, from_tracking
+from analysis.tracking import RunRecord, SourceError
 from mlflow_thermo.schema import DIVERGED, ThermoError
 from projects.paper.plan import Plan, Study
 
@@ -23,9 +22,9 @@ def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs:
     ThermoError
         Too few runs with usable snapshots.
     """
-    found = from_tracking(experiment_id=experiment_id, sweep=study.key(scale))
-    records, missing = usable_runs(study, found)
-    result = analyze(replace(found, records=tuple(records)), StudyConfig(jobs=jobs))
+    runs = from_tracking(experiment_id=experiment_id, sweep=study.key(scale))
+    records, missing = usable_runs(study, runs.records)
+    result = analyze(replace(runs, records=tuple(records)), StudyConfig(jobs=jobs))
     folder = out / "studies" / study.name
     result.write(folder, study.name)
     result.publish(folder)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis import power_law
 from analysis.results import OK, Estimate, RunResult, Status, StudyResult
-from analysis.temperature import power_law
 from mlflow_thermo.schema import STATIONARY
 from projects.paper.claims.claim import Answer, Claim, above, interval, missing, verdict
 from projects.paper.claims.quantities import entropy_of, levels, loss_of, rises, runs_in
