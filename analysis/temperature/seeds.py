@@ -46,25 +46,24 @@ def with_seed_scatter(runs: States) -> States:
 
 
 def _with_excess(residual: FloatArray, told: FloatArray, share: FloatArray) -> FloatArray:
-    """Variances (n,) of runs with these residuals about their learning rate's mean, whose own variances are `told`.
+    """Variances (n,) of runs with these residuals about their learning rate's mean, whose own variances are `told`:
+    all positive, or all zero where they are not known.
 
     Parameters
     ----------
     share : (n,) 1 − 1/m of a learning rate with m runs: the part of a variance that such a residual has.
     """
     squares, spare = residual**2, float(np.sum(share))
+    alone = float(np.sum(squares)) / spare
+    if not told.any():
+        return np.full(len(told), alone)
 
     def surplus(between: float) -> float:
-        # Where no error is known there is none to scale, nor a residual that needs one.
-        variance = told + between
-        part = np.divide(squares, variance, out=np.where(squares > 0, np.inf, 0.0), where=variance > 0)
-        return float(np.sum(part)) - spare
+        return float(np.sum(squares / (told + between))) - spare
 
     if surplus(0.0) <= 0:
         return told
-    added = told + float(brentq(surplus, 1e-12 * np.sum(squares) / spare, np.sum(squares) / spare))
-    if not (told > 0).all():
-        return added
+    added = told + float(brentq(surplus, 1e-12 * alone, alone))
     scaled = told * (surplus(0.0) + spare) / spare
 
     def log_likelihood(variance: FloatArray) -> float:

@@ -36,6 +36,7 @@ class Scaled:
     du, ds : (n,) standard errors; all one, which is one weight for all, where they are not known.
     correlation : of the errors of U and S, None where it is not told.
     unit : of temperature.
+    has_errors : whether they are known.
     """
 
     x: FloatArray
@@ -45,6 +46,7 @@ class Scaled:
     ds: FloatArray
     correlation: float | None
     unit: float
+    has_errors: bool = True
 
     @classmethod
     def of(cls, states: States) -> Scaled:
@@ -54,7 +56,7 @@ class Scaled:
         u_scale, s_scale = (float(np.ptp(y)) or 1.0 for y in (states.loss, states.entropy))
         u, s = (states.loss - states.loss.mean()) / u_scale, (states.entropy - states.entropy.mean()) / s_scale
         if states.loss_stderr is None or states.entropy_stderr is None:
-            return cls(x, u, s, np.ones_like(x), np.ones_like(x), states.correlation, u_scale / s_scale)
+            return cls(x, u, s, np.ones_like(x), np.ones_like(x), states.correlation, u_scale / s_scale, False)
         # Rounding is noise too: exact data would get infinite weights.
         du, ds = np.maximum(states.loss_stderr / u_scale, 1e-12), np.maximum(states.entropy_stderr / s_scale, 1e-12)
         return cls(x, u, s, du, ds, states.correlation, u_scale / s_scale)
@@ -139,7 +141,11 @@ class GuidedFit:
         return one - self.u_fit.level, -through, one - self.s_fit.level
 
     def can_be_judged(self) -> bool:
-        """Whether every inner state says something about the fit."""
+        """Whether every inner state says something about the fit, and all of them where no error says it for them."""
+        spare = min(self.u_fit.degrees_of_freedom(), self.s_fit.degrees_of_freedom())
+        # Five states without errors would be joined by a curve through all of them, noise included.
+        if not self.data.has_errors and spare < 1.0:
+            return False
         return all(
             _least_freedom(fit.level, one) > _LEAST_FREEDOM
             for fit in (self.u_fit, self.s_fit)

@@ -121,7 +121,9 @@ def measure(system: System, controls: FloatArray, samples: Sequence[FloatArray],
     entropy = np.array([sample_entropy(system, sample, estimator) for sample in samples])
     seconds = (time.perf_counter() - start) / len(samples)
     loss = np.array([float(system.potential(sample).mean()) for sample in samples])
-    ratio = temperature_curve(controls, loss, entropy).temperature / system.temperature(controls)
+    # No temperature, where noise turns the slope of the loss, is as far off as none at all.
+    temperature = np.nan_to_num(temperature_curve(controls, loss, entropy).temperature)
+    ratio = temperature / system.temperature(controls)
     error = np.abs(ratio - 1)
     return CalibrationRow(
         system=system.name,
