@@ -15,7 +15,7 @@ LR = np.geomspace(1e-3, 1e-1, 11)
 
 
 @dataclass(frozen=True)
-class States:
+class ExactStates:
     """States at LR without noise: losses, entropies, temperatures, (11,) each."""
 
     loss: np.ndarray
@@ -23,16 +23,16 @@ class States:
     temperature: np.ndarray
 
 
-def family(temperature: Callable, entropy_slope: Callable) -> States:
+def family(temperature: Callable, entropy_slope: Callable) -> ExactStates:
     """U = ∫ T dS by a fine rule; both functions are of x = ln(lr/0.01)."""
     x = np.log(LR / 1e-2)
     fine = np.linspace(x[0], x[-1], 20001)
     slope, t = entropy_slope(fine), temperature(fine)
     s, u = (np.interp(x, fine, cumulative_simpson(y, x=fine, initial=0)) for y in (slope, slope * t))
-    return States(u, s, temperature(x))
+    return ExactStates(u, s, temperature(x))
 
 
-def families() -> dict[str, States]:
+def families() -> dict[str, ExactStates]:
     """T that is a power law and T that is none; the last has an entropy that saturates."""
     flat = lambda x: np.full_like(x, 40.0)  # noqa: E731
     unit = 5e-5

@@ -7,7 +7,7 @@ from analysis.results import UNIDENTIFIED
 from analysis.temperature import temperature_curve
 from analysis.temperature.convex import convex_fit
 
-from .families import LR
+from .exact import LR
 
 
 def test_a_flat_entropy_has_no_convex_slope():

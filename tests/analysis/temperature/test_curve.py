@@ -8,7 +8,7 @@ import pytest
 from analysis.results import NO_INTERVAL, OK, UNIDENTIFIED, ZERO_TEMPERATURE
 from analysis.temperature import temperature_curve
 
-from .families import LR, power_family
+from .exact import LR, power_family
 
 
 class TestBadInput:

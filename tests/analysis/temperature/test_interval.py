@@ -8,7 +8,7 @@ import pytest
 from analysis.results import EMPTY, OK, UNIDENTIFIED
 from analysis.temperature import temperature_curve
 
-from .families import LR, power_family
+from .exact import LR, power_family
 
 
 def paper_interval(lr, u, s, eps=0.0):
