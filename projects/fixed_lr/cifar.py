@@ -88,6 +88,7 @@ def _joined(paths: Sequence[Path], key: bytes) -> tuple[NDArray[Any], NDArray[An
             images.append(np.asarray(content[b"data"], dtype=np.uint8).reshape(-1, *_SHAPE))
             labels.append(np.asarray(content[key], dtype=np.int64).reshape(len(images[-1])))
         except (pickle.UnpicklingError, EOFError, KeyError, AttributeError, ValueError, TypeError) as error:
+            # A damaged or foreign pickle fails in any of these ways, the shapes of its arrays included.
             raise ThermoError(
                 f"{path.name} is not a CIFAR file ({type(error).__name__}: {error}): it is half-written or in another "
                 "format, fetch it again"
