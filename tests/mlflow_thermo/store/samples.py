@@ -1,0 +1,33 @@
+"""Snapshots to compress."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mlflow_thermo.schema import SeriesIndex
+from mlflow_thermo.store import SeriesWriter
+
+N, D = 60, 2000
+
+
+def walk(rng, n=N, d=D, step=1e-4):
+    """Consecutive iterates on the unit sphere, much closer to each other than to the origin."""
+    points = rng.normal(size=d) / np.sqrt(d) + step / np.sqrt(d) * np.cumsum(rng.normal(size=(n, d)), axis=0)
+    return (points / np.linalg.norm(points, axis=1)[:, None]).astype(np.float32)
+
+
+def pieces(X, width=700):
+    return lambda: (X[:, i : i + width] for i in range(0, X.shape[1], width))
+
+
+def relative(found, exact):
+    return float(np.max(np.abs(found / exact - 1)))
+
+
+def write(folder, weights, chunks=3, **index):
+    given = SeriesIndex(series="spaced", d=weights.shape[1], dtype="float32", protocol="sphere")
+    writer = SeriesWriter.create(folder, replace(given, **index))
+    for part in np.array_split(np.arange(len(weights)), chunks):
+        losses = np.full(len(part), 0.5)
+        writer.append(part + 1, weights[part], losses, losses)
+    writer.close(complete=True)
