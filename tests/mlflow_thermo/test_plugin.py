@@ -69,11 +69,3 @@ def test_is_found_in_either_order_of_imports(first):
     code = f"import {first}; import mlflow.tracking.context.registry as r; "
     names = python(code + "print(*(type(p).__name__ for p in r._run_context_provider_registry))")
     assert names.count("ThermoRunContext") == 1
-
-
-def test_unknown_name():
-    import mlflow_thermo
-
-    assert "SnapshotRecorder" in dir(mlflow_thermo)
-    with pytest.raises(AttributeError, match="nothing"):
-        _ = mlflow_thermo.nothing
