@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_thermo import schema
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schedule import Schedule
-from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.schema import SeriesIndex
 
 
 def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Schedule, folder: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from mlflow_thermo.schema import ParameterSlice, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import ParameterSlice
 
 
 def trainable(parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlflow_thermo.schema import AUTO, FULL, ISOMETRIC, SKETCH, STORAGES, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import AUTO, FULL, ISOMETRIC, SKETCH, STORAGES
 
 #: A series up to this size is kept whole: its weights can then be looked at one by one.
 SMALL = 32 * 2**20

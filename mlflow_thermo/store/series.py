@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import (
     INDEX_NAME,
     ISOMETRIC,
@@ -30,7 +31,6 @@ from mlflow_thermo.schema import (
     WEIGHTS_KEY,
     Chunk,
     SeriesIndex,
-    ThermoError,
 )
 from mlflow_thermo.store.isometric import packed_size, unpacked_into
 

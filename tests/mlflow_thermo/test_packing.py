@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import Packer, flatten_parameters, trainable
-from mlflow_thermo.schema import ThermoError
 
 
 def model():

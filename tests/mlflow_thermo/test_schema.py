@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mlflow_thermo.schema import SCHEMA_VERSION, Chunk, ParameterSlice, SeriesIndex, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import SCHEMA_VERSION, Chunk, ParameterSlice, SeriesIndex
 
 INDEX = SeriesIndex(
     series="spaced",
