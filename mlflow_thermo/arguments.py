@@ -1,4 +1,4 @@
-"""What a recorder is given, checked before anything is written."""
+"""Checks of a recorder's arguments, made before anything is written."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mlflow_thermo.schema import SeriesIndex
 
 
 def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Schedule, folder: Path) -> None:
-    """Refuse to continue the series of another training: its snapshots would not belong together."""
-    # A sketch is float32 whatever it was made from.
+    """Raise ThermoError where the series on disk belongs to another training than the one that resumes it."""
+    # A sketch is always float32, whatever the dtype of the weights.
     same = ("d", "layout", "protocol", "lr", "seed", *(("dtype",) if found.storage != schema.SKETCH else ()))
     for name in same:
         before, now = getattr(found, name), getattr(asked, name)
         if before != now:
             values = "" if name == "layout" else f" ({before!r} there, {now!r} now)"
             raise ThermoError(
-                f"{folder} holds a series of another training, its {name} differs{values}: resume with the same, or "
-                "choose another directory"
+                f"{folder} holds a series of another training, its {name} differs{values}: resume with the same "
+                f"{name}, or choose another directory"
             )
     reduced = found.storage == schema.ISOMETRIC
     if not set(found.steps) <= set(schedule.steps) or (reduced and found.steps != schedule.steps):
@@ -33,7 +33,7 @@ def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Sche
 
 
 def whole(name: str, value: Any) -> int:
-    """`value` as a Python int, or ThermoError: numpy's and torch's integers do not go into JSON."""
+    """`value` as a Python int (NumPy and torch integers cannot be written as JSON); ThermoError if it is not whole."""
     try:
         number = int(value)
         exact = number == value
@@ -45,7 +45,7 @@ def whole(name: str, value: Any) -> int:
 
 
 def positive(name: str, value: Any) -> float:
-    """`value` as a Python float above 0, or ThermoError."""
+    """`value` as a positive, finite Python float; ThermoError otherwise."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -56,7 +56,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def require_json(name: str, value: Any) -> None:
-    """Raise ThermoError where `value` holds what an index cannot: objects, NaN, infinity."""
+    """Raise ThermoError if `value` cannot be written as JSON: other objects, NaN, infinity."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:

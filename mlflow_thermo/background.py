@@ -1,4 +1,4 @@
-"""The thread that writes and uploads while the training goes on."""
+"""A thread that writes and uploads snapshots while the training continues."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class Background:
-    """A thread that does one thing after the other; what goes wrong there is raised where the caller asks for it."""
+    """One thread that does its work in order; what fails there is raised when the caller checks."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="thermo-writer")
         self._pending: list[Future[object]] = []
 
     def submit(self, *work: Callable[[], object]) -> None:
-        """Do `work` in its order, after all that was submitted before.
+        """Queue `work`, to be done in this order after everything submitted before.
 
-        Never raises: what was handed over would be lost in place of what failed before it.
+        Never raises: reporting an earlier failure here would lose the block that is being handed over now.
         """
         self._pending += [self._pool.submit(one) for one in work]
 
     def wait(self) -> None:
-        """Until everything submitted is done; raises what the first failure raised, and forgets the others."""
+        """Wait until everything submitted is done, then raise the first failure and drop any others."""
         for future in self._pending:
             future.exception()
         self.check()
 
     def stop(self) -> None:
-        """Finish, without raising."""
+        """Finish what was submitted, without raising."""
         self._pool.shutdown(wait=True)
 
     def check(self) -> None:
-        """Raise the first failure among what is done, without waiting."""
+        """Raise the first failure among the finished work, without waiting."""
         done = [future for future in self._pending if future.done()]
         self._pending = [future for future in self._pending if not future.done()]
         for future in done:

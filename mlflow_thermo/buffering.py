@@ -1,4 +1,4 @@
-"""Snapshots on their way from the training to the disk: two blocks a series, written by a thread of their own."""
+"""Snapshots between the training and the disk: two blocks for each series, written by a background thread."""
 
 from __future__ import annotations
 
@@ -35,38 +35,59 @@ from mlflow_thermo.store import (
 
 logger = logging.getLogger(__name__)
 
-#: Blocks of a series: one that the training fills and one that is being written.
+#: Blocks of a series: one that the training fills while the other is written.
 _BLOCKS = 2
-#: Bytes of a block whose chunks stay on this machine: small ones cost nothing there, and memory everywhere.
+#: Largest block, in bytes, of a series whose chunks are not uploaded: many small files cost nothing on a local disk,
+#: and small blocks save memory.
 _LOCAL_BYTES = 64 * 2**20
-#: Whole snapshots of the first block of a sketched series that its error is measured on.
+#: Number of snapshots in the first block of a sketched series on which the sketch's error is measured.
 _ERROR_ROWS = 8
 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """A disk that does not take the snapshots, as one line that says where they are."""
+    """Turn a write error into a StoreError that names the folder and what to do."""
     try:
         yield
     except OSError as error:
         raise StoreError(
-            f"snapshots cannot be written to {folder} ({error}): see that it is writable and has room, and start "
-            "again; what was written before is kept"
+            f"snapshots cannot be written to {folder} ({error}): check that it is writable and has free space, and "
+            "start again; what was already written is kept"
         ) from error
 
 
 def block_rows(n: int, d: int, itemsize: int, storage: str) -> int:
-    """Rows of a block of a series of `n` snapshots of `d` weights, kept as `storage`."""
+    """Rows in a block of a series of `n` snapshots of `d` weights, stored as `storage`."""
     return rows_per_chunk(n, d, itemsize, MAX_CHUNK_BYTES if storage == FULL else _LOCAL_BYTES)
 
 
 def buffer_bytes(n: int, d: int, itemsize: int, storage: str) -> int:
-    """Memory of the blocks of such a series, on the processor's side."""
+    """Host memory that a recorder needs for the blocks of one series.
+
+    Parameters
+    ----------
+    n, d : int
+        Numbers of snapshots and of weights.
+    itemsize : int
+        Bytes per weight.
+    storage : str
+        ``full``, ``isometric`` or ``sketch``.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> buffer_bytes(1000, 24_408, 4, "full")
+    48816000
+    """
     return _BLOCKS * block_rows(n, d, itemsize, storage) * d * itemsize
 
 
 class _Block:
-    """Host memory for some snapshots."""
+    """Host memory for the snapshots of one chunk."""
 
     def __init__(self, rows: int, packer: Packer) -> None:
         self.weights = torch.empty((rows, packer.d), dtype=packer.dtype, pin_memory=packer.device.type == "cuda")
@@ -81,8 +102,10 @@ class SeriesBuffer:
 
     Attributes
     ----------
-    next_step : optimiser step of the next snapshot, -1 after the last.
-    reduced_at_end : whether its chunks are only the raw material of what goes to the server.
+    next_step : int
+        Optimiser step of the next snapshot, -1 after the last.
+    reduced_at_end : bool
+        Whether the full snapshots are only kept on this machine until the series is closed and reduced.
     """
 
     def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter, storage: str = FULL) -> None:
@@ -119,7 +142,7 @@ class SeriesBuffer:
         room: float,
         sketch_columns: int,
     ) -> SeriesBuffer:
-        """Start a new series in `folder`; see `choose_storage` for `storage` and `room`."""
+        """Start a new series in `folder`; `storage` and `room` are those of `choose_storage`."""
         mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, room)
         if mode == SKETCH:
             index = replace(index, storage=mode, sketch_dim=sketch_columns, dtype="float32")
@@ -131,11 +154,11 @@ class SeriesBuffer:
     def resume(
         cls, folder: Path, index: SeriesIndex, schedule: Schedule, packer: Packer, *, storage: str
     ) -> SeriesBuffer:
-        """Continue the series in `folder`, which must belong to the training that `index` describes."""
+        """Continue the series in `folder`; ThermoError unless it is of the training that `index` describes."""
         writer = SeriesWriter.resume(folder)
         require_same_training(writer.index, index, schedule, folder)
-        # It began with the room that it needed. Snapshots that are kept whole may be reduced at the end; nothing else
-        # can change its form.
+        # The disk had enough room when the series was started. Full snapshots can still be reduced at the end; no other
+        # change of storage is possible.
         mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, math.inf)
         if writer.index.storage != FULL or mode == SKETCH:
             mode = writer.index.storage
@@ -146,7 +169,7 @@ class SeriesBuffer:
         return steps[self.cursor] if self.cursor < len(steps) else -1
 
     def _window_start(self) -> int:
-        """Last step whose loss does not belong to the next snapshot: that of the snapshot before."""
+        """Last step whose loss does not count towards the next snapshot: that of the previous one."""
         steps, cursor = self.schedule.steps, self.cursor
         if cursor >= len(steps):
             return 0
@@ -156,17 +179,17 @@ class SeriesBuffer:
 
     @property
     def complete(self) -> bool:
-        """Whether every snapshot of the schedule was handed to the writer."""
+        """Whether the writer has been given every snapshot of the schedule."""
         return self.cursor == len(self.schedule.steps) and self._fill == 0 and not self._missed
 
     def skip_to(self, step: int) -> None:
-        """The training goes on after `step`: snapshots that lie before and are not on disk are lost."""
+        """Continue after `step`: scheduled snapshots up to there that are not on disk are missing for good."""
         missed = [s for s in self.schedule.steps[self.cursor :] if s <= step]
         if missed:
             self._missed = True
             logger.warning(
-                "series %r misses its snapshots from step %d to %d: the training goes on from a later step than the "
-                "last snapshot on disk; call flush() where a checkpoint is saved",
+                "series %r misses its snapshots from step %d to %d: the training resumes at a later step than the "
+                "last snapshot on disk; call flush() whenever a checkpoint is saved",
                 self.schedule.name, missed[0], missed[-1],
             )  # fmt: skip
             self.cursor += len(missed)
@@ -174,7 +197,7 @@ class SeriesBuffer:
             self._from = self._window_start()
 
     def step(self, number: int, loss: Tensor | float | None) -> bool:
-        """Count the optimiser step `number`; whether a block is full now."""
+        """Count the optimiser step `number`; return whether the block is full now."""
         if self.next_step < 0 or number <= self._from:
             return False
         if loss is not None:
@@ -190,9 +213,9 @@ class SeriesBuffer:
         return self._fill == self._rows
 
     def hand_over(self) -> Callable[[], None] | None:
-        """What writes the block as far as it is filled, for another thread; None when it is empty.
+        """Return a function that writes the filled part of the block, for another thread; None if it is empty.
 
-        Waits for the writer when it is a whole block behind, so that memory stays bounded and nothing is dropped.
+        If the writer is a full block behind, this waits for it: memory stays bounded and no snapshot is dropped.
         """
         if not self._fill:
             return None
@@ -222,7 +245,7 @@ class SeriesBuffer:
             with disk_errors(self.writer.folder):
                 self.writer.append(block.steps, rows, losses[:, 0], losses[:, 1])
         except BaseException:
-            # Whatever the caller makes of it: a series with a hole is not complete.
+            # Even if the caller handles the error and goes on, a series with missing snapshots is not complete.
             self._missed = True
             raise
         finally:
@@ -238,25 +261,25 @@ class SeriesBuffer:
         return found
 
     def close(self, done: bool) -> None:
-        """The final index; `done` says that the training came to its end."""
-        # One that was whole before this process began stays so, however this one ends.
+        """Write the final index; `done` says whether the training reached its end."""
+        # A series that was complete before this process began stays complete, however this process ends.
         if not (self.writer.index.complete and self.complete):
             with disk_errors(self.writer.folder):
                 self.writer.close(done and self.complete, sketch_error=self._error)
 
     @property
     def can_be_reduced(self) -> bool:
-        """Whether the snapshots on disk are whole ones that are to be kept in isometric form."""
+        """Whether the snapshots on disk are full ones that are to be kept in isometric form."""
         index = self.writer.index
         return self.reduced_at_end and index.storage == FULL and index.n_snapshots >= 2
 
     def reduce(self, out: Path) -> None:
-        """Write the isometric form of the whole snapshots into `out`, which may be their own folder.
+        """Write the isometric form of the full snapshots into `out`, which may be the folder that they are in.
 
         Raises
         ------
         StoreError
-            It could not be written or computed; the whole snapshots are still there.
+            It could not be written or computed; the full snapshots are still there.
         """
         folder = self.writer.folder
         try:

@@ -1,24 +1,31 @@
-"""The error that a person can mend, and texts without their passwords. Standard library only."""
+"""The error that users see, and the removal of passwords from text. Standard library only."""
 
 from __future__ import annotations
 
 import re
 
-#: User information ends at the last @ before the path. A password that nobody has encoded may hold slashes, to which
-#: SQLAlchemy has no objection; what looks like a port is none.
+#: User information ends at the last @ before the path. A password that is not percent-encoded may contain slashes,
+#: which SQLAlchemy accepts; a colon followed by a port number does not begin a password.
 _USER = re.compile(r"(?<=://)(?:[^\s/?#]*@|[^\s/?#@:]*:(?!\d{1,5}(?:[/?#\"'`,;)\]}>\s]|$))[^\s@]*@)")
-#: A URI as a parameter of another one.
+#: The same in a percent-encoded URI, as a query parameter of another one.
 _ENCODED_USER = re.compile(r"(?<=%3A%2F%2F)(?:(?!%2F|%3F|%23)[^\s/?#&])*%40", re.IGNORECASE)
-#: Databases take the password as a parameter too.
+#: Databases also accept the password as a query parameter.
 _PARAMETER = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^\s&#\"']*", re.IGNORECASE)
 
 
 def without_password(text: object) -> str:
-    """The text without the user information of the URIs in it: for all that leaves the program.
+    """Remove user names and passwords from the URIs in a text.
+
+    Everything that the program shows, logs or uploads goes through here.
 
     Parameters
     ----------
-    text : a URI, a message that may hold some, or an exception, whose text counts.
+    text : object
+        A URI, a message that may contain URIs, or an exception, whose message is taken.
+
+    Returns
+    -------
+    str
 
     Examples
     --------
@@ -30,8 +37,15 @@ def without_password(text: object) -> str:
 
 
 class ThermoError(Exception):
-    """Something a person can mend: one line that names the thing and the remedy, without any password."""
+    """An error that the user can fix: one line that says what is wrong and what to do, without passwords.
+
+    Parameters
+    ----------
+    *arguments : object
+        As for any exception; user information is removed from the URIs in strings.
+    """
 
     def __init__(self, *arguments: object) -> None:
-        # Here and not where it is shown: a message often quotes the text of a foreign error, and goes many ways.
+        # Messages often quote an error of another library and are shown in many places: removing passwords only where
+        # a message is shown would miss one of them.
         super().__init__(*(without_password(part) if isinstance(part, str) else part for part in arguments))

@@ -1,4 +1,4 @@
-"""Minibatch losses between two snapshots, on the processor or on the device that computes them."""
+"""Minibatch losses between snapshots, kept on the CPU or on the device that computes them."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from torch import Tensor
 
 
 class Losses(Protocol):
-    """Losses of the snapshots of one block, and the running mean since the snapshot before."""
+    """Losses at the snapshots of one block, each with the mean loss since the previous snapshot."""
 
     def add(self, loss: Tensor | float) -> None:
-        """Take in the loss of a step."""
+        """Add the loss of one step."""
 
     def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """The loss at the snapshot in `row`, and the mean of what came in since the last; NaN for None."""
+        """Store the loss at the snapshot in `row` and the mean since the previous snapshot; None leaves NaN."""
 
     def read(self, rows: int) -> NDArray[np.float64]:
-        """(rows, 2) losses and means; the rows are NaN afterwards."""
+        """Losses and means of the first `rows` snapshots, shape (rows, 2); the rows are reset to NaN."""
 
 
 class HostLosses:
-    """On the processor a loss is a number at once."""
+    """Losses on the CPU, where reading one costs nothing."""
 
     def __init__(self, rows: int) -> None:
         self._kept = np.full((rows, 2), np.nan)
         self._sum, self._count = 0.0, 0
 
     def add(self, loss: Tensor | float) -> None:
-        """Take in the loss of a step."""
+        """Add the loss of one step."""
         self._sum += float(loss)
         self._count += 1
 
     def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """The loss at the snapshot in `row`, and the mean since the last."""
+        """Store the loss at the snapshot in `row` and the mean since the previous snapshot."""
         if loss is not None:
             self._kept[row] = float(loss), self._sum / self._count
         self._sum, self._count = 0.0, 0
 
     def read(self, rows: int) -> NDArray[np.float64]:
-        """(rows, 2) losses and means; the rows are NaN afterwards."""
+        """Losses and means of the first `rows` snapshots, shape (rows, 2); the rows are reset to NaN."""
         found = np.array(self._kept[:rows])
         self._kept[:rows] = np.nan
         return found
 
 
 class DeviceLosses:
-    """Losses stay on the device until a block is written: reading one per step would wait for the device."""
+    """Losses that stay on the device until a block is written: reading one makes the training wait for the device."""
 
     def __init__(self, rows: int, device: torch.device) -> None:
         # MPS has no float64.
@@ -59,12 +59,12 @@ class DeviceLosses:
         self._count = 0
 
     def add(self, loss: Tensor | float) -> None:
-        """Take in the loss of a step."""
+        """Add the loss of one step."""
         self._sum += loss.to(self._sum.device) if isinstance(loss, Tensor) else loss
         self._count += 1
 
     def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """The loss at the snapshot in `row`, and the mean since the last."""
+        """Store the loss at the snapshot in `row` and the mean since the previous snapshot."""
         if loss is not None:
             self._kept[row, 0] = loss
             self._kept[row, 1] = self._sum / self._count
@@ -72,7 +72,7 @@ class DeviceLosses:
         self._count = 0
 
     def read(self, rows: int) -> NDArray[np.float64]:
-        """(rows, 2) losses and means; the rows are NaN afterwards."""
+        """Losses and means of the first `rows` snapshots, shape (rows, 2); the rows are reset to NaN."""
         found = np.array(self._kept[:rows].cpu().numpy())
         self._kept[:rows] = float("nan")
         return found

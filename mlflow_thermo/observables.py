@@ -1,10 +1,10 @@
-"""What is measured along a training run: full loss and gradient, gradient noise, fluctuation-dissipation sums.
+"""Observables along a training run: full loss and gradient, gradient noise, fluctuation-dissipation sums.
 
-The model is given as a function of a batch. Networks with batch normalisation have a different loss for every
-batch size, so everything here is an average over batches of the *training* batch size: a full gradient taken at
-another batch size would not be the mean of the minibatch gradients, and the signal-to-noise ratio would be biased.
+The model is given as a function of a batch. The loss of a network with batch normalisation depends on the batch size,
+so everything here is an average over batches of the *training* batch size: a full gradient taken at another batch size
+would not be the mean of the minibatch gradients, and the signal-to-noise ratio would be biased.
 
-Shapes begin with ``...``: nothing for one model, (n_models,) for models that are trained side by side.
+The leading ``...`` of a shape is empty for one model and (n_models,) for models that are trained side by side.
 """
 
 from __future__ import annotations
@@ -19,25 +19,29 @@ from torch import Tensor
 
 #: (x, y, weight) of a batch, weight of shape (batch,) -> Σ weight·loss and Σ weight·correct, shape (..., 2).
 WeightedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-#: The same with the gradient of Σ weight·loss, shape (..., d), before it. The next call may overwrite both.
+#: The same, preceded by the gradient of Σ weight·loss, shape (..., d). The next call may overwrite both.
 WeightedGradient = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
-#: Minibatch gradients that say how many are needed; also the fewest that are averaged.
+#: Minibatch gradients from which the number needed is estimated; also the fewest that are averaged.
 PILOT = 8
 
 
 @dataclass(frozen=True)
 class GradientNoise:
-    """Norms of the full and the minibatch gradient, float64 tensors of shape (...) on the CPU.
+    """Norms of the full gradient ∇L and of the minibatch gradients g_B, float64 tensors of shape (...) on the CPU.
+
+    All norms have the units of the loss per unit of weight.
 
     Attributes
     ----------
-    full_norm : |∇L|.
-    noise_rms : sqrt(E|g_B − ∇L|²).
-    noise_rms_stderr : its standard error.
-    minibatch_norm : E|g_B|.
-    minibatch_norm_stderr : its standard error.
-    n_batches : number of minibatch gradients behind the averages.
+    full_norm : Tensor
+        ``|∇L|``.
+    noise_rms, noise_rms_stderr : Tensor
+        ``sqrt(E|g_B − ∇L|²)`` and its standard error.
+    minibatch_norm, minibatch_norm_stderr : Tensor
+        ``E|g_B|`` and its standard error.
+    n_batches : int
+        Number of minibatch gradients that were averaged.
     """
 
     full_norm: Tensor
@@ -49,24 +53,36 @@ class GradientNoise:
 
     @property
     def snr(self) -> Tensor:
-        """Signal-to-noise ratio |∇L| / sqrt(E|g_B − ∇L|²); infinite without noise."""
+        """Signal-to-noise ratio ``|∇L| / sqrt(E|g_B − ∇L|²)``, shape (...); infinite without noise."""
         return torch.where(self.noise_rms > 0, self.full_norm / self.noise_rms, torch.inf)
 
     @property
     def snr_stderr(self) -> Tensor:
-        """Standard error of `snr`: the full gradient has none."""
+        """Standard error of `snr`, shape (...); the full gradient is exact."""
         return torch.where(self.noise_rms > 0, self.snr * self.noise_rms_stderr / self.noise_rms, 0.0)
 
 
 def full_batches(x: Tensor, y: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of exactly `batch_size` that cover the data, with a weight per sample that sums to 1 over all.
+    """Batches of exactly `batch_size` samples that cover the data, with weights that sum to 1 over all samples.
 
-    The samples come in an order of their own, the same at every call: data that are sorted by class would give batches
-    of one class, whose normalisation statistics are not those of a training batch. The last batch is filled up with
-    samples of weight zero: they take part in its statistics but every sample is counted once.
+    The samples are shuffled, in the same order at every call: data sorted by class would give batches of one class,
+    whose normalisation statistics are not those of a training batch. The last batch is filled up with samples of
+    weight zero, which enter its statistics but are not counted twice.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        Samples and targets, first axis n.
+    batch_size : int
+        That of the training.
+
+    Yields
+    ------
+    x, y, weight : Tensor
+        Each with first axis `batch_size`.
     """
     n = len(x)
-    # Drawn on the processor, so that every device sees the same batches.
+    # Drawn on the CPU, so that every device sees the same batches.
     order = torch.randperm(n, generator=torch.Generator().manual_seed(n)).to(x.device)
     for start in range(0, n, batch_size):
         index = torch.arange(start, start + batch_size, device=x.device)
@@ -76,17 +92,44 @@ def full_batches(x: Tensor, y: Tensor, batch_size: int) -> Iterator[tuple[Tensor
 
 
 def evaluate(loss: WeightedLoss, x: Tensor, y: Tensor, batch_size: int) -> Tensor:
-    """Mean loss and accuracy over a whole set, float64, shape (..., 2), on the data's device."""
+    """Mean loss and accuracy over a data set.
+
+    Parameters
+    ----------
+    loss : callable
+        Weighted loss and accuracy of a batch, see `WeightedLoss`.
+    x, y : Tensor
+        Samples and targets, first axis n.
+    batch_size : int
+        That of the training.
+
+    Returns
+    -------
+    Tensor
+        Loss and accuracy, float64, shape (..., 2), on the device of the data (on MPS: on the CPU).
+    """
     parts = [_widened(loss(*batch)) for batch in full_batches(x, y, batch_size)]
     return torch.stack(parts).sum(dim=0)
 
 
 def full_gradient(gradient: WeightedGradient, x: Tensor, y: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
-    """Gradient of the mean loss over a whole set, with that loss and the accuracy.
+    """Gradient of the mean loss over a data set, with that loss and the accuracy.
+
+    Parameters
+    ----------
+    gradient : callable
+        Weighted gradient, loss and accuracy of a batch, see `WeightedGradient`.
+    x, y : Tensor
+        Samples and targets, first axis n.
+    batch_size : int
+        That of the training.
 
     Returns
     -------
-    gradient, metrics : tensors of shape (..., d) and (..., 2), the second in float64.
+    gradient : Tensor
+        Shape (..., d).
+    metrics : Tensor
+        Loss and accuracy, float64, shape (..., 2).
     """
     total: Tensor | None = None
     parts = []
@@ -105,16 +148,25 @@ def gradient_noise(
 
     Parameters
     ----------
-    full : (..., d) full gradient at the same weights.
-    batches : independent minibatches; all are taken unless fewer do.
-    error : relative standard error aimed at, in both averages and for every model; 0 takes all batches.
-        A few pilot batches say how many that takes and do not enter the averages: stopping where the spread
-        of the very batches that are averaged happens to be small would bias both the average and its error.
+    gradient : callable
+        Weighted gradient, loss and accuracy of a batch, see `WeightedGradient`.
+    full : Tensor
+        Full gradient at the same weights, shape (..., d).
+    batches : iterator of (Tensor, Tensor)
+        Independent minibatches; all are used unless fewer reach `error`.
+    error : float
+        Relative standard error to reach, in both averages and for every model; 0 uses all batches. A few pilot
+        batches show how many are needed and do not enter the averages: stopping where the spread of the averaged
+        batches themselves happens to be small would bias both the average and its error.
+
+    Returns
+    -------
+    GradientNoise
 
     Raises
     ------
     ValueError
-        No batch.
+        Too few batches for the pilot and one average.
     """
     count: int | None = None
     if error > 0:
@@ -150,9 +202,9 @@ def _noise_sums(
 
 
 def _relative_error(sums: Tensor, n: int) -> Tensor:
-    """Relative standard errors of sqrt(E q) and E|g| from the sums of q, |g| and of their squares: (..., 2).
+    """Relative standard errors of sqrt(E q) and E|g|, (..., 2), from the sums of q, |g| and their squares.
 
-    Zero where the mean is zero or the model has diverged: no number of batches would help there.
+    Zero where the mean is zero or the model has diverged: more batches would not help there.
     """
     mean = sums[0] / n
     variance = (sums[1] / n - mean.square()).clamp(min=0) / max(1, n - 1)
@@ -162,11 +214,21 @@ def _relative_error(sums: Tensor, n: int) -> Tensor:
 
 
 class FluctuationSums:
-    """Running sums over the steps of what fluctuation-dissipation relations need, for weights of shape (..., d).
+    """Running sums over the steps of the products that fluctuation-dissipation relations need.
 
-    With w the weights, g the minibatch gradient and r a fixed unit direction (the initial weights'):
-    ``w·g`` and ``|g|²`` for Yaida's 2⟨w·g⟩ = lr·⟨|g|²⟩ in flat space; ``g·r``, ``w·r`` and ``(w·r)|g|²`` for its
-    counterpart on the sphere, where w·g = 0 says nothing. Nothing here waits for the device.
+    With weights w, minibatch gradient g and a fixed unit vector r along the initial weights: ``w·g`` and ``|g|²`` for
+    the relation 2⟨w·g⟩ = lr·⟨|g|²⟩ in flat space (Yaida, arXiv 1810.00004); ``g·r``, ``w·r`` and ``(w·r)|g|²`` for its
+    counterpart on the sphere, where w·g = 0 carries no information. The sums stay on the device.
+
+    Parameters
+    ----------
+    weights : Tensor
+        Initial weights, shape (..., d).
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps in the sums.
     """
 
     NAMES = ("wg", "gg", "gr", "wr", "wrgg")
@@ -178,7 +240,7 @@ class FluctuationSums:
         self.steps = 0
 
     def add(self, weights: Tensor, gradient: Tensor) -> None:
-        """Add one step: the weights and the gradient at them, before the update."""
+        """Add one step: the weights before the update and the gradient there, both of shape (..., d)."""
         dot = torch.linalg.vecdot
         gg = dot(gradient, gradient)
         wr = dot(weights, self._direction)
@@ -187,18 +249,36 @@ class FluctuationSums:
         self.steps += 1
 
     def rows(self) -> list[dict[str, float]]:
-        """For each model the sums by name, and the number of steps behind them."""
+        """The sums of each model by name, with the number of steps."""
         rows = self._sums.reshape(-1, len(self.NAMES)).tolist()
         return [{"steps": float(self.steps), **dict(zip(self.NAMES, row, strict=True))} for row in rows]
 
     def values(self) -> dict[str, float]:
-        """`rows` of a single model."""
+        """The only row of `rows`, for a single model."""
         (row,) = self.rows()
         return row
 
 
 def log_points(total_steps: int, n: int) -> list[int]:
-    """Steps to measure at: 0…9, then `n` log-spaced ones up to and including the last."""
+    """Steps at which to measure: 0 to 9, then `n` log-spaced steps up to and including the last.
+
+    Parameters
+    ----------
+    total_steps : int
+        Optimiser steps of the training.
+    n : int
+        Number of log-spaced steps; rounding may make some coincide.
+
+    Returns
+    -------
+    list of int
+        Increasing.
+
+    Examples
+    --------
+    >>> log_points(1000, 3)
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 1000]
+    """
     if total_steps <= 10:
         return list(range(total_steps + 1))
     ratio = (total_steps / 10) ** (1 / max(1, n - 1))

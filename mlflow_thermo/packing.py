@@ -1,4 +1,4 @@
-"""Parameters <-> one vector, in the order and layout that the snapshot index describes."""
+"""Parameters to one vector and back, in the order and layout that the snapshot index describes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,23 @@ from mlflow_thermo.schema import ParameterSlice
 
 
 def trainable(parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
-    """Name and tensor of every parameter that requires a gradient; ThermoError when there is none."""
+    """Name and tensor of every parameter that requires a gradient.
+
+    Parameters
+    ----------
+    parameters : torch.nn.Module or iterable of (str, Tensor)
+        A module, or pairs as ``named_parameters()`` gives them.
+
+    Returns
+    -------
+    list of (str, Tensor)
+        In the order given.
+
+    Raises
+    ------
+    ThermoError
+        No parameter requires a gradient.
+    """
     named = parameters.named_parameters() if isinstance(parameters, nn.Module) else parameters
     chosen = [(name, tensor) for name, tensor in named if tensor.requires_grad]
     if not chosen:
@@ -21,7 +37,23 @@ def trainable(parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> list[tupl
 
 
 def layout_of(named: Iterable[tuple[str, Tensor]]) -> tuple[ParameterSlice, ...]:
-    """Where each tensor lies in the packed vector."""
+    """Where each tensor lies in the packed vector.
+
+    Parameters
+    ----------
+    named : iterable of (str, Tensor)
+        Parameters in the order in which they are packed.
+
+    Returns
+    -------
+    tuple of ParameterSlice
+        One for each tensor, without gaps between them.
+
+    Examples
+    --------
+    >>> layout_of([("weight", torch.zeros(2, 3)), ("bias", torch.zeros(2))])[1]
+    ParameterSlice(name='bias', shape=(2,), offset=6, size=2)
+    """
     slices = []
     offset = 0
     for name, tensor in named:
@@ -33,15 +65,26 @@ def layout_of(named: Iterable[tuple[str, Tensor]]) -> tuple[ParameterSlice, ...]
 def flatten_parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
     """Move a module's trainable parameters and their gradients into two flat vectors.
 
-    The parameters become views of the first vector and their ``.grad`` views of the second, so that an update
-    of all weights is one operation instead of one per layer.
+    The parameters become views of the first vector and their ``.grad`` views of the second, so that updating all
+    weights is one operation instead of one per layer.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place.
 
     Returns
     -------
-    weights, gradient : tensors of shape (d,)
+    weights, gradient : Tensor
+        Each of shape (d,); the gradient is zero.
+
+    Raises
+    ------
+    ThermoError
+        No parameter requires a gradient, or one has two names (tied weights).
     """
     named = trainable(module)
-    # One parameter by two names (tied weights) would get two homes and fall apart.
+    # A parameter with two names (tied weights) would be given two places in the vector, and no longer be tied.
     if len({id(tensor) for _, tensor in named}) != len(named):
         raise ThermoError("parameters: tied parameters cannot be flattened, untie them")
     weights = torch.cat([tensor.detach().reshape(-1) for _, tensor in named])
@@ -56,9 +99,26 @@ def flatten_parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
 class Packer:
     """Copies a fixed set of parameters into rows of a buffer and back.
 
+    Parameters
+    ----------
+    parameters : torch.nn.Module or iterable of (str, Tensor)
+        Those that require a gradient are packed.
+
     Attributes
     ----------
-    dtype : of the rows: that of the parameters, float32 for bfloat16 ones, which numpy does not have.
+    layout : tuple of ParameterSlice
+        Where each parameter lies in a row.
+    d : int
+        Number of weights.
+    device : torch.device
+        Where the parameters are.
+    dtype : torch.dtype
+        Of the rows: that of the parameters, except float32 for bfloat16, which NumPy does not have.
+
+    Raises
+    ------
+    ThermoError
+        No parameter requires a gradient, or parameters differ in device or dtype, or are not real.
     """
 
     def __init__(self, parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> None:
@@ -75,20 +135,20 @@ class Packer:
             if tensor.device != self.device or tensor.dtype != first.dtype:
                 raise ThermoError(
                     f"parameter {name!r} is {tensor.dtype} on {tensor.device}, {self._named[0][0]!r} is "
-                    f"{first.dtype} on {self.device}: record those of one kind, as (name, tensor) pairs"
+                    f"{first.dtype} on {self.device}: record those of one dtype and device, as (name, tensor) pairs"
                 )
             if not tensor.is_floating_point():
                 raise ThermoError(f"parameter {name!r} is {tensor.dtype}: only real weights can be recorded")
 
     @property
     def itemsize(self) -> int:
-        """Bytes of a weight."""
+        """Bytes per weight."""
         return torch.empty((), dtype=self.dtype).element_size()
 
     def pack_into(self, row: Tensor) -> None:
-        """Copy the parameters as they are now into `row`, shape (d,), on any device."""
+        """Copy the current parameters into `row`, shape (d,), on any device."""
         places = [tensor.data_ptr() for tensor in self._tensors]
-        # A view found once serves until a parameter moves: looking at every storage would cost more than the copy.
+        # The view is kept until a parameter moves: inspecting every storage would cost more than the copy.
         if places != self._places:
             self._flat, self._places = self._flat_view(), places
         flat = self._flat
@@ -105,7 +165,7 @@ class Packer:
                 tensor.copy_(vector[place.offset : place.offset + place.size].view(place.shape))
 
     def _flat_view(self) -> Tensor | None:
-        """The parameters as one tensor without a copy, when they lie next to each other in one storage."""
+        """The parameters as one tensor without copying; None unless they lie next to each other in one storage."""
         first = self._named[0][1].detach()
         storage = first.untyped_storage().data_ptr()
         offset = first.storage_offset()

@@ -1,31 +1,45 @@
-"""What MLflow finds through the entry points. Imported with every ``import mlflow``, so it stays tiny."""
+"""What MLflow loads through its entry points. Every ``import mlflow`` imports this, so it must stay small."""
 
 from __future__ import annotations
 
 import os
 
-#: Set for the processes of a sweep, so that every run that they start carries the sweep's tag.
+#: Environment variable of the processes of a sweep: every run that they start gets it as the sweep's tag.
 SWEEP_VARIABLE = "MLFLOW_THERMO_SWEEP"
 
 
 class ThermoRunContext:
     """Tags every run with the plugin's version, the state of the git tree and the sweep it belongs to.
 
-    Has the methods of MLflow's RunContextProvider without inheriting from it: that would import MLflow, which
-    imports this module half-made and drops the provider, whenever this module is imported first.
+    It has the methods of MLflow's RunContextProvider but does not inherit from it. Inheriting would import MLflow,
+    and where this module is imported first, MLflow would find it only partly initialised and drop the provider.
     """
 
     def in_context(self) -> bool:
-        """Whether to tag runs: always, since the plugin is installed on purpose."""
+        """Whether to tag runs: always, because installing the plugin asks for it."""
         return True
 
     def tags(self) -> dict[str, str]:
-        """Tags of a run that starts now in this folder."""
+        """Tags of a run that starts now in the current folder."""
         return run_tags()
 
 
 def run_tags(folder: str | None = None) -> dict[str, str]:
-    """Tags that the plugin puts on a run; ``mlflow run`` calls no providers, so its scripts set these too."""
+    """Tags that the plugin puts on a run.
+
+    ``mlflow run`` creates its run without asking the providers, so scripts started by it set these tags themselves.
+
+    Parameters
+    ----------
+    folder : str, optional
+        Folder in the git tree of the training; by default the current one.
+
+    Returns
+    -------
+    dict of str to str
+        The plugin's version, whether the git tree has uncommitted changes (only in a git tree), and the sweep (only in
+        a sweep), by the keys of `mlflow_thermo.schema`.
+    """
     from importlib.metadata import version
 
     from mlflow_thermo import schema
@@ -41,7 +55,7 @@ def run_tags(folder: str | None = None) -> dict[str, str]:
 
 
 def _git_dirty(folder: str) -> bool | None:
-    """Whether tracked files of the git tree at `folder` differ from the commit; None outside of a tree."""
+    """Whether tracked files of the git tree at `folder` differ from its commit; None outside a git tree."""
     import subprocess
 
     try:

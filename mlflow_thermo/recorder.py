@@ -1,4 +1,4 @@
-"""The class that a training loop calls once per step to keep its weights for the analysis."""
+"""The recorder that a training loop calls once per step to keep its weights for the analysis."""
 
 from __future__ import annotations
 
@@ -31,40 +31,77 @@ logger = logging.getLogger(__name__)
 class SnapshotRecorder:
     """Keeps snapshots of a model's trainable weights as artifacts of an MLflow run, or in a plain folder.
 
-    Call `step` once per optimiser step, best between ``backward()`` and ``optimizer.step()``, where the weights
-    are the ones at which the loss was taken. Leaving the ``with`` block closes the series::
-
-        with mlflow.start_run(), SnapshotRecorder(model, total_steps=10_000, lr=0.1) as recorder:
-            for x, y in batches:
-                loss = loss_fn(model(x), y)
-                loss.backward()
-                recorder.step(loss)
-                optimizer.step()
-                optimizer.zero_grad()
+    Call `step` once per optimiser step, preferably between ``backward()`` and ``optimizer.step()``, where the weights
+    are the ones at which the loss was computed. Leaving the ``with`` block closes the series. Writing and uploading
+    happen in a background thread.
 
     Parameters
     ----------
-    parameters : module, or (name, tensor) pairs; those that require a gradient are recorded.
-    total_steps : number of steps of the training; needed for the default schedules.
-    series : schedules to record; by default `spaced`, `consecutive` and `bursts`.
-    lr, seed, protocol : written into the index for the analysis; lr is also logged as a metric.
-    run_id : MLflow run to record into; by default the active run. Not needed with `directory`. A run holds the
-        snapshots of one recorder.
-    directory : keep the series in this folder too (one folder per series). Without a run, only there.
-    resume : continue the series found in `directory` after their last closed chunk; see `flush` and `fast_forward`.
-    storage : ``full`` keeps every weight; ``isometric`` keeps the inner products of a series' snapshots, all that an
-        entropy needs, in N×N numbers whatever d is (the whole snapshots lie in a local folder until the series is
-        closed); ``sketch`` keeps `sketch_columns` columns and distances up to a known error, and never stores a whole
-        snapshot. ``auto`` chooses by size.
-    disk_share : share of the free disk that whole snapshots may take until they are reduced, with ``auto``; less where
-        several trainings share the disk.
-    attributes : anything else that JSON can hold, for the reader of the index.
+    parameters : torch.nn.Module or iterable of (str, Tensor)
+        A module, or pairs as ``named_parameters()`` gives them; those that require a gradient are recorded.
+    total_steps : int, optional
+        Optimiser steps of the training. Needed for the default series.
+    series : sequence of Schedule, optional
+        Series to record; by default `spaced`, `consecutive` and `bursts`.
+    lr : float, optional
+        Learning rate, written into the index for the analysis and logged as a metric.
+    seed : int, optional
+        Seed of the training, written into the index.
+    protocol : str
+        Training protocol, one of `schema.PROTOCOLS`, written into the index.
+    run_id : str, optional
+        MLflow run to record into; by default the active run. Not needed with `directory`. A run holds the snapshots of
+        one recorder.
+    directory : str or Path, optional
+        Keep the series in this folder too, in one folder each; without a run, only there.
+    resume : bool
+        Continue the series found in `directory` after their last finished chunk; see `flush` and `fast_forward`.
+    storage : str
+        ``full`` keeps every weight. ``isometric`` keeps the inner products of the snapshots of a series, which is all
+        that an entropy needs: N×N numbers, however many weights there are; the full snapshots stay in a local folder
+        until the series is closed. ``sketch`` keeps `sketch_columns` columns, and distances up to a known error; full
+        snapshots are never written. ``auto`` chooses by size.
+    sketch_columns : int
+        Columns of a sketch.
+    disk_share : float
+        With ``auto``, the share of the free disk space that full snapshots may take until they are reduced; choose
+        less where several trainings share a disk.
+    attributes : dict, optional
+        Anything else that a reader of the index should know; has to fit into JSON.
+
+    Attributes
+    ----------
+    run_id : str or None
+        MLflow run that is recorded into.
+    directory : Path
+        Folder of the series: the one given, or a temporary one that is deleted after the last upload.
+    steps_taken : int
+        Optimiser steps counted so far.
 
     Raises
     ------
     ThermoError
-        No run and no directory; no parameter that needs a gradient; neither `total_steps` nor `series`; an unknown
-        storage; a run or a folder that holds other snapshots already.
+        No run and no directory; no parameter that requires a gradient; neither `total_steps` nor `series`; an unknown
+        storage; a run or a folder that already holds other snapshots.
+
+    Examples
+    --------
+    Without MLflow, into a folder:
+
+    >>> import tempfile, torch
+    >>> model = torch.nn.Linear(3, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with SnapshotRecorder(model, total_steps=20, lr=0.1, directory=folder.name) as recorder:
+    ...     for _ in range(20):
+    ...         loss = model(torch.randn(8, 3)).square().mean()
+    ...         loss.backward()
+    ...         recorder.step(loss)
+    ...         optimizer.step()
+    ...         optimizer.zero_grad()
+    >>> recorder.index("spaced").n_snapshots
+    10
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -140,16 +177,22 @@ class SnapshotRecorder:
             self._uploader.announce(lr)
 
     def step(self, loss: Tensor | float | None = None) -> None:
-        """Count one optimiser step and keep the weights when a schedule asks for them.
+        """Count one optimiser step and keep the weights if a schedule asks for them.
 
         Parameters
         ----------
-        loss : minibatch loss of this step; a tensor stays on its device, nothing waits for it.
+        loss : Tensor or float, optional
+            Minibatch loss of this step. A tensor on a device stays there, so that the training does not wait for it.
+
+        Raises
+        ------
+        ThermoError
+            Snapshots of an earlier step could not be written.
         """
         self.steps_taken += 1
         value: Tensor | float | None = None
         if isinstance(loss, Tensor):
-            # On the processor a loss is a number at once; from a device nothing is read here.
+            # Reading a loss from a device would wait for it; on the CPU it costs nothing.
             value = float(loss.detach()) if loss.device.type == "cpu" else loss.detach()
         elif loss is not None:
             value = float(loss)
@@ -160,7 +203,7 @@ class SnapshotRecorder:
             self._background.check()
 
     def index(self, series: str) -> SeriesIndex:
-        """The index of a series as far as it is on disk; ThermoError for a series that is not recorded."""
+        """The index of a series as it is on disk now; ThermoError if there is no such series."""
         for candidate in self._series:
             if candidate.schedule.name == series:
                 self._background.wait()
@@ -169,22 +212,27 @@ class SnapshotRecorder:
         raise ThermoError(f"series {series!r} is not recorded: choose one of {names}")
 
     def flush(self) -> None:
-        """Put everything recorded so far on disk; call it where a checkpoint is saved that a training may resume from.
+        """Write everything recorded so far to disk; call this whenever a checkpoint to resume from is saved.
 
         Raises
         ------
         StoreError
-            The disk does not take the snapshots.
+            The snapshots cannot be written.
         """
         for series in self._series:
             self._hand_over(series)
         self._background.wait()
 
     def fast_forward(self, step: int) -> None:
-        """Tell a resumed recorder that `step` optimiser steps were taken before this process began.
+        """Tell a resumed recorder how many optimiser steps were taken before this process began.
 
-        Where the last snapshot on disk is older than the checkpoint, a warning names the snapshots that are missing,
-        and their series is not complete.
+        If the last snapshot on disk is older than the checkpoint, a warning names the missing snapshots, and their
+        series is not complete.
+
+        Parameters
+        ----------
+        step : int
+            Optimiser steps up to the checkpoint.
         """
         for series in self._series:
             self._hand_over(series)
@@ -192,13 +240,18 @@ class SnapshotRecorder:
         self.steps_taken = step
 
     def close(self, complete: bool | None = None) -> None:
-        """Write what is buffered, upload what is left, and say last whether everything is there.
+        """Write what is buffered, upload what is left, and tag the run as complete or partial.
+
+        Parameters
+        ----------
+        complete : bool, optional
+            Whether the training reached its end; by default, whether every schedule did.
 
         Raises
         ------
         ThermoError
-            When the disk or the tracking server would not take the snapshots: names the local folder that keeps them.
-            What can be kept of the other series is kept all the same.
+            The disk or the tracking server did not take all snapshots; the message names the local folder that has
+            them. The other series are still written and uploaded as far as possible.
         """
         if self._closed:
             return
@@ -207,7 +260,7 @@ class SnapshotRecorder:
         failures: list[Exception] = []
 
         def attempt(action: Callable[..., None], *arguments: Any) -> None:
-            # One series that cannot be written must not cost the others theirs.
+            # A series that cannot be written must not prevent the others from being written.
             try:
                 action(*arguments)
             except Exception as error:
@@ -223,7 +276,7 @@ class SnapshotRecorder:
         for series in self._series:
             attempt(series.close, done)
             attempt(self._reduce, series)
-            # MLflow tries for minutes before it gives up on a server: once is enough.
+            # MLflow retries for minutes before it gives up on a server: waiting for that once is enough.
             if self._uploader is not None and reachable:
                 reachable = self._uploader.upload(series.schedule.name, series.writer)
         if not reachable:
@@ -253,7 +306,7 @@ class SnapshotRecorder:
         self.close(complete=None if kind is None else False)
 
     def _hand_over(self, series: SeriesBuffer) -> None:
-        """Write and upload what is buffered, beside the training."""
+        """Write and upload what is buffered, in the background."""
         write = series.hand_over()
         if write is not None:
             self._background.submit(write)
@@ -261,12 +314,13 @@ class SnapshotRecorder:
                 self._background.submit(partial(self._uploader.upload, series.schedule.name, series.writer))
 
     def _reduce(self, series: SeriesBuffer) -> None:
-        """Bring a series of whole snapshots into its isometric form."""
+        """Bring a series of full snapshots into its isometric form."""
         if not series.can_be_reduced:
             return
         out = series.writer.folder
         if not self._owns_directory and not series.writer.index.complete:
-            # In a folder that somebody may resume from, an unfinished series stays whole; a run gets its reduced form.
+            # The user may resume an unfinished series from this folder: it keeps the full snapshots, and the run gets
+            # their reduced form.
             if self._uploader is None:
                 return
             self._spare = self._spare or Path(tempfile.mkdtemp(prefix="thermo-"))

@@ -1,4 +1,4 @@
-"""When snapshots are taken."""
+"""Schedules: the steps at which snapshots are taken."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ from mlflow_thermo.errors import ThermoError
 
 @dataclass(frozen=True)
 class Schedule:
-    """When one named series takes its snapshots.
+    """The steps at which one named series takes its snapshots.
 
     Attributes
     ----------
-    name : the series' name, also its folder's.
-    steps : increasing optimiser steps, counted from 1.
+    name : str
+        Name of the series and of its folder.
+    steps : tuple of int
+        Increasing optimiser steps, counted from 1.
+
+    Raises
+    ------
+    ThermoError
+        Steps that are empty, below 1 or not increasing.
+
+    Examples
+    --------
+    >>> Schedule("every-hundredth", tuple(range(100, 1001, 100))).steps[:3]
+    (100, 200, 300)
     """
 
     name: str
@@ -27,30 +39,102 @@ class Schedule:
 
 
 def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
-    """`n` snapshots evenly over the part of training after the fraction `start`; fewer when it is short."""
+    """Evenly spaced snapshots of the later part of a training.
+
+    Parameters
+    ----------
+    total_steps : int
+        Optimiser steps of the training.
+    n : int
+        Number of snapshots; a short training gives fewer.
+    start : float
+        Fraction of the training after which snapshots begin.
+
+    Returns
+    -------
+    Schedule
+        Named ``spaced``, with one common stride, the last snapshot at the last step.
+
+    Raises
+    ------
+    ThermoError
+        `n` below 1, or no step after `start`.
+
+    Examples
+    --------
+    >>> spaced(100, n=5).steps
+    (60, 70, 80, 90, 100)
+    """
     if n < 1:
         raise ThermoError(f"series 'spaced': n must be at least 1, got {n}")
     first = round(total_steps * start)
     if total_steps <= first:
         raise ThermoError(f"series 'spaced': no step lies after the fraction {start} of {total_steps} steps")
-    # One common stride, counted back from the end: uneven strides would blur every correlation time.
+    # One common stride, counted back from the end: uneven strides would distort every correlation time.
     stride = max(1, (total_steps - first) // n)
     steps = range(total_steps, first, -stride)[:n]
     return Schedule(schema.SPACED, tuple(reversed(steps)))
 
 
 def consecutive(total_steps: int, n: int = 1000) -> Schedule:
-    """The last `n` iterates, as in arXiv 2505.23489."""
+    """The last `n` iterates of a training, as in arXiv 2505.23489.
+
+    Parameters
+    ----------
+    total_steps : int
+        Optimiser steps of the training.
+    n : int
+        Number of snapshots; a training of fewer steps gives fewer.
+
+    Returns
+    -------
+    Schedule
+        Named ``consecutive``.
+
+    Raises
+    ------
+    ThermoError
+        `n` below 1.
+
+    Examples
+    --------
+    >>> consecutive(100, n=3).steps
+    (98, 99, 100)
+    """
     if n < 1:
         raise ThermoError(f"series 'consecutive': n must be at least 1, got {n}")
     return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)))
 
 
 def bursts(total_steps: int, n: int = 10, size: int = 100) -> Schedule:
-    """`n` bursts of `size` consecutive iterates that end at log-spaced steps, the last one with the training.
+    """Bursts of consecutive iterates that end at log-spaced steps, the last burst with the training.
 
-    Between two bursts at least one step is left out, which is how a reader tells them apart; early ones that would
-    touch the next are dropped, so that a short training has fewer.
+    At least one step is left out between two bursts, which is how a reader tells them apart. Early bursts that would
+    run into the next one are dropped, so a short training has fewer.
+
+    Parameters
+    ----------
+    total_steps : int
+        Optimiser steps of the training.
+    n : int
+        Largest number of bursts.
+    size : int
+        Consecutive iterates in each burst.
+
+    Returns
+    -------
+    Schedule
+        Named ``bursts``.
+
+    Raises
+    ------
+    ThermoError
+        `n` or `size` below 1.
+
+    Examples
+    --------
+    >>> bursts(1000, n=3, size=2).steps
+    (1, 2, 44, 45, 999, 1000)
     """
     if n < 1 or size < 1:
         raise ThermoError(f"series 'bursts': n and size must be at least 1, got n={n} and size={size}")

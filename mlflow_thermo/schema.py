@@ -1,8 +1,8 @@
 """The contract between the recorder and the analysis: names, units and the shape of the index.
 
-Standard library only, so that the writer, the reader and a stranger's script share one owner of the format.
-Units: losses in units of the training loss (mean per sample), entropies in nats, temperature in loss units per
-nat, times in optimiser steps.
+Standard library only: the recorder, the analysis and anyone's own script can all import it.
+Units: losses in units of the training loss (mean per sample), entropies in nats, temperatures in loss units per nat,
+times in optimiser steps.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# Readers and writers of the format raise it; it is found here as well.
+# Shown here too, for those who import it together with the names of the format.
 from mlflow_thermo.errors import ThermoError as ThermoError
 
-#: Version of the snapshot index. A reader refuses a larger one and reads every smaller one.
+#: Version of the snapshot index. A reader refuses a later one and reads every earlier one.
 SCHEMA_VERSION = 2
 
-#: Folder of a run's artifacts that holds one folder per snapshot series.
+#: Folder among a run's artifacts with one folder for each snapshot series.
 ARTIFACT_ROOT = "thermo"
 INDEX_NAME = "index.json"
-#: Name of the one tensor inside a chunk, shape (n_snapshots, d); of a sketch (n_snapshots, m).
+#: Name of the one tensor in a chunk, shape (n_snapshots, d), or (n_snapshots, m) in a sketch.
 WEIGHTS_KEY = "weights"
-#: The two tensors inside a chunk of an isometric series (docs/format.md).
+#: Names of the two tensors in a chunk of an isometric series (docs/format.md).
 TRIANGLE_KEY = "triangle"
 SHARED_KEY = "shared"
 
@@ -31,7 +31,7 @@ STORAGES = (AUTO, FULL, ISOMETRIC, SKETCH)
 
 SPACED = "spaced"
 CONSECUTIVE = "consecutive"
-#: Consecutive iterates again, at log-spaced times along the training.
+#: Consecutive iterates at log-spaced times along the training.
 BURSTS = "bursts"
 
 # Metrics, in the units above.
@@ -57,16 +57,16 @@ METRIC_MINIBATCH_NORM = "gradient/minibatch_norm"
 METRIC_MINIBATCH_NORM_STDERR = "gradient/minibatch_norm_stderr"
 METRIC_SNR = "gradient/snr"
 METRIC_SNR_STDERR = "gradient/snr_stderr"
-#: Number of minibatch gradients behind the noise, which adapts to the precision asked for.
+#: Number of minibatch gradients that the noise was measured on; it adapts to the requested precision.
 METRIC_NOISE_BATCHES = "gradient/noise_batches"
 METRIC_WEIGHT_NORM = "weights/norm"
-#: Prefix of everything that is measured on gradients.
+#: Prefix of everything measured on gradients.
 PREFIX_GRADIENT = "gradient/"
 #: Prefix of the running sums of `mlflow_thermo.observables.FluctuationSums`.
 PREFIX_SUMS = "sums/"
-#: Prefix of the same sums over the second half of training, logged with the last step.
+#: Prefix of the same sums over the second half of the training, logged at the last step.
 PREFIX_WINDOW = "sums/window_"
-#: Prefix of the metrics that an analysis writes, on runs and on its own run.
+#: Prefix of the metrics that an analysis writes, on the analysed runs and on its own.
 PREFIX_RESULT = "thermo/"
 
 # Tags.
@@ -79,7 +79,7 @@ TAG_DIRTY = "thermo.git_dirty"
 TAG_SNAPSHOTS = "thermo.snapshots"
 TAG_DEVICE = "thermo.device"
 TAG_SCOPE = "thermo.scope"
-#: sha256 over the run's snapshot indexes, which hold the sha256 of every chunk: names the content for a cache.
+#: sha256 over the run's snapshot indexes, which hold the sha256 of every chunk: a cache's key for the content.
 TAG_DIGEST = "thermo.digest"
 
 KIND_TRAIN = "train"
@@ -107,7 +107,17 @@ PROTOCOLS = (SPHERE, FIXED_ELR, FIXED_LR)
 
 @dataclass(frozen=True)
 class ParameterSlice:
-    """Where one parameter lies in the packed weight vector: ``[offset, offset + size)`` in C order."""
+    """Where one parameter lies in the packed weight vector: ``[offset, offset + size)`` in C order.
+
+    Attributes
+    ----------
+    name : str
+        Name of the parameter.
+    shape : tuple of int
+        Its shape.
+    offset, size : int
+        First position in the vector, and number of weights.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -117,7 +127,21 @@ class ParameterSlice:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One safetensors file of consecutive snapshots of a series."""
+    """One safetensors file with consecutive snapshots of a series.
+
+    Attributes
+    ----------
+    file : str
+        File name in the folder of the series.
+    first_step, last_step : int
+        Optimiser steps of its first and last snapshot.
+    n_snapshots : int
+        Number of snapshots in it.
+    bytes : int
+        Size of the file.
+    sha256 : str
+        Hex digest of the file.
+    """
 
     file: str
     first_step: int
@@ -129,12 +153,44 @@ class Chunk:
 
 @dataclass(frozen=True)
 class SeriesIndex:
-    """What a reader needs to know of one snapshot series; `index.json` is its JSON form.
+    """What a reader needs to know about one snapshot series; ``index.json`` is its JSON form.
 
-    ``steps``, ``loss`` and ``loss_mean`` have one entry per snapshot, over all chunks in order. ``loss`` is the
-    minibatch loss at the snapshot's weights, ``loss_mean`` the mean of the minibatch losses of the steps since
-    the snapshot before (this one included); null where none was recorded. ``storage`` says what the chunks hold,
-    ``sketch_dim`` how many columns a sketch among it has, ``sketch_error`` the relative error of its distances.
+    Attributes
+    ----------
+    series : str
+        Name of the series.
+    d : int
+        Number of trained weights.
+    dtype : str
+        NumPy name of the snapshots' dtype.
+    protocol : str
+        One of `PROTOCOLS`.
+    lr : float or None
+        Learning rate; None if unknown.
+    seed : int or None
+        Seed of the run; None if unknown.
+    layout : tuple of ParameterSlice
+        Where each parameter lies in a snapshot.
+    schema_version : int
+        Version of the format.
+    complete : bool
+        Whether every scheduled snapshot is there.
+    steps : tuple of int
+        Optimiser step of each snapshot, over all chunks in order.
+    loss : tuple of float or None
+        Minibatch loss at each snapshot's weights; None where none was recorded.
+    loss_mean : tuple of float or None
+        For each snapshot the mean minibatch loss of the steps since the previous snapshot, its own step included.
+    chunks : tuple of Chunk
+        The files, in order.
+    attributes : dict
+        Anything else that the training wrote.
+    storage : str
+        What the chunks hold: ``full``, ``isometric`` or ``sketch``.
+    sketch_dim : int
+        Columns of a sketch, or of the sketch that accompanies an isometric series.
+    sketch_error : float or None
+        Root mean square relative error of the distances in a sketch.
     """
 
     series: str
@@ -157,23 +213,23 @@ class SeriesIndex:
 
     @property
     def n_snapshots(self) -> int:
-        """Number of snapshots in closed chunks."""
+        """Number of snapshots in finished chunks."""
         return sum(chunk.n_snapshots for chunk in self.chunks)
 
     @property
     def columns(self) -> int:
-        """Columns of the snapshots that a writer takes."""
+        """Columns of the snapshots that are written: d, or those of a sketch."""
         return self.sketch_dim if self.storage == SKETCH else self.d
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        # The long lists go as they are: asdict would copy them number by number at every chunk.
+        # The long lists are passed on as they are: asdict would copy every number again for every chunk.
         parts = {name: [asdict(part) for part in getattr(self, name)] for name in ("layout", "chunks")}
         return {**vars(self), **parts}
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> SeriesIndex:
-        """Read the JSON form; ThermoError where it is from a later version or lacks a field."""
+        """Read the JSON form; ThermoError if it is of a later version or lacks a field."""
         version = raw.get("schema_version")
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise ThermoError(

@@ -1,4 +1,4 @@
-"""Snapshot series as artifacts of an MLflow run: all requests that a recorder sends."""
+"""Snapshot series as artifacts of an MLflow run: every request that a recorder sends."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ logger = logging.getLogger(__name__)
 
 
 def find_run(run_id: str | None, required: bool) -> tuple[MlflowClient, str] | None:
-    """A client and the id of the run to record into: `run_id`, or that of the active run.
+    """The run to record into: that of `run_id`, or the active run.
 
     Returns
     -------
-    client, run_id : None where there is no run and none is `required`.
+    (MlflowClient, str) or None
+        A client and the run's id; None if there is no run and none is `required`.
 
     Raises
     ------
     ThermoError
-        A run is required and there is none.
+        A run is `required` and there is none.
     """
     if run_id is None and not required and "mlflow" not in sys.modules:
-        # There can be no active run, and a folder must not ask for MLflow to be installed.
+        # No run can be active, and recording into a folder must work without MLflow installed.
         return None
     import mlflow
 
@@ -56,20 +57,23 @@ class Uploader:
 
     Parameters
     ----------
-    client : of the tracking server that has the run.
-    run_id : run that the snapshots belong to.
-    keep_files : whether a chunk's file stays on this machine once the server has it.
+    client : MlflowClient
+        Client of the tracking server.
+    run_id : str
+        Run that the snapshots belong to.
+    keep_files : bool
+        Whether the file of a chunk stays on this machine after its upload.
     """
 
     def __init__(self, client: MlflowClient, run_id: str, *, keep_files: bool) -> None:
         self._client = client
         self.run_id = run_id
         self._keep_files = keep_files
-        #: Chunks of each series that the server has.
+        #: Number of chunks on the server, by series.
         self._uploaded: Counter[str] = Counter()
 
     def require_no_snapshots(self) -> None:
-        """Two recorders in one run would write over each other's files."""
+        """Raise ThermoError if the run has snapshots: two recorders in one run would overwrite each other's files."""
         state = self._client.get_run(self.run_id).data.tags.get(schema.TAG_SNAPSHOTS)
         if state is not None:
             raise ThermoError(
@@ -78,7 +82,7 @@ class Uploader:
             )
 
     def announce(self, lr: float | None) -> None:
-        """Tag the run as one that is being recorded, and log its learning rate."""
+        """Tag the run as being recorded, and log its learning rate."""
         from mlflow.entities import Metric, RunTag
 
         now = time.time_ns() // 1_000_000
@@ -90,13 +94,13 @@ class Uploader:
         )
 
     def upload(self, series: str, writer: SeriesWriter) -> bool:
-        """Send the chunks that are not on the server yet, then the index that names them.
+        """Send the chunks that are not on the server yet, then the index that lists them.
 
         Returns
         -------
         bool
-            Whether the server now has everything that is on disk. A failure is logged and not raised: what is missing
-            goes with the next call.
+            Whether the server now has everything that is on disk. A failure is logged, not raised; the next call
+            sends what is missing.
         """
         target = f"{schema.ARTIFACT_ROOT}/{series}"
         chunks = writer.index.chunks
@@ -107,11 +111,11 @@ class Uploader:
                 self._uploaded[series] += 1
                 if not self._keep_files:
                     path.unlink()
-            # Last: chunks that no index names do not exist for a reader.
+            # Last: a reader sees only the chunks that the index lists.
             self._client.log_artifact(self.run_id, str(writer.index_path), target)
         except Exception as error:
-            # A server that is away must not stop a training that runs for days: the chunk stays on disk and
-            # goes with the next one; close() raises if it is still not there.
+            # A server that cannot be reached must not stop a training that runs for days: the chunk stays on disk and
+            # is sent with the next one; the recorder's close() raises if it is still missing then.
             logger.warning(
                 "run %s: upload of series %r failed, will retry: %s", self.run_id, target, without_password(error)
             )
@@ -119,13 +123,13 @@ class Uploader:
         return True
 
     def finish(self, writers: Iterable[SeriesWriter]) -> None:
-        """Set the run's last tags, once everything that is on disk is on the server."""
+        """Set the run's final tags, once the server has everything that is on disk."""
         complete = True
         digest = hashlib.sha256()
         for writer in writers:
             complete = complete and writer.index.complete
             digest.update(writer.index_path.read_bytes())
-        # Two requests: the tag that says that all is there is the last thing written.
+        # Two requests: the tag that marks the snapshots as complete has to be the last thing written.
         self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
         tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)

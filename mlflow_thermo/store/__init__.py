@@ -1,4 +1,4 @@
-"""Snapshot series on disk, whole or compressed: what the recorder writes and the analysis reads."""
+"""Snapshot series on disk, full or compressed: what the recorder writes and the analysis reads."""
 
 from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
 from mlflow_thermo.store.modes import DISK_SHARE, SKETCH_COLUMNS, choose_storage

@@ -1,4 +1,4 @@
-"""N snapshots of d ≫ N weights as a triangle of N(N+1)/2 numbers that keeps all their inner products."""
+"""N snapshots of d ≫ N weights as a triangle of N(N+1)/2 numbers with the same inner products."""
 
 from __future__ import annotations
 
@@ -8,29 +8,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: X (n, d) in pieces (n, width) that cover its columns, from the first on at every call.
+#: Gives X (n, d) as blocks of columns (n, width), all of them, from the first one at every call.
 Blocks = Callable[[], Iterable[NDArray[Any]]]
 
-#: Largest relative error of a squared distance that the Gram matrix may leave before the slow way is taken.
+#: Largest relative error of a squared distance from the Gram matrix; beyond it the columns are orthogonalised.
 _TOLERANCE = 1e-7
 
 
 def isometric_factor(blocks: Blocks, alike: Callable[[], NDArray[Any]] | None = None) -> NDArray[np.float64]:
     """Lower-triangular L with L·Lᵀ = X·Xᵀ: its rows have the norms, angles and distances of the rows of X.
 
-    From the Gram matrix of the rows about their mean, with the origin as one point more. Where some rows are so much
-    closer to each other than to the rest that this squares away their distance, by orthogonalising the columns
-    instead, which squares nothing and takes four times as long. Squared distances are right to 1e-7 at least.
+    It is computed from the Gram matrix of the rows about their mean, with the origin as one more point. Where some rows
+    are so much closer to each other than to the others that their distance drowns in the rounding errors of the Gram
+    matrix, the columns are orthogonalised instead, which squares nothing and takes four times as long. The relative
+    error of a squared distance is at most 1e-7.
 
     Parameters
     ----------
-    blocks : the columns of X (n, d) with d >= n; needs 2 float64 copies of a piece, 4 where it orthogonalises.
-    alike : asked after the first pass: labels (n,), the same for identical rows. Without it identical rows count as
+    blocks : callable
+        Gives the columns of X (n, d), d >= n, block by block. Needs memory for 2 float64 copies of a block, for 4
+        where it orthogonalises.
+    alike : callable, optional
+        Called after the first pass: labels (n,), equal for identical rows. Without it, identical rows are treated as
         very close ones.
 
     Returns
     -------
-    (n, n) lower-triangular matrix.
+    ndarray
+        Lower-triangular matrix (n, n), float64.
+
+    Raises
+    ------
+    ValueError
+        No block.
+
+    Examples
+    --------
+    >>> X = np.array([[3.0, 4.0, 0.0], [0.0, 0.0, 2.0]])
+    >>> lower = isometric_factor(lambda: [X])
+    >>> np.allclose(lower @ lower.T, X @ X.T)
+    True
     """
     gram: NDArray[np.float64] | None = None
     for block in blocks():
@@ -51,12 +68,12 @@ def isometric_factor(blocks: Blocks, alike: Callable[[], NDArray[Any]] | None = 
 
 
 def _factor_of_gram(gram: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64] | None:
-    """L from the inner products (n + 1, n + 1) of the centred rows and the centre; None where it would be wrong."""
+    """L from the inner products (n + 1, n + 1) of the centred rows and the centre; None if it would be inaccurate."""
     n = len(gram) - 1
     squares = np.diag(gram)[:n]
     between = squares[:, None] + squares[None, :] - 2 * gram[:n, :n]
     nearest = float(between.min(initial=np.inf, where=labels[:, None] != labels[None, :]))
-    # The centre is far from the cloud, often: scaled to the size of the cloud it costs no digits.
+    # The centre is often far from the origin compared with the size of the cloud: unscaled, it would cost digits.
     scale = np.sqrt(squares.mean() / gram[-1, -1]) if gram[-1, -1] > 0 and squares.any() else 1.0
     weights = np.ones(n + 1)
     weights[-1] = scale
@@ -70,7 +87,23 @@ def _factor_of_gram(gram: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[
 
 
 def orthogonalised(blocks: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
-    """The upper-triangular R (min(n, d), n) of X.T = Q·R, accumulated over blocks of the columns of X."""
+    """The upper-triangular R of X.T = Q·R, accumulated over blocks of the columns of X.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray
+        Columns of X (n, d), in blocks (n, width).
+
+    Returns
+    -------
+    ndarray
+        R, shape (min(n, d), n), float64.
+
+    Raises
+    ------
+    ValueError
+        No block.
+    """
     triangle: NDArray[np.float64] | None = None
     for block in blocks:
         columns = block.T.astype(np.float64)
@@ -81,7 +114,7 @@ def orthogonalised(blocks: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
 
 
 def packed(lower: NDArray[np.float64], first: int, last: int) -> NDArray[np.float64]:
-    """Rows `first` to `last` (excluded) of a square lower-triangular matrix without the zeros, one after the other."""
+    """Rows `first` to `last` (exclusive) of a lower-triangular matrix, one after the other, without the zeros."""
     return np.concatenate([lower[i, : i + 1] for i in range(first, last)])
 
 
@@ -94,5 +127,5 @@ def unpacked_into(lower: NDArray[np.float64], numbers: NDArray[np.float64], firs
 
 
 def packed_size(first: int, last: int) -> int:
-    """How many numbers `packed` gives for these rows."""
+    """Number of values that `packed` gives for these rows."""
     return (last * (last + 1) - first * (first + 1)) // 2

@@ -1,35 +1,52 @@
-"""In which form a series is kept: whole, as its inner products, or as a sketch."""
+"""In which form a series is stored: in full, as its inner products, or as a sketch."""
 
 from __future__ import annotations
 
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import AUTO, FULL, ISOMETRIC, SKETCH, STORAGES
 
-#: A series up to this size is kept whole: its weights can then be looked at one by one.
+#: Largest series, in bytes, that ``auto`` always stores in full: its weights can then be looked at one by one.
 SMALL = 32 * 2**20
-#: Columns of a sketch: relative standard error of a distance 1.1 %.
+#: Columns of a sketch; they give distances a relative standard error of 1.1 %.
 SKETCH_COLUMNS = 4096
-#: Columns of the sketch beside an isometric series, in which all runs share one basis.
+#: Columns of the sketch that accompanies an isometric series; all runs share its basis.
 SHARED_COLUMNS = 512
-#: Share of the free disk that the whole snapshots of a run may take until they are reduced.
+#: Share of the free disk space that the full snapshots of a run may take until they are reduced.
 DISK_SHARE = 0.4
 
 
 def choose_storage(asked: str, n: int, d: int, itemsize: int, room: float) -> str:
-    """``full``, ``isometric`` or ``sketch`` for a series of n snapshots of d weights.
+    """Choose how to store a series of n snapshots of d weights.
 
-    ``auto`` keeps small series whole and reduces large ones to their inner products, which loses nothing that an
-    entropy needs; where the disk cannot hold the snapshots until then, it sketches. A series of at least as many
-    snapshots as weights is kept whole in any case but ``sketch``: it has no smaller isometric form.
+    ``auto`` stores small series in full and reduces large ones to their inner products, which loses nothing that an
+    entropy needs; where the disk cannot hold the full snapshots until then, it sketches. A series of at least as many
+    snapshots as weights is stored in full unless a ``sketch`` is asked for: its isometric form would be no smaller.
 
     Parameters
     ----------
-    room : bytes on the disk that its whole snapshots may take.
+    asked : str
+        ``auto``, ``full``, ``isometric`` or ``sketch``.
+    n, d : int
+        Numbers of snapshots and of weights.
+    itemsize : int
+        Bytes per weight.
+    room : float
+        Bytes on the disk that the full snapshots may take.
+
+    Returns
+    -------
+    str
+        ``full``, ``isometric`` or ``sketch``.
 
     Raises
     ------
     ThermoError
         Unknown name.
+
+    Examples
+    --------
+    >>> choose_storage("auto", n=1000, d=24_408, itemsize=4, room=1e9)
+    'isometric'
     """
     if asked not in STORAGES:
         raise ThermoError(f"storage {asked!r} is unknown: choose one of {', '.join(STORAGES)}")

@@ -1,4 +1,4 @@
-"""A series of whole snapshots on disk to its isometric form, in bounded memory."""
+"""Reduces a series of full snapshots on disk to its isometric form, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,22 +18,34 @@ from mlflow_thermo.store.modes import SHARED_COLUMNS
 from mlflow_thermo.store.series import MAX_CHUNK_BYTES, check_file, read_index, write_chunk, write_json
 from mlflow_thermo.store.sketch import CountSketch
 
-#: Numbers of a block of columns: 64 MiB of float64. With its copies, and the n×n matrices, the peak is below 400 MiB
+#: Values in a block of columns: 64 MiB of float64. With its copies and the n×n matrices the peak stays below 400 MiB
 #: for a thousand snapshots.
 _BLOCK = 2**23
 
 
 def reduce_series(folder: Path, out: Path) -> SeriesIndex:
-    """Write the isometric form of the full series in `folder` into `out`, which may be the same folder.
+    """Write the isometric form of a full series.
 
-    The index is replaced in one rename after the chunks that it names, and the whole snapshots are removed from `out`
-    after that: a process that dies in between leaves a series that reads. A snapshot that is not finite becomes a row
-    of NaN and leaves the others as they are.
+    The index is replaced in one rename after the chunks that it lists have been written, and only then are the full
+    snapshots removed from `out`: a process that dies in between leaves a readable series. A snapshot that is not finite
+    becomes a row of NaN and does not affect the others.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the full series.
+    out : Path
+        Folder to write into; may be the same.
+
+    Returns
+    -------
+    SeriesIndex
+        Index of the isometric series.
 
     Raises
     ------
     StoreError
-        A chunk that is missing or damaged.
+        A chunk is missing or damaged.
     """
     index = read_index(folder)
     for chunk in index.chunks:
@@ -46,12 +58,13 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
         shared[:] = 0.0
         for first, block in _column_blocks(folder, index):
             part = sketch.apply(block, first)
-            # One NaN in a product of all rows is a NaN in all of them. A number that is not finite shows in the sketch.
+            # One NaN in a product of all rows would spread to all of them. The sketch shows which rows are not finite.
             block[~np.isfinite(part).all(axis=1)] = 0.0
             shared[:] += part
             yield block
 
-    # Identical snapshots have identical sketches. They must coincide to the last bit, or nobody could count them.
+    # Identical snapshots have identical sketches. Their rows must be equal to the last bit, or the analysis could not
+    # recognise them as repeats.
     lower = isometric_factor(blocks, lambda: _first_alike(shared))
     first_of = _first_alike(shared)
     again = np.flatnonzero(first_of != np.arange(n))
@@ -76,14 +89,14 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
 
 
 def _first_alike(rows: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Of every row the first that is identical to it, (n,); rows that are not finite count as identical."""
+    """For every row the first row that equals it, (n,); rows that are not finite count as equal."""
     finite = np.isfinite(rows).all(axis=1, keepdims=True)
     _, first, groups = np.unique(np.where(finite, rows, np.inf), axis=0, return_index=True, return_inverse=True)
     return np.asarray(first[groups.ravel()])
 
 
 def _identical(folder: Path, index: SeriesIndex, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which of some pairs of snapshots are the same number by number: a sketch may hide changes that cancel."""
+    """Which pairs of snapshots are equal in every weight: in a sketch, differences can cancel."""
     same = np.ones(len(left), dtype=bool)
     if len(left):
         for _, block in _column_blocks(folder, index):
@@ -94,7 +107,7 @@ def _identical(folder: Path, index: SeriesIndex, left: NDArray[np.intp], right: 
 def _column_blocks(folder: Path, index: SeriesIndex) -> Iterator[tuple[int, NDArray[Any]]]:
     """(first column, block (n, width)) over all columns, read by plain reads.
 
-    A memory map would do the same, but its pages count as this process's memory.
+    Not by a memory map, whose pages would count as memory of this process.
     """
     n, d, dtype = index.n_snapshots, index.d, np.dtype(index.dtype)
     width = max(4 * n, _BLOCK // n)
@@ -114,7 +127,7 @@ def _column_blocks(folder: Path, index: SeriesIndex) -> Iterator[tuple[int, NDAr
 
 
 def _data_offset(path: Path) -> int:
-    """Where the snapshots begin in a safetensors file: 8 bytes of header length, the header, the data."""
+    """Offset of the snapshots in a safetensors file, which is 8 bytes of header length, the header, then the data."""
     with path.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
         header = json.loads(handle.read(length))

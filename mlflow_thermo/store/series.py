@@ -1,8 +1,8 @@
 """Snapshot chunks and their index on disk: append-only, checksummed, resumable.
 
-A series is a folder with a handful of safetensors chunks and one ``index.json``. The index is written after the
-chunk that it lists, each in one atomic rename: a process that dies in between leaves a chunk that no index names,
-which a reader never sees and the next writer replaces. See docs/format.md.
+A series is a folder with a handful of safetensors chunks and one ``index.json``. A chunk is written first and the index
+that lists it second, each in one atomic rename: a process that dies in between leaves a chunk that no index lists,
+which readers do not see and the next writer replaces. See docs/format.md.
 """
 
 from __future__ import annotations
@@ -34,24 +34,44 @@ from mlflow_thermo.schema import (
 )
 from mlflow_thermo.store.isometric import packed_size, unpacked_into
 
-#: A chunk grows to at most this many bytes; few large files upload forty times faster than many small ones.
+#: Largest chunk, in bytes; a few large files upload forty times faster than many small ones.
 MAX_CHUNK_BYTES = 256 * 2**20
-#: A series is cut into about this many chunks, so that a killed run loses at most this fraction of it.
+#: A series is split into about this many chunks: a killed run loses at most one of them.
 CHUNKS_PER_SERIES = 4
 
 
 class StoreError(ThermoError):
-    """A series on disk is missing, half-written or damaged."""
+    """A series on disk is missing, half-written or damaged, or cannot be written."""
 
 
 def rows_per_chunk(n_snapshots: int, d: int, itemsize: int = 4, max_bytes: int = MAX_CHUNK_BYTES) -> int:
-    """How many snapshots of `d` weights go into one chunk of a series of `n_snapshots`."""
+    """How many snapshots go into one chunk of a series.
+
+    Parameters
+    ----------
+    n_snapshots, d : int
+        Snapshots in the series, and weights in a snapshot.
+    itemsize : int
+        Bytes per weight.
+    max_bytes : int
+        Largest chunk.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> rows_per_chunk(1000, d=1530)
+    250
+    """
     by_size = max_bytes // max(1, d * itemsize)
     return max(1, min(math.ceil(n_snapshots / CHUNKS_PER_SERIES), by_size))
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes, read in pieces so that a large chunk needs no memory."""
+    """Hex digest of a file, read in pieces so that large chunks do not fill the memory."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while piece := handle.read(2**20):
@@ -60,8 +80,8 @@ def sha256_of(path: Path) -> str:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON atomically, a line a field: a reader sees the old file or the new one, never half of one."""
-    # Indenting within the fields would take Python's own encoder, which holds up the training beside the writer.
+    """Write JSON atomically, one line per field: readers see the old file or the new one, never half of one."""
+    # Indenting inside the fields would use the encoder written in Python, which holds the GIL and slows the training.
     fields = (f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     temporary = path.with_name(path.name + ".part")
     with temporary.open("w", encoding="utf-8") as handle:
@@ -72,7 +92,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 class SeriesWriter:
-    """Appends chunks to one series folder; everything that it returned from is on disk."""
+    """Appends chunks to the folder of one series; when a method returns, what it wrote is on disk."""
 
     def __init__(self, folder: Path, index: SeriesIndex) -> None:
         self.folder = folder
@@ -80,7 +100,7 @@ class SeriesWriter:
 
     @classmethod
     def create(cls, folder: str | Path, index: SeriesIndex) -> SeriesWriter:
-        """Start a new series in an empty `folder`; StoreError where one is there already."""
+        """Start a new series in `folder`; StoreError if it already holds one."""
         folder = Path(folder)
         if (folder / INDEX_NAME).exists():
             raise StoreError(f"{folder} already holds a series: resume it or choose another folder")
@@ -91,11 +111,13 @@ class SeriesWriter:
 
     @classmethod
     def resume(cls, folder: str | Path) -> SeriesWriter:
-        """Continue a series after its last closed chunk; StoreError for one that was reduced before it was whole."""
+        """Continue a series after its last finished chunk; StoreError if it was reduced before it was complete."""
         folder = Path(folder)
         index = read_index(folder)
         if index.storage == ISOMETRIC and not index.complete:
-            raise StoreError(f"{folder} is reduced to its inner products and cannot go on: choose another folder")
+            raise StoreError(
+                f"{folder} is reduced to its inner products and cannot be continued: choose another folder"
+            )
         return cls(folder, index)
 
     @property
@@ -110,12 +132,28 @@ class SeriesWriter:
         loss: Sequence[float] | NDArray[Any],
         loss_mean: Sequence[float] | NDArray[Any],
     ) -> Path:
-        """Write one chunk of shape (n, d), or (n, m) of a sketch, and list it in the index; returns the chunk's path.
+        """Write one chunk and list it in the index.
+
+        Parameters
+        ----------
+        steps : sequence of int
+            Optimiser steps (n,), increasing, after those on disk.
+        weights : ndarray
+            Snapshots (n, d), or (n, m) in a sketch.
+        loss, loss_mean : array-like
+            Losses (n,) as in `SeriesIndex`; NaN where there is none.
+
+        Returns
+        -------
+        Path
+            Of the chunk.
 
         Raises
         ------
         StoreError
-            When the shapes disagree or the steps do not increase beyond those on disk.
+            The shapes disagree, or the steps do not increase.
+        OSError
+            The disk is full or not writable.
         """
         steps = [int(step) for step in steps]
         if weights.shape != (len(steps), self.index.columns) or not steps:
@@ -139,13 +177,13 @@ class SeriesWriter:
         return self.folder / chunk.file
 
     def close(self, complete: bool, **facts: Any) -> None:
-        """Write the final index; `complete` says that every scheduled snapshot is there, `facts` are further fields."""
+        """Write the final index; `complete` says whether all snapshots are there, `facts` sets other fields."""
         self.index = replace(self.index, complete=complete, **facts)
         self._write_index()
 
     @property
     def index_path(self) -> Path:
-        """Where the index is."""
+        """Path of the index."""
         return self.folder / INDEX_NAME
 
     def _write_index(self) -> None:
@@ -153,30 +191,41 @@ class SeriesWriter:
 
 
 def read_index(folder: str | Path) -> SeriesIndex:
-    """Read a series' index; StoreError names the folder and the remedy when it cannot be read."""
+    """Read the index of a series; StoreError if it is missing, not valid JSON or of a later version."""
     path = Path(folder) / INDEX_NAME
     try:
         return SeriesIndex.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise StoreError(f"{folder} has no {INDEX_NAME}: it is not a snapshot series") from None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise StoreError(f"{path} is not valid JSON ({error}): the upload was cut off, repeat it") from error
+        raise StoreError(f"{path} is not valid JSON ({error}): the upload was interrupted, repeat it") from error
 
 
 def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str, NDArray[Any]]) -> Chunk:
-    """One safetensors file in one atomic rename, and what an index says of it.
+    """Write one safetensors file in one atomic rename; OSError if the disk is full or not writable.
 
-    Raises
-    ------
-    OSError
-        A disk that is full or cannot be written.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the series.
+    stem : str
+        Beginning of the file's name; the first and last step follow.
+    steps : sequence of int
+        Optimiser steps of the snapshots.
+    tensors : dict of str to ndarray
+        Content of the file.
+
+    Returns
+    -------
+    Chunk
+        The file's entry in the index.
     """
     path = folder / f"{stem}-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
     temporary = path.with_name(path.name + ".part")
     try:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)
     except SafetensorError as error:
-        # The library has a class of its own for what the disk says.
+        # Safetensors wraps the errors of the disk in a class of its own.
         raise OSError(f"{path}: {error}") from error
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
@@ -186,14 +235,16 @@ def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str
 
 @dataclass(frozen=True)
 class Snapshots:
-    """A series as it was read.
+    """The snapshots of a series.
 
     Attributes
     ----------
-    weights : (n, d) snapshots; of an isometric series (n, n) coordinates with the same norms and distances, of a
-        sketch (n, m) coordinates with about the same.
-    shared : (n, m) sketch of an isometric series, in columns that all runs of one model share; None where the columns
-        of `weights` are shared by them.
+    weights : ndarray
+        Snapshots (n, d); of an isometric series coordinates (n, n) with the same norms and distances; of a sketch
+        coordinates (n, m) with approximately the same.
+    shared : ndarray or None
+        Of an isometric series a sketch (n, m) in columns that all runs of one model share; None otherwise, where the
+        columns of `weights` are already shared.
     """
 
     weights: NDArray[Any]
@@ -201,12 +252,23 @@ class Snapshots:
 
 
 def read_snapshots(folder: str | Path, index: SeriesIndex | None = None) -> Snapshots:
-    """All snapshots of a series, each chunk checked against its size and sha256.
+    """Read all snapshots of a series and check each chunk against its size and sha256.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the series.
+    index : SeriesIndex, optional
+        Its index, if it was read before.
+
+    Returns
+    -------
+    Snapshots
 
     Raises
     ------
     StoreError
-        Naming the chunk that is missing, half-written or damaged.
+        A chunk is missing, half-written or damaged; the message names it.
     """
     folder = Path(folder)
     index = read_index(folder) if index is None else index
@@ -230,7 +292,7 @@ def read_snapshots(folder: str | Path, index: SeriesIndex | None = None) -> Snap
 
 
 def read_weights(folder: str | Path, index: SeriesIndex | None = None) -> NDArray[Any]:
-    """`read_snapshots(folder).weights`."""
+    """The `weights` of `read_snapshots`, which see for parameters and errors."""
     return read_snapshots(folder, index).weights
 
 
@@ -264,5 +326,5 @@ def _checked_chunk(path: Path, chunk: Chunk, shapes: dict[str, tuple[int, ...]])
 
 
 def _nullable(values: Sequence[float] | NDArray[Any]) -> list[float | None]:
-    # JSON has no NaN: Python's own spelling of it breaks every other reader.
+    # JSON has no NaN: the way Python writes it breaks every other reader.
     return [float(value) if math.isfinite(value) else None for value in values]

@@ -1,4 +1,4 @@
-"""CountSketch: many-dimensional snapshots in few columns, with distances kept up to a known error."""
+"""CountSketch: high-dimensional snapshots in few columns, with distances kept up to a known error."""
 
 from __future__ import annotations
 
@@ -7,20 +7,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Columns worked on at once by the hash (its temporaries then stay in the cache).
+#: Columns hashed at once, so that the temporary arrays stay in the cache.
 _BLOCK = 2**16
 
 
 class CountSketch:
     """The linear map (n, d) → (n, m) that adds each column, with a sign, to one of m buckets.
 
-    Bucket and sign come from a hash of the column's number alone, so that all series of one model are mapped alike,
-    on every machine and by every version of numpy. It keeps squared lengths without bias, with a relative standard
-    error of at most √(2/m) (Charikar, Chen and Farach-Colton 2002; Weinberger et al. 2009).
+    Bucket and sign are a hash of the column's number alone, so all series of one model are mapped in the same way, on
+    every machine and with every version of NumPy. Squared lengths are kept without bias, with a relative standard error
+    of at most √(2/m) (Charikar, Chen and Farach-Colton 2002; Weinberger et al. 2009).
 
     Parameters
     ----------
-    d, m : numbers of columns before and after.
+    d, m : int
+        Numbers of columns before and after.
+
+    Raises
+    ------
+    ValueError
+        `d` or `m` below 1.
+
+    Examples
+    --------
+    >>> sketch = CountSketch(d=10_000, m=200)
+    >>> sketch.apply(np.ones((3, 10_000))).shape
+    (3, 200)
+    >>> sketch.relative_error
+    0.1
     """
 
     def __init__(self, d: int, m: int) -> None:
@@ -37,22 +51,32 @@ class CountSketch:
 
     @property
     def relative_error(self) -> float:
-        """Standard error of a squared distance, relative; the distance itself has half of it."""
+        """Relative standard error of a squared distance; that of the distance itself is half as large."""
         return float(np.sqrt(2 / self.m))
 
     def apply(self, rows: NDArray[Any], first: int = 0) -> NDArray[np.float64]:
-        """Sketches (n, m) of the columns `first` and following of some rows (n, width): sums over parts of d add up."""
+        """Sketch (n, m) of the columns from `first` on, given as rows (n, width); sketches of parts of d add up."""
         columns = slice(first, first + rows.shape[1])
         bucket, sign = self._bucket[columns], self._sign[columns]
         return np.stack([np.bincount(bucket, weights=row * sign, minlength=self.m) for row in rows])
 
 
 def sketch_rows(sketch: CountSketch, rows: NDArray[Any], keep_norms: bool) -> NDArray[np.float32]:
-    """Sketches (n, m) of whole snapshots (n, d).
+    """Sketch full snapshots.
 
     Parameters
     ----------
-    keep_norms : scale every row to its exact length, as points on a sphere need.
+    sketch : CountSketch
+        From d to m columns.
+    rows : ndarray
+        Snapshots (n, d).
+    keep_norms : bool
+        Scale every row to its exact length, as needed for points on a sphere.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, m), float32.
     """
     found = sketch.apply(rows)
     if keep_norms:
@@ -63,7 +87,18 @@ def sketch_rows(sketch: CountSketch, rows: NDArray[Any], keep_norms: bool) -> ND
 
 
 def measured_error(full: NDArray[Any], sketched: NDArray[Any]) -> float | None:
-    """Root mean square relative error of the finite distances between some snapshots; None where there are none."""
+    """Root mean square relative error of the distances between sketched snapshots.
+
+    Parameters
+    ----------
+    full, sketched : ndarray
+        The same snapshots, (n, d) and (n, m).
+
+    Returns
+    -------
+    float or None
+        None if no distance is finite and positive.
+    """
     errors = []
     for i in range(len(full)):
         for j in range(i):
@@ -75,7 +110,7 @@ def measured_error(full: NDArray[Any], sketched: NDArray[Any]) -> float | None:
 
 
 def _mixed(number: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): neighbouring numbers get unrelated bits."""
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014), which maps neighbouring numbers to unrelated bits."""
     with np.errstate(over="ignore"):
         z = number * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -108,5 +108,5 @@ class TestReduction:
         write(tmp_path, walk(rng))
         reduce_series(tmp_path, tmp_path)
         SeriesWriter.resume(tmp_path).close(complete=False)
-        with pytest.raises(StoreError, match="cannot go on"):
+        with pytest.raises(StoreError, match="cannot be continued"):
             SeriesWriter.resume(tmp_path)
