@@ -1,20 +1,10 @@
 """Snapshot series on disk, full or compressed: what the recorder writes and the analysis reads."""
 
+from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, StoreError, rows_per_chunk, sha256_of, write_json
 from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
 from mlflow_thermo.store.modes import DISK_SHARE, SKETCH_COLUMNS, choose_storage
 from mlflow_thermo.store.reduce import reduce_series
-from mlflow_thermo.store.series import (
-    MAX_CHUNK_BYTES,
-    SeriesWriter,
-    Snapshots,
-    StoreError,
-    read_index,
-    read_snapshots,
-    read_weights,
-    rows_per_chunk,
-    sha256_of,
-    write_json,
-)
+from mlflow_thermo.store.series import SeriesWriter, Snapshots, read_index, read_snapshots, read_weights
 from mlflow_thermo.store.sketch import CountSketch, measured_error, sketch_rows
 
 __all__ = [

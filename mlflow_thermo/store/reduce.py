@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlflow_thermo.schema import INDEX_NAME, ISOMETRIC, SHARED_KEY, TRIANGLE_KEY, WEIGHTS_KEY, Chunk, SeriesIndex
+from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, check_file, write_chunk, write_json
 from mlflow_thermo.store.isometric import isometric_factor, packed
 from mlflow_thermo.store.modes import SHARED_COLUMNS
-from mlflow_thermo.store.series import MAX_CHUNK_BYTES, check_file, read_index, write_chunk, write_json
+from mlflow_thermo.store.series import read_index
 from mlflow_thermo.store.sketch import CountSketch
 
 #: Values in a block of columns: 64 MiB of float64. With its copies and the n×n matrices the peak stays below 400 MiB
