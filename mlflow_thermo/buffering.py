@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,17 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mlflow_thermo.arguments import require_same_training
 from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
-from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE, SeriesIndex
+from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE
 from mlflow_thermo.store import (
     MAX_CHUNK_BYTES,
     CountSketch,
     SeriesWriter,
     StoreError,
-    choose_storage,
     measured_error,
     reduce_series,
     rows_per_chunk,
@@ -129,40 +125,6 @@ class SeriesBuffer:
         self._fill = 0
         self.next_step = self._step_at_cursor()
         self._from = self._window_start()
-
-    @classmethod
-    def create(
-        cls,
-        folder: Path,
-        index: SeriesIndex,
-        schedule: Schedule,
-        packer: Packer,
-        *,
-        storage: str,
-        room: float,
-        sketch_columns: int,
-    ) -> SeriesBuffer:
-        """Start a new series in `folder`; `storage` and `room` are those of `choose_storage`."""
-        mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, room)
-        if mode == SKETCH:
-            index = replace(index, storage=mode, sketch_dim=sketch_columns, dtype="float32")
-        with disk_errors(folder):
-            writer = SeriesWriter.create(folder, index)
-        return cls(schedule, packer, writer, mode)
-
-    @classmethod
-    def resume(
-        cls, folder: Path, index: SeriesIndex, schedule: Schedule, packer: Packer, *, storage: str
-    ) -> SeriesBuffer:
-        """Continue the series in `folder`; ThermoError unless it is of the training that `index` describes."""
-        writer = SeriesWriter.resume(folder)
-        require_same_training(writer.index, index, schedule, folder)
-        # The disk had enough room when the series was started. Full snapshots can still be reduced at the end; no other
-        # change of storage is possible.
-        mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, math.inf)
-        if writer.index.storage != FULL or mode == SKETCH:
-            mode = writer.index.storage
-        return cls(schedule, packer, writer, mode)
 
     def _step_at_cursor(self) -> int:
         steps = self.schedule.steps

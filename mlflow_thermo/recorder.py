@@ -6,7 +6,6 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from mlflow_thermo.arguments import positive, require_json, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.opening import open_series
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.schema import SeriesIndex
@@ -147,9 +147,7 @@ class SnapshotRecorder:
         with disk_errors(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
         self._spare: Path | None = None
-        self._series: list[SeriesBuffer] = []
         self._background = Background()
-        room = disk_share * shutil.disk_usage(self.directory).free
         index = SeriesIndex(
             series="",
             d=self._packer.d,
@@ -160,17 +158,16 @@ class SnapshotRecorder:
             layout=self._packer.layout,
             attributes=attributes or {},
         )
-        for schedule in series:
-            folder, named = self.directory / schedule.name, replace(index, series=schedule.name)
-            if resume and (folder / schema.INDEX_NAME).exists():
-                self._series.append(SeriesBuffer.resume(folder, named, schedule, self._packer, storage=storage))
-                continue
-            fresh = SeriesBuffer.create(
-                folder, named, schedule, self._packer, storage=storage, room=room, sketch_columns=sketch_columns
-            )
-            if fresh.reduced_at_end:
-                room -= len(schedule.steps) * self._packer.d * self._packer.itemsize
-            self._series.append(fresh)
+        self._series = open_series(
+            series,
+            index,
+            self._packer,
+            self.directory,
+            resume=resume,
+            storage=storage,
+            sketch_columns=sketch_columns,
+            disk_share=disk_share,
+        )
         self.steps_taken = 0
         self._closed = False
         if self._uploader is not None:
@@ -279,16 +276,11 @@ class SnapshotRecorder:
             # MLflow retries for minutes before it gives up on a server: waiting for that once is enough.
             if self._uploader is not None and reachable:
                 reachable = self._uploader.upload(series.schedule.name, series.writer)
-        if not reachable:
-            failures.append(
-                ThermoError(
-                    f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in "
-                    f"{self.directory}, upload them with 'mlflow artifacts log-artifacts -r {self.run_id} "
-                    f"-l {self.directory} -a {schema.ARTIFACT_ROOT}'"
-                )
-            )
-        elif self._uploader is not None:
-            attempt(self._uploader.finish, [series.writer for series in self._series])
+        if self._uploader is not None:
+            if reachable:
+                attempt(self._uploader.finish, [series.writer for series in self._series])
+            else:
+                failures.append(self._uploader.incomplete(self.directory))
         for error in failures[1:]:
             logger.error("%s", without_password(error))
         if failures:

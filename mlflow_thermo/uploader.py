@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,6 +122,13 @@ class Uploader:
             )
             return False
         return True
+
+    def incomplete(self, directory: Path) -> ThermoError:
+        """The error for a server that does not have everything in `directory`."""
+        return ThermoError(
+            f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in {directory}, upload "
+            f"them with 'mlflow artifacts log-artifacts -r {self.run_id} -l {directory} -a {schema.ARTIFACT_ROOT}'"
+        )
 
     def finish(self, writers: Iterable[SeriesWriter]) -> None:
         """Set the run's final tags, once the server has everything that is on disk."""

@@ -103,7 +103,7 @@ def test_the_series_of_a_run_share_the_disk(tmp_path, monkeypatch, share, expect
     """Each for itself would fit."""
     n, d = 100, 200_000
     free = 3 * n * d * 4
-    monkeypatch.setattr("mlflow_thermo.recorder.shutil.disk_usage", lambda folder: type("Use", (), {"free": free}))
+    monkeypatch.setattr("mlflow_thermo.opening.shutil.disk_usage", lambda folder: type("Use", (), {"free": free}))
     series = [Schedule(name, tuple(range(1, n + 1))) for name in ("one", "two")]
     recorder = SnapshotRecorder(
         [("w", torch.nn.Parameter(torch.zeros(d)))], series=series, directory=tmp_path, disk_share=share

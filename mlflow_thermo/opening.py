@@ -1,0 +1,64 @@
+"""Opens the series of a recorder: new ones, and those that an earlier process began."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlflow_thermo.arguments import require_same_training
+from mlflow_thermo.buffering import SeriesBuffer, disk_errors
+from mlflow_thermo.packing import Packer
+from mlflow_thermo.schedule import Schedule
+from mlflow_thermo.schema import FULL, INDEX_NAME, SKETCH, SeriesIndex
+from mlflow_thermo.store import SeriesWriter, choose_storage
+
+
+def open_series(
+    schedules: Sequence[Schedule],
+    index: SeriesIndex,
+    packer: Packer,
+    directory: Path,
+    *,
+    resume: bool,
+    storage: str,
+    sketch_columns: int,
+    disk_share: float,
+) -> list[SeriesBuffer]:
+    """The series of a recorder, each in its own folder in `directory`.
+
+    Parameters
+    ----------
+    index : what all series have in common.
+    resume, storage, sketch_columns, disk_share : as `SnapshotRecorder` takes them.
+    """
+    room = disk_share * shutil.disk_usage(directory).free
+    opened = []
+    for schedule in schedules:
+        folder, named = directory / schedule.name, replace(index, series=schedule.name)
+        if resume and (folder / INDEX_NAME).exists():
+            opened.append(_resumed(schedule, named, packer, folder, storage))
+            continue
+        mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, room)
+        if mode == SKETCH:
+            named = replace(named, storage=mode, sketch_dim=sketch_columns, dtype="float32")
+        with disk_errors(folder):
+            writer = SeriesWriter.create(folder, named)
+        fresh = SeriesBuffer(schedule, packer, writer, mode)
+        if fresh.reduced_at_end:
+            room -= len(schedule.steps) * packer.d * packer.itemsize
+        opened.append(fresh)
+    return opened
+
+
+def _resumed(schedule: Schedule, index: SeriesIndex, packer: Packer, folder: Path, storage: str) -> SeriesBuffer:
+    writer = SeriesWriter.resume(folder)
+    require_same_training(writer.index, index, schedule, folder)
+    # The disk had enough room when the series was started. Full snapshots can still be reduced at the end; no other
+    # change of storage is possible.
+    mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, math.inf)
+    if writer.index.storage != FULL or mode == SKETCH:
+        mode = writer.index.storage
+    return SeriesBuffer(schedule, packer, writer, mode)
