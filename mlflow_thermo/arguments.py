@@ -8,8 +8,16 @@ from typing import Any
 
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.schedule import Schedule
+from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.schema import SeriesIndex
+
+
+def default_series(total_steps: Any) -> tuple[Schedule, ...]:
+    """The series of a training of `total_steps` steps; ThermoError unless that is a positive whole number."""
+    steps = None if total_steps is None else whole("total_steps", total_steps)
+    if steps is None or steps < 1:
+        raise ThermoError(f"total_steps must be a positive number of steps, got {steps!r}")
+    return spaced(steps), consecutive(steps), bursts(steps)
 
 
 def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Schedule, folder: Path) -> None:
@@ -32,8 +40,8 @@ def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Sche
         )
 
 
-def whole(name: str, value: Any) -> int:
-    """`value` as a Python int (NumPy and torch integers cannot be written as JSON); ThermoError if it is not whole."""
+def whole(name: str, value: Any, at_least: int | None = None) -> int:
+    """`value` as a Python int (NumPy and torch integers cannot be written as JSON); ThermoError if it is not one."""
     try:
         number = int(value)
         exact = number == value
@@ -41,6 +49,8 @@ def whole(name: str, value: Any) -> int:
         exact = False
     if not exact:
         raise ThermoError(f"{name} must be a whole number, got {value!r}")
+    if at_least is not None and number < at_least:
+        raise ThermoError(f"{name} must be at least {at_least}, got {number}")
     return number
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,18 +13,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from mlflow_thermo import schema
-from mlflow_thermo.arguments import positive, require_json, whole
+from mlflow_thermo.arguments import default_series, positive, require_json, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
-from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.failures import Failures
 from mlflow_thermo.opening import open_series
 from mlflow_thermo.packing import Packer
-from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
+from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS
-from mlflow_thermo.uploader import Uploader, find_run
-
-logger = logging.getLogger(__name__)
+from mlflow_thermo.uploader import find_uploader
 
 
 class SnapshotRecorder:
@@ -45,10 +43,8 @@ class SnapshotRecorder:
         Series to record; by default `spaced`, `consecutive` and `bursts`.
     lr : float, optional
         Learning rate, written into the index for the analysis and logged as a metric.
-    seed : int, optional
-        Seed of the training, written into the index.
-    protocol : str
-        Training protocol, one of `schema.PROTOCOLS`, written into the index.
+    seed, protocol : int, str, optional
+        Seed and protocol (one of `schema.PROTOCOLS`) of the training, written into the index.
     run_id : str, optional
         MLflow run to record into; by default the active run. Not needed with `directory`. A run holds the snapshots of
         one recorder.
@@ -121,16 +117,10 @@ class SnapshotRecorder:
         disk_share: float = DISK_SHARE,
         attributes: dict[str, Any] | None = None,
     ) -> None:
-        if series is None:
-            total_steps = None if total_steps is None else whole("total_steps", total_steps)
-            if total_steps is None or total_steps < 1:
-                raise ThermoError(f"total_steps must be a positive number of steps, got {total_steps!r}")
-            series = (spaced(total_steps), consecutive(total_steps), bursts(total_steps))
-        if len({schedule.name for schedule in series}) != len(series):
+        schedules = default_series(total_steps) if series is None else series
+        if len({schedule.name for schedule in schedules}) != len(schedules):
             raise ThermoError("series: two schedules share one name, give each its own")
-        sketch_columns = whole("sketch_columns", sketch_columns)
-        if sketch_columns < 1:
-            raise ThermoError(f"sketch_columns must be at least 1, got {sketch_columns}")
+        sketch_columns = whole("sketch_columns", sketch_columns, at_least=1)
         lr = None if lr is None else positive("lr", lr)
         seed = None if seed is None else whole("seed", seed)
         require_json("attributes", attributes)
@@ -138,9 +128,8 @@ class SnapshotRecorder:
             raise ThermoError("resume needs the directory that holds the series")
         self._packer = Packer(parameters)
         self._owns_directory = directory is None
-        run = find_run(run_id, required=self._owns_directory)
-        self._uploader = None if run is None else Uploader(*run, keep_files=not self._owns_directory)
-        self.run_id = None if run is None else run[1]
+        self._uploader = find_uploader(run_id, required=self._owns_directory, keep_files=not self._owns_directory)
+        self.run_id = None if self._uploader is None else self._uploader.run_id
         if self._uploader is not None and not resume:
             self._uploader.require_no_snapshots()
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
@@ -159,7 +148,7 @@ class SnapshotRecorder:
             attributes=attributes or {},
         )
         self._series = open_series(
-            series,
+            schedules,
             index,
             self._packer,
             self.directory,
@@ -254,37 +243,27 @@ class SnapshotRecorder:
             return
         self._closed = True
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
-        failures: list[Exception] = []
-
-        def attempt(action: Callable[..., None], *arguments: Any) -> None:
-            # A series that cannot be written must not prevent the others from being written.
-            try:
-                action(*arguments)
-            except Exception as error:
-                failures.append(error)
-
+        # A series that cannot be written must not prevent the others from being written.
+        failures = Failures()
         try:
             for series in self._series:
                 self._hand_over(series)
-            attempt(self._background.wait)
+            failures.attempt(self._background.wait)
         finally:
             self._background.stop()
         reachable = True
         for series in self._series:
-            attempt(series.close, done)
-            attempt(self._reduce, series)
+            failures.attempt(series.close, done)
+            failures.attempt(self._reduce, series)
             # MLflow retries for minutes before it gives up on a server: waiting for that once is enough.
             if self._uploader is not None and reachable:
                 reachable = self._uploader.upload(series.schedule.name, series.writer)
         if self._uploader is not None:
             if reachable:
-                attempt(self._uploader.finish, [series.writer for series in self._series])
+                failures.attempt(self._uploader.finish, [series.writer for series in self._series])
             else:
-                failures.append(self._uploader.incomplete(self.directory))
-        for error in failures[1:]:
-            logger.error("%s", without_password(error))
-        if failures:
-            raise failures[0]
+                failures.add(self._uploader.incomplete(self.directory))
+        failures.raise_first()
         for folder in (self._spare, self.directory if self._owns_directory else None):
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -23,36 +23,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def find_run(run_id: str | None, required: bool) -> tuple[MlflowClient, str] | None:
-    """The run to record into: that of `run_id`, or the active run.
-
-    Returns
-    -------
-    (MlflowClient, str) or None
-        A client and the run's id; None if there is no run and none is `required`.
-
-    Raises
-    ------
-    ThermoError
-        A run is `required` and there is none.
-    """
-    if run_id is None and not required and "mlflow" not in sys.modules:
-        # No run can be active, and recording into a folder must work without MLflow installed.
-        return None
-    import mlflow
-
-    if run_id is None:
-        active = mlflow.active_run()
-        run_id = active.info.run_id if active else None
-    if run_id is None:
-        if required:
-            raise ThermoError(
-                "SnapshotRecorder found no MLflow run: start one with mlflow.start_run(), or give a directory"
-            )
-        return None
-    return mlflow.MlflowClient(), run_id
-
-
 class Uploader:
     """Sends the series of one recorder to its run.
 
@@ -141,3 +111,33 @@ class Uploader:
         self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
         tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
+
+
+def find_uploader(run_id: str | None, *, required: bool, keep_files: bool) -> Uploader | None:
+    """The uploader of the run to record into: that of `run_id`, or the active run.
+
+    Returns
+    -------
+    Uploader or None
+        None if there is no run and none is `required`.
+
+    Raises
+    ------
+    ThermoError
+        A run is `required` and there is none.
+    """
+    if run_id is None and not required and "mlflow" not in sys.modules:
+        # No run can be active, and recording into a folder must work without MLflow installed.
+        return None
+    import mlflow
+
+    if run_id is None:
+        active = mlflow.active_run()
+        run_id = active.info.run_id if active else None
+    if run_id is None:
+        if required:
+            raise ThermoError(
+                "SnapshotRecorder found no MLflow run: start one with mlflow.start_run(), or give a directory"
+            )
+        return None
+    return Uploader(mlflow.MlflowClient(), run_id, keep_files=keep_files)

@@ -1,0 +1,36 @@
+"""Several things to be done, none of which may prevent the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from mlflow_thermo.errors import without_password
+
+logger = logging.getLogger(__name__)
+
+
+class Failures:
+    """Collects the errors of several actions, so that all are tried before the first error is raised."""
+
+    def __init__(self) -> None:
+        self._errors: list[Exception] = []
+
+    def attempt(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Call `action` and keep the exception that it raises, if any."""
+        try:
+            action(*arguments)
+        except Exception as error:
+            self._errors.append(error)
+
+    def add(self, error: Exception) -> None:
+        """Keep an error that nothing raised."""
+        self._errors.append(error)
+
+    def raise_first(self) -> None:
+        """Log all errors but the first, and raise that one; does nothing if there is none."""
+        for error in self._errors[1:]:
+            logger.error("%s", without_password(error))
+        if self._errors:
+            raise self._errors[0]
