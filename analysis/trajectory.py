@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from analysis.results import AnyArray, FloatArray, IntArray, Status
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 #: Given names of metrics, steps (n,) and values (n,) of each that a run has logged.
 History: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, FloatArray]]]

@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 #: Each is a module of this package with a function `main`, whose table has the module's name.
 STUDIES = ("accuracy", "coverage", "convexity", "entropy", "recorder", "sweep", "scale", "storage", "startup", "paper")

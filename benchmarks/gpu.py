@@ -18,7 +18,7 @@ from benchmarks.gpu_rows import COMPILED, EAGER, FLOAT32, FLOAT64, GRAPHS, entro
 from benchmarks.gpu_training import FULL, LR, TINY, Sizes
 from benchmarks.isolated import FAILED, Job, rows_of
 from benchmarks.table import FOLDER, Table
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 #: All of it, in seconds: a borrowed machine is gone after ten minutes.
 LIMIT = 520.0

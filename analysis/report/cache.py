@@ -14,7 +14,7 @@ from pathlib import Path
 
 from analysis.report.folder import STUDY, start_report
 from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 _RESULT = "result.json"
 

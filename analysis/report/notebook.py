@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from analysis.report.text import interval, shown, summary
 from analysis.results import Estimate, RunResult, StudyResult
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 if TYPE_CHECKING:
     from analysis.report.figures import Chart

@@ -22,7 +22,7 @@ from analysis.results.estimate import Estimate, number
 from analysis.results.flat import run_row
 from analysis.results.run import Equipartition, Evidence, PaperNumbers, RunResult, Sampling, ThreeEntropies
 from analysis.results.statuses import as_status
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 if TYPE_CHECKING:
     from analysis.results.study import StudyResult

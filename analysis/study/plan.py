@@ -20,7 +20,8 @@ from analysis.results import EstimatorUsed, InsufficientData
 from analysis.stationarity import evenly_spaced
 from analysis.study.examination import Examined
 from analysis.trajectory import Trajectory
-from mlflow_thermo.schema import SPACED, STATIONARY, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import SPACED, STATIONARY
 
 #: A run with a smaller share of the median number of snapshots is left out instead of thinning all others to it.
 SHORT = 0.5

@@ -22,7 +22,8 @@ from analysis.study.run_input import RunInput
 from analysis.study.temperatures import with_temperatures
 from analysis.temperature import METHODS
 from analysis.trajectory import Trajectory
-from mlflow_thermo.schema import STATIONARY, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import STATIONARY
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

@@ -16,7 +16,7 @@ from analysis.tracking.folder import files_on_disk
 from analysis.tracking.records import DroppedFromCache
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.store import read_index
 
 if TYPE_CHECKING:

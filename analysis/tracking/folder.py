@@ -9,7 +9,8 @@ from pathlib import Path
 from analysis.results import Origin
 from analysis.tracking.records import RunRecord, SourceError, StudyRuns
 from mlflow_thermo import schema
-from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import read_index
 
 

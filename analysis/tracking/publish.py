@@ -17,7 +17,7 @@ from analysis.report import ACCURACY, STUDY, report_files
 from analysis.results import RunResult, StudyResult, run_row
 from analysis.tracking.server import search_runs
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 if TYPE_CHECKING:
     from analysis.testsystems import CalibrationRow

@@ -14,7 +14,8 @@ import numpy as np
 from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, Origin
 from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
-from mlflow_thermo.schema import SeriesIndex, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import Snapshots, read_index, read_snapshots
 
 

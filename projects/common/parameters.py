@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 
 def parse_lrs(text: str) -> list[float]:

@@ -13,7 +13,7 @@ import torch
 
 from analysis.cli import entry
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.common import ParentWatch, Terminated, open_run, parse_lrs
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import run_loop

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mlflow_thermo.schema import PROTOCOLS, STORAGES, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import PROTOCOLS, STORAGES
 from projects.fixed_lr.data import LOADERS
 from projects.fixed_lr.models import MODELS
 from projects.fixed_lr.presets import PRESETS

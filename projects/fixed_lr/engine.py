@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.train import choose_device
 from projects.fixed_lr.training_setup import TrainingSetup, prepare

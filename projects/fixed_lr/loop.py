@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mlflow_thermo import schema
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.observables import PILOT, FluctuationSums, evaluate, full_gradient, gradient_noise, log_points
-from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.protocols import make_update
 from projects.fixed_lr.training_setup import TrainingSetup

@@ -11,7 +11,7 @@ import click
 from torch import Tensor
 
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.common import ParentWatch, end_run, first_line
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.loop import Diverged, require_finite

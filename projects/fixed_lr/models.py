@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.layers import Conv3x3
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.common import parse_whole
 from projects.fixed_lr.config import CHOICES, TrainConfig
 

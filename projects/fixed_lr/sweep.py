@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 
 from analysis.cli import entry
 from mlflow_thermo import schema
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.plugin import SWEEP_VARIABLE
-from mlflow_thermo.schema import ThermoError
 from projects.common import Outcome, ParentWatch, Workers, log_new_params, own_run, parse_jobs, parse_lrs, parse_seeds
 from projects.fixed_lr.config import preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr import PRESETS, cifar_folder, cifar_is_there
 from projects.paper.plan import Plan, Study
 

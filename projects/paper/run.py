@@ -13,7 +13,7 @@ import click
 
 from analysis.cli import entry
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.common import parse_jobs, parse_lrs
 from projects.paper.needs import estimate, require
 from projects.paper.plan import LAPTOP, Plan, make_plan

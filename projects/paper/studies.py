@@ -10,7 +10,8 @@ import click
 
 from analysis import StudyConfig, StudyResult, analyze, from_tracking
 from analysis.tracking import RunRecord, SourceError
-from mlflow_thermo.schema import DIVERGED, ThermoError
+from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import DIVERGED
 from projects.paper.plan import Plan, Study
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import analysis
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 NAMES = {
     "from_tracking", "from_folder", "analyze", "StudyConfig", "StudyResult", "Trajectory", "diagnose",

@@ -14,7 +14,7 @@ from benchmarks import gpu
 from benchmarks.gpu_rows import COMPILED, EAGER, FLOAT32, GRAPHS
 from benchmarks.gpu_training import TINY
 from benchmarks.isolated import FAILED, Job, rows_of
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from tests.benchmarks import measurements
 
 ROOT = Path(__file__).parents[2]

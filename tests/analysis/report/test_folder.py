@@ -5,7 +5,7 @@ import json
 import pytest
 
 from analysis.report.folder import ACCURACY, NAMES, STUDY, report_files, require_folder, start_report
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 
 def write(folder, *names):

@@ -35,7 +35,7 @@ from analysis.results import (
 )
 from analysis.study import analyze
 from analysis.tracking import from_folder
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 
 @pytest.fixture

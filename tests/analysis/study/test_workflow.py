@@ -10,7 +10,7 @@ from analysis.results import CORRUPT, DIVERGED, NO_SNAPSHOTS, OK, TOO_FEW, run_r
 from analysis.study import StudyConfig, analyze
 from analysis.tracking import from_folder
 from analysis.trajectory import RunError, Trajectory
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.store import read_index
 from tests.analysis.conftest import D, exact_temperature
 

@@ -8,7 +8,7 @@ from analysis.report.folder import STUDY, start_report
 from analysis.study import analyze
 from analysis.tracking import from_folder, from_tracking, publish_result, publish_study
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 
 
 @pytest.fixture

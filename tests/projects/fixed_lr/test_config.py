@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.common import parse_lrs, parse_seeds
 from projects.fixed_lr.config import TrainConfig, resolve
 from projects.fixed_lr.options import parse_lr, parse_options

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.data import load_dataset
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import trainable
-from mlflow_thermo.schema import ThermoError
 from projects.fixed_lr.models import MODELS, build_model
 from projects.fixed_lr.presets import PRESETS
 

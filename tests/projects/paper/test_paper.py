@@ -12,7 +12,7 @@ import pytest
 
 from analysis.tracking import RunRecord
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.presets import PRESETS
 from projects.paper.claims import VERDICTS
 from projects.paper.needs import require

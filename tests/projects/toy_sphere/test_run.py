@@ -11,7 +11,7 @@ import pytest
 
 from analysis.tracking import SourceError, from_tracking
 from mlflow_thermo import schema
-from mlflow_thermo.schema import ThermoError
+from mlflow_thermo.errors import ThermoError
 from projects.toy_sphere.run import main
 
 ROOT = Path(__file__).parents[3]
