@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: Blocks of a series: one that the training fills while the other is written.
 _BLOCKS = 2
-#: Largest block, in bytes, of a series whose chunks are not uploaded: many small files cost nothing on a local disk,
-#: and small blocks save memory.
+#: Largest block, in bytes, of a series whose full snapshots are not uploaded: on a local disk many small files cost
+#: nothing, and small blocks save memory.
 _LOCAL_BYTES = 64 * 2**20
 #: Number of snapshots in the first block of a sketched series on which the sketch's error is measured.
 _ERROR_ROWS = 8
@@ -248,6 +248,5 @@ class SeriesBuffer:
             self.writer = SeriesWriter(out, reduce_series(folder, out))
         except (OSError, MemoryError, np.linalg.LinAlgError) as error:
             raise StoreError(
-                f"series {self.schedule.name!r} could not be reduced ({error}): its whole snapshots are safe in "
-                f"{folder}"
+                f"series {self.schedule.name!r} could not be reduced ({error}): its full snapshots are safe in {folder}"
             ) from error

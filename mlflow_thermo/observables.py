@@ -17,7 +17,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-#: (x, y, weight) of a batch, weight of shape (batch,) -> Σ weight·loss and Σ weight·correct, shape (..., 2).
+#: From x, y and weight (batch,) of a batch to Σ weight·loss and Σ weight·correct, shape (..., 2).
 WeightedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 #: The same, preceded by the gradient of Σ weight·loss, shape (..., d). The next call may overwrite both.
 WeightedGradient = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]

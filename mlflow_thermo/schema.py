@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# Shown here too, for those who import it together with the names of the format.
-from mlflow_thermo.errors import ThermoError as ThermoError
+from mlflow_thermo.errors import ThermoError
 
 #: Version of the snapshot index. A reader refuses a later one and reads every earlier one.
 SCHEMA_VERSION = 2

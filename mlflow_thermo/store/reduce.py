@@ -106,7 +106,7 @@ def _identical(folder: Path, index: SeriesIndex, left: NDArray[np.intp], right: 
 
 
 def _column_blocks(folder: Path, index: SeriesIndex) -> Iterator[tuple[int, NDArray[Any]]]:
-    """(first column, block (n, width)) over all columns, read by plain reads.
+    """First column and block (n, width) of columns, over all columns, read with plain file reads.
 
     Not by a memory map, whose pages would count as memory of this process.
     """

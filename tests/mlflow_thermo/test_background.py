@@ -1,4 +1,4 @@
-"""The thread beside the training."""
+"""The background thread."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_background_keeps_the_order_and_raises_the_first_failure():
     background.submit(lambda: fail("first"), lambda: fail("second"), lambda: done.append("last"))
     with pytest.raises(RuntimeError, match="first"):
         background.wait()
-    # What came after the failures was done all the same, and they are told once.
+    # Work submitted after the failures was done all the same, and they are raised only once.
     assert done[-1] == "last"
     background.submit(lambda: done.append("later"))
     background.wait()

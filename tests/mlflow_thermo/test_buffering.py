@@ -1,4 +1,4 @@
-"""The way from the training to the disk: bounded memory, nothing dropped, failures heard."""
+"""From the training to the disk: bounded memory, nothing dropped, failures reported."""
 
 import threading
 import time
@@ -76,7 +76,7 @@ def test_a_full_disk_stops_the_training(recorder, tmp_path, monkeypatch):
     assert not read_index(tmp_path / "spaced").complete
 
 
-def test_a_full_disk_at_the_end_is_heard_too(recorder, monkeypatch):
+def test_a_full_disk_at_the_end_is_reported_too(recorder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -88,13 +88,13 @@ def test_a_full_disk_at_the_end_is_heard_too(recorder, monkeypatch):
 
 
 class TestOneSeriesFails:
-    """A disk that takes nothing of some series, for a while or for good."""
+    """The disk refuses the chunks of some series, for a while or for good."""
 
     NAMES = ("one", "two", "three")
 
     @pytest.fixture
     def recording(self, tmp_path, monkeypatch):
-        """The recorder, a number of its steps, and the series that cannot be written now with what is raised."""
+        """The recorder, a function that takes steps, and the error to raise for each series that cannot be written."""
         refused = {}
         append = SeriesWriter.append
 
@@ -138,8 +138,8 @@ class TestOneSeriesFails:
         assert self.found(tmp_path)[0] == (0, False)
         assert [n for n, _ in self.found(tmp_path)[1:]] == [taken] * 2
 
-    def test_a_training_that_goes_on_has_a_hole_and_says_so(self, recording, tmp_path):
-        """The error is the caller's to handle: nothing may hang or pretend to be whole after it."""
+    def test_a_training_that_goes_on_leaves_an_incomplete_series(self, recording, tmp_path):
+        """The caller may handle the error: afterwards nothing hangs, and the series is not marked as complete."""
         recorder, steps, refused = recording
         steps(3)
         refused["one"] = OSError(28, "No space left on device")

@@ -1,10 +1,9 @@
-"""No password leaves the program in a text."""
+"""No text that leaves the program has a password in it."""
 
 import pickle
 
 import pytest
 
-from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
 
 
@@ -14,7 +13,7 @@ from mlflow_thermo.errors import ThermoError, without_password
         ("http://user:secret@host", "http://host"),
         ("http://user:secret@host:5000/#/experiments/1", "http://host:5000/#/experiments/1"),
         ("postgresql+psycopg2://user:secret@host:5432/db", "postgresql+psycopg2://host:5432/db"),
-        # Encoded as it should be, and not encoded at all, which SQLAlchemy takes.
+        # Percent-encoded, and not encoded at all, which SQLAlchemy accepts.
         ("http://us%40er:se%2Fcret%40@host/", "http://host/"),
         ("mysql://user:sec@ret@host/db", "mysql://host/db"),
         ("mysql://user:sec/ret?s#t@host/db", "mysql://host/db"),
@@ -62,4 +61,4 @@ def test_an_error_keeps_neither_text_nor_argument():
 def test_one_class_at_each_of_its_addresses():
     import mlflow_thermo
 
-    assert schema.ThermoError is mlflow_thermo.ThermoError is ThermoError
+    assert mlflow_thermo.ThermoError is ThermoError

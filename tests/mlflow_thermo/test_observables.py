@@ -58,7 +58,7 @@ def test_full_batches_have_the_training_size_and_count_each_sample_once(problem)
 
 
 def test_full_batches_of_data_sorted_by_class_are_mixed():
-    """A batch of one class has other normalisation statistics than a training batch, and another loss."""
+    """A batch of one class differs from a training batch in its normalisation statistics, and so in its loss."""
     y = torch.arange(10).repeat_interleave(32)
     for _, labels, _ in full_batches(torch.zeros(320, 1), y, 64):
         assert len(torch.unique(labels)) >= 8

@@ -200,7 +200,7 @@ def test_recording_does_not_change_the_training(tmp_path):
 
 
 def test_a_folder_asks_for_no_mlflow(tmp_path):
-    """A machine that only trains may not have it."""
+    """A machine that only trains may not have MLflow."""
     code = (
         "import sys, torch; from mlflow_thermo import Schedule, SnapshotRecorder\n"
         f"w = torch.zeros(3, requires_grad=True); every = Schedule('every', (1, 2)); folder = {str(tmp_path)!r}\n"

@@ -1,4 +1,4 @@
-"""A series that goes on where another process stopped."""
+"""A series that is resumed where another process stopped."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,14 @@ from tests.mlflow_thermo.training import make, train
 
 
 def test_resume_after_a_kill(tmp_path):
-    """A second process that starts from the last closed chunk makes the same series as one that was not killed."""
+    """A process that resumes from the last finished chunk makes the same series as one that was never killed."""
     whole, parts = make(), make()
     series = (Schedule("spaced", tuple(range(1, 33))),)
     with SnapshotRecorder([("w", whole)], series=series, directory=tmp_path / "whole") as r:
         train(r, whole, 32)
     killed = SnapshotRecorder([("w", parts)], series=series, directory=tmp_path / "parts")
-    train(killed, parts, 20)  # two closed chunks of 8; never closed, as after kill -9
-    assert killed.index("spaced").steps[-1] == 16  # waits for the thread that writes
+    train(killed, parts, 20)  # two finished chunks of 8; never closed, as after kill -9
+    assert killed.index("spaced").steps[-1] == 16  # waits for the background thread
     again = SnapshotRecorder([("w", parts)], series=series, directory=tmp_path / "parts", resume=True)
     done = again.index("spaced").steps[-1]
     assert done == 16
@@ -55,7 +55,7 @@ class TestResume:
         assert "misses its snapshots from step 17 to 21" in caplog.text
         train(again, w, 6, first=21)
         again.flush()
-        # A gap is still one when the training is cut off and goes on once more.
+        # The gap still counts after the training is interrupted and resumed a second time.
         last, w = self.start(tmp_path, resume=True)
         last.fast_forward(27)
         train(last, w, 5, first=27)

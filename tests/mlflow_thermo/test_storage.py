@@ -11,8 +11,6 @@ from tests.mlflow_thermo.store.samples import D, N, relative
 
 
 class TestRecorder:
-    """The same training, kept in each form."""
-
     def record(self, folder, storage, n=N, stop=None, **options):
         torch.manual_seed(0)
         weights = torch.nn.Parameter(torch.randn(D) / D**0.5)
@@ -86,7 +84,7 @@ class TestRecorder:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("mlflow_thermo.buffering.reduce_series", full)
-        with pytest.raises(ThermoError, match="could not be reduced .*No space left.* whole snapshots are safe in"):
+        with pytest.raises(ThermoError, match="could not be reduced .*No space left.* full snapshots are safe in"):
             self.record(tmp_path, "isometric")
         assert read_snapshots(tmp_path / "every").weights.shape == (N, D)
 
@@ -100,7 +98,7 @@ class TestRecorder:
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, ["isometric", "sketch"]), (0.25, ["sketch", "sketch"])])
 def test_the_series_of_a_run_share_the_disk(tmp_path, monkeypatch, share, expected):
-    """Each for itself would fit."""
+    """Either of them alone would fit."""
     n, d = 100, 200_000
     free = 3 * n * d * 4
     monkeypatch.setattr("mlflow_thermo.opening.shutil.disk_usage", lambda folder: type("Use", (), {"free": free}))

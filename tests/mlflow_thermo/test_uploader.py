@@ -1,4 +1,4 @@
-"""What reaches the tracking server, and what is said when it is away."""
+"""What reaches the tracking server, and what happens when it cannot be reached."""
 
 import logging
 
@@ -32,7 +32,7 @@ def test_a_server_that_is_away_loses_nothing(store, monkeypatch, caplog):
         assert "will retry: no route to http://host" in caplog.text
         files = {item.path for item in store.list_artifacts(run.info.run_id, "thermo/spaced")}
         assert len(files) == 5
-    # Away for good: the error says where the data is and how to send it.
+    # Out of reach until the end: the error says where the data is and how to upload it.
     away["now"] = True
     with mlflow.start_run() as run:
         recorder = SnapshotRecorder([("w", w)], series=series)
@@ -45,7 +45,7 @@ def test_a_server_that_is_away_loses_nothing(store, monkeypatch, caplog):
 
 
 def test_an_index_that_did_not_arrive_is_not_called_complete(store, monkeypatch):
-    """The chunks alone are nothing that a reader could find."""
+    """Readers find chunks only through the index."""
     import mlflow
     from mlflow import MlflowClient
 

@@ -1,4 +1,4 @@
-"""A training whose weights say which step they are from."""
+"""A training whose weights tell the step that they are from."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from mlflow_thermo import Schedule
 
 
 def train(recorder, parameter, steps, first=0):
-    """A loop whose weights before step t are t − 1, with loss t."""
+    """Run a loop whose weights before step t are t − 1 and whose loss is t."""
     for t in range(first + 1, first + steps + 1):
         with torch.no_grad():
             parameter.fill_(t - 1)

@@ -42,7 +42,7 @@ class TestReduction:
         assert len(np.unique(found, axis=0)) == N - 3
 
     def test_a_change_that_the_sketch_hides_is_a_change(self, tmp_path, rng):
-        """Two columns of one bucket move against each other."""
+        """Two columns in one bucket change by opposite amounts."""
         weights = walk(rng)
         hashed = CountSketch(D, 512).apply(np.eye(D, dtype=np.float32))
         bucket = np.abs(hashed).argmax(axis=1)

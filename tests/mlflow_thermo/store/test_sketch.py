@@ -1,4 +1,4 @@
-"""Sketches that say what they lose."""
+"""Sketches and the error that they report."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ class TestSketch:
         np.testing.assert_allclose(sketch.apply(X[:1] - 2 * X[1:2]), sketch.apply(X[:1]) - 2 * sketch.apply(X[1:2]))
 
     def test_error_of_squared_lengths(self, rng):
-        """Unbiased, with the spread that it says, over 400 vectors."""
+        """Unbiased, with the spread that it reports, over 400 vectors."""
         X, sketch = rng.normal(size=(400, 5000)), CountSketch(5000, 100)
         ratio = np.sum(sketch.apply(X) ** 2, axis=1) / np.sum(X**2, axis=1)
         assert ratio.mean() == pytest.approx(1, abs=4 * sketch.relative_error / 20)

@@ -50,7 +50,7 @@ def test_a_stranger_reads_it_with_safetensors_and_json(tmp_path):
 
 def test_resume_continues_after_the_last_closed_chunk(tmp_path):
     weights = write(tmp_path, chunks=1)
-    # A process that died between the chunk and the index leaves a file that no index names.
+    # A process that died between the chunk and the index leaves a file that no index lists.
     (tmp_path / "weights-000000004-000000006.safetensors.part").write_bytes(b"half")
     writer = SeriesWriter.resume(tmp_path)
     assert writer.last_step == 3
