@@ -1,4 +1,4 @@
-"""Temperature against learning rate by four methods, power laws of it, and thermometers that need no entropy."""
+"""Temperature against learning rate by four methods, its power laws, and thermometers that need no entropy."""
 
 from analysis.temperature.broken_law import BrokenLaw, broken_power_law
 from analysis.temperature.consistency import thermodynamic_consistency

@@ -12,7 +12,7 @@ from analysis.results import FloatArray, InsufficientData
 from analysis.temperature.power import power_law_fit, thermal_integral
 from analysis.temperature.states import States
 
-#: Different learning rates that a break needs: the two laws have five numbers, and some freedom has to be left.
+#: Fewest learning rates for a break: the two laws have five parameters, and some degrees of freedom must be left.
 FEWEST = 8
 #: Changes of the exponent at the break from which the search starts.
 _STARTS = (-1.5, 0.0, 1.5)
@@ -20,7 +20,7 @@ _STARTS = (-1.5, 0.0, 1.5)
 
 @dataclass(frozen=True)
 class BrokenLaw:
-    """T = a·lr^b with another exponent above a break, through U = U_0 + ∫ T dS.
+    """T = a·lr^b with a different exponent above a break, fitted through U = U_0 + ∫ T dS.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class BrokenLaw:
 
     @property
     def preferred(self) -> bool:
-        """Whether the break is worth its two numbers."""
+        """Whether the break is worth its two extra parameters."""
         return bool(self.bic_broken < self.bic_single)
 
 
@@ -48,10 +48,10 @@ def broken_power_law(
     loss_stderr: ArrayLike | None = None,
     entropy_stderr: ArrayLike | None = None,
 ) -> BrokenLaw:
-    """Least squares of both laws to the states, their χ² compared by BIC.
+    """One power law and two, each fitted to the states by least squares, compared by their BIC.
 
-    The temperatures of a smooth curve cannot decide: neighbours share their data, and scatter about a bend far less
-    than they are uncertain.
+    The temperatures of a smooth curve cannot decide this: neighbouring points share data, and scatter about a bend by
+    far less than their errors.
 
     Parameters
     ----------
@@ -60,8 +60,10 @@ def broken_power_law(
     Raises
     ------
     ValueError
-        Lists of different length, fewer than eight different learning rates, values that are not finite, no standard
-        errors, or no law with a positive temperature.
+        Lists of different length, or values that are not finite.
+    InsufficientData
+        Fewer than eight different learning rates, a collapsed state (entropy -inf), no standard errors, or no power law
+        of positive temperature that fits.
     """
     states = States.of(lr, loss, entropy, loss_stderr, entropy_stderr)
     if not np.isfinite(states.entropy).all():
@@ -78,7 +80,7 @@ def broken_power_law(
     log_a, b = power_law_fit(x, u, s, du**-2)
     if not np.isfinite(log_a):
         raise InsufficientData("no power law with a positive temperature fits the states")
-    # Errors at the temperatures of the single law, the same for both, so that their χ² can be compared.
+    # Both fits use the errors at the temperatures of the single law, so that their χ² can be compared.
     error = np.hypot(du, np.exp(log_a + b * x) * ds)
 
     def residuals(numbers: FloatArray, knot: float) -> FloatArray:
@@ -93,7 +95,7 @@ def broken_power_law(
             if best is None or found.cost < best.cost:
                 best, at = found, knot
     assert best is not None
-    # Scatter beyond the errors is the scale instead of them.
+    # Where the states scatter by more than their errors, the scatter sets the scale.
     width = max(1.0, 2 * best.cost / max(1, len(x) - 5))
     penalty = float(np.log(len(x)))
     return BrokenLaw(

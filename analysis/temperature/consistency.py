@@ -19,7 +19,7 @@ class Consistency:
     integral : (m,) ∫ dU/T from the first learning rate, nats, by rising learning rate.
     entropy : (m,) S − S_first, nats.
     slope : regression of the integral on the entropy through the origin: 1 when they agree.
-    worst : largest difference, relative to the whole change of the entropy.
+    worst : largest difference, relative to the total change of the entropy.
     """
 
     integral: FloatArray
@@ -35,6 +35,11 @@ def thermodynamic_consistency(
 
     The trapezoidal rule in U with 1/T linear between the points; states whose temperature is not a positive number are
     left out, and repeated learning rates averaged.
+
+    Parameters
+    ----------
+    lr, loss, entropy : (n,) in any order, repeats allowed; losses in loss units, entropies in nats.
+    temperature : (n,) loss units per nat.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""U as a convex, rising function of S: what it means that a free energy is minimised at some positive temperature."""
+"""U as a convex, rising function of S: the states then each minimise a free energy at some positive temperature."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.temperature.states import States
 
 #: Repetitions behind an interval or a p-value.
 BOOTSTRAP = 400
-#: Rounds in which the weights and the slopes that they depend on settle.
+#: Iterations of the weights, which depend on the fitted slopes.
 _ROUNDS = 3
 
 
@@ -25,7 +25,7 @@ class ConvexFit:
     Attributes
     ----------
     u : (n,) fitted losses.
-    slope : (n,) dU/dS at each state, the mean of the slopes to either side; at the ends that of the only side.
+    slope : (n,) dU/dS at each state, the mean of the slopes on its two sides; one-sided at the ends.
     chi_square : weighted sum of squared residuals, in units of the effective variance σ_U² + (T·σ_S)².
     """
 
@@ -37,7 +37,7 @@ class ConvexFit:
 def convex_fit(s: FloatArray, u: FloatArray, du: FloatArray, ds: FloatArray) -> ConvexFit:
     """Weighted least squares over convex, non-decreasing functions.
 
-    The error of S enters through the slope (effective variance, Orear 1982), in a few rounds.
+    The error of S enters through the slope (effective variance, Orear 1982), which is iterated.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def convex_fit(s: FloatArray, u: FloatArray, du: FloatArray, ds: FloatArray) -> 
     reach = float(np.ptp(knots)) or 1.0
     scale = float(np.ptp(u)) or 1.0
     z, y = (knots - knots[0]) / reach, (u - u.min()) / scale
-    # Constant of either sign, a first slope, and an increment of the slope at each inner knot; all not negative.
+    # A constant of either sign, a first slope, and an increment of the slope at each inner knot: non-negative all.
     hinges = np.maximum(z[:, None] - z[None, 1:-1], 0.0)
     design = np.column_stack([np.ones_like(z), -np.ones_like(z), z, hinges])
     slope = np.zeros(len(z))
@@ -69,8 +69,10 @@ def convex_fit(s: FloatArray, u: FloatArray, du: FloatArray, ds: FloatArray) -> 
 
 
 def convex_temperatures(states: States, level: float, rng: np.random.Generator) -> TemperatureCurve:
-    """Slopes of the convex fit, with intervals by a parametric bootstrap about it; all states weigh the same where
-    their errors are not known."""
+    """Slopes of the convex fit, with intervals from a parametric bootstrap about it.
+
+    Without standard errors all states have equal weight.
+    """
     mean, where = states.by_lr()
     if not mean.has_errors:
         slope = convex_fit(mean.entropy, mean.loss, np.ones_like(mean.loss), np.zeros_like(mean.loss)).slope
@@ -86,7 +88,7 @@ def convex_temperatures(states: States, level: float, rng: np.random.Generator) 
     reach = float(norm.ppf(0.5 + level / 2))
     status = np.full(len(du), OK, dtype="<U32")
     status[fit.slope - reach * stderr <= 0] = ZERO_TEMPERATURE
-    # The fit may only rise, so that noise about a constant always shows some slope: a slope and a bend, 2 numbers.
+    # The fit can only rise, so noise about a constant always shows some slope. Parameters: a slope and a bend.
     if mean.loss_is_flat(du, fit.chi_square, 2):
         status[:] = ZERO_TEMPERATURE
     if mean.entropy_is_flat(ds):

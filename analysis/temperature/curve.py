@@ -16,14 +16,14 @@ from analysis.temperature.power import power_law_temperatures
 from analysis.temperature.result import TemperatureCurve
 from analysis.temperature.states import States
 
-#: Ways to a temperature curve, the default first.
+#: Methods of `temperature_curve`, the default first.
 METHODS = ("local-quadratic", "interval", "convex", "power-law")
-#: Collapsed states within this of the lowest loss are at an optimum: float32 training ends here.
+#: A loss this close to zero, or of a collapsed state to the lowest, is at an optimum: float32 gets no lower.
 OPTIMUM = 1e-6
 
 
 def at_optimum(loss: float) -> bool:
-    """Whether a loss is as low as a loss that cannot be negative gets; of one below zero nobody can tell."""
+    """Whether a loss is zero within `OPTIMUM`; False for a negative loss, whose minimum is not known."""
     return 0 <= loss <= OPTIMUM
 
 
@@ -42,31 +42,49 @@ def temperature_curve(
 ) -> TemperatureCurve:
     """Temperature at each learning rate from the stationary losses and entropies.
 
+    An entropy of -inf is a state that collapsed to a point. If its loss is the lowest, its temperature is 0 with status
+    ``zero-temperature``; the other states are fitted without it.
+
     Parameters
     ----------
-    lr, loss, entropy : (n,) learning rates in any order, repeats allowed (seeds); losses; entropies in nats.
+    lr, loss, entropy : (n,) learning rates in any order, repeats (seeds) allowed; losses; entropies in nats.
     loss_stderr, entropy_stderr : (n,) standard errors. One that is missing (NaN) or zero is replaced by the largest of
-        its neighbours' (`States.completed`), which the curve's `notes` say. Without any there are temperatures with
-        status ``no-interval``.
+        its neighbours' (`States.completed`), and the curve's `notes` say so. Without any, all temperatures have status
+        ``no-interval``.
     method : ``local-quadratic`` fits U and S each by a local polynomial in ln lr and takes
         T = (dU/d ln lr)/(dS/d ln lr) with a delta-method interval. ``interval`` is the estimate of arXiv
-        2505.23489: the temperatures at which every state minimises its own free energy; its bounds are no
+        2505.23489, the temperatures at which every state minimises its own free energy; its bounds are not a
         confidence interval. ``convex`` fits U as a convex, rising function of S by weighted least squares, which is
         what a minimised free energy implies, and takes its slope. ``power-law`` fits T = a·lr^b to U and S directly,
-        by U = U_0 + ∫ T dS. Both get their intervals from a parametric bootstrap.
-    correlation : of the errors of loss and entropy of one state, as `analysis.entropy.base.correlation_with_mean` finds
-        it; used by ``local-quadratic``, which looks for it in its residuals otherwise.
-    epsilon : slack of the free energies in ``interval``, in loss units.
+        by U = U_0 + ∫ T dS. The last two get their intervals from a parametric bootstrap.
+    correlation : between the errors of loss and entropy of one state, as `analysis.entropy.correlation_with_mean` gives
+        it; used by ``local-quadratic``, which otherwise looks for it in its residuals.
+    epsilon : tolerance on the free energies in ``interval``, in loss units.
     level : nominal coverage of the intervals.
     rng : of the bootstrap; by default one with a fixed seed, so that the same data give the same interval.
 
-    An entropy of -inf is a state that collapsed to a point: its temperature is 0, with status ``zero-temperature``,
-    when its loss is the lowest; the other states are fitted without it.
+    Returns
+    -------
+    TemperatureCurve
+        Temperatures in loss units per nat, in the order of `lr`, with intervals and statuses.
 
     Raises
     ------
     ValueError
-        Lists of different length, fewer than three different learning rates, values that are not finite.
+        Lists of different length, values that are not finite, negative standard errors, or an unknown method.
+    InsufficientData
+        Fewer than three different learning rates.
+
+    Examples
+    --------
+    States of a quadratic loss in two dimensions at T = lr, which has U = T and S = ln T + constant:
+
+    >>> import numpy as np
+    >>> from analysis import temperature_curve
+    >>> lr = np.geomspace(0.01, 0.1, 7)
+    >>> curve = temperature_curve(lr, lr, np.log(lr), loss_stderr=0.01 * lr, entropy_stderr=np.full(7, 0.01))
+    >>> bool(np.allclose(curve.temperature, lr, rtol=1e-3)), set(curve.status.tolist())
+    (True, {'ok'})
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
@@ -96,7 +114,7 @@ def _generator(rng: np.random.Generator | None) -> np.random.Generator:
 
 
 def _apart_from_collapsed(states: States, method: Callable[[States], TemperatureCurve], name: str) -> TemperatureCurve:
-    """States of entropy -inf are points. At an optimum they are at zero temperature; the others are fitted."""
+    """States of entropy -inf have collapsed to points, at T = 0 if at an optimum; `method` fits the others."""
     collapsed = np.isneginf(states.entropy)
     if not collapsed.any():
         return method(states)
@@ -121,7 +139,7 @@ def _apart_from_collapsed(states: States, method: Callable[[States], Temperature
     status[rest] = fitted.status
     covariance = None
     if fitted.covariance is not None:
-        # A temperature of zero by collapse is exact.
+        # The zero temperature of a collapsed state is exact.
         covariance = np.zeros((n, n))
         covariance[np.ix_(rest, rest)] = fitted.covariance
     return replace(whole, level=fitted.level, covariance=covariance, notes=fitted.notes)

@@ -44,10 +44,10 @@ class Equipartition:
 def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> Equipartition:
     """Equipartition temperatures from snapshots and their losses alone.
 
-    Directions come from one half of the snapshots and everything along them from the other, both ways in turn. The
-    curvature along each leading principal direction is the regression coefficient of the loss on half the squared
-    scores, L = L_0 + ½ Σ h_i z_i² + rest, which needs no Hessian and is exact where the loss is quadratic about the
-    mean.
+    The directions come from one half of the snapshots, variances and curvatures along them from the other, and vice
+    versa. The curvature along each leading principal direction is the regression coefficient of the loss on half the
+    squared scores, L = L_0 + ½ Σ h_i z_i² + rest, which needs no Hessian and is exact where the loss is quadratic about
+    the mean.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> E
     stderr, plain = (
         np.sqrt(np.sum([getattr(half, name) ** 2 for half in halves], axis=0)) / 2 for name in ("stderr", "plain")
     )
-    # Weights that do not know the T_i: errors that grow with the value would pull the mean down.
+    # Weights that do not depend on the T_i: errors that grow with the value would pull the mean down.
     weight = plain**-2
     weight /= weight.sum()
     mean = float(np.sum(weight * temperatures))
@@ -96,7 +96,7 @@ def equipartition(weights: AnyArray, loss: ArrayLike, directions: int = 10) -> E
 
 @dataclass(frozen=True)
 class _Half:
-    """T_i = h_i·C_ii measured on one half of the snapshots, (q,) each; `plain` are errors that do not know the T_i."""
+    """T_i = h_i·C_ii measured on one half of the snapshots, (q,) each; `plain` are errors without the part ∝ T_i."""
 
     temperatures: FloatArray
     stderr: FloatArray
@@ -109,12 +109,12 @@ def _along(scores: FloatArray, loss: FloatArray) -> _Half:
     """From the scores (m, q) of some snapshots and their losses (m,)."""
     centred = scores - scores.mean(axis=0)
     variances = np.sum(centred**2, axis=0) / (len(centred) - 1)
-    # In units of their spread: of squares of very different sizes a regression drops the small ones. The coefficients
-    # are then h_i·C_ii themselves.
+    # In units of their spread: among squares of very different sizes the regression would drop the small ones. The
+    # coefficients are then h_i·C_ii themselves.
     model = sm.OLS(loss, sm.add_constant(0.5 * centred**2 / variances))
     fit = model.fit(cov_type="HC3")
     temperatures = np.asarray(fit.params[1:])
-    # The variance itself is known to a relative sqrt(2/m).
+    # The variance has a relative error of sqrt(2/m).
     stderr = np.hypot(np.asarray(fit.bse[1:]), temperatures * np.sqrt(2 / len(centred)))
     return _Half(temperatures, stderr, np.asarray(model.fit().bse[1:]), temperatures / variances, variances)
 
@@ -122,8 +122,8 @@ def _along(scores: FloatArray, loss: FloatArray) -> _Half:
 def _crossed_scores(weights: AnyArray, q: int, first: IntArray, second: IntArray) -> tuple[FloatArray, FloatArray]:
     """Scores (m, q) of the `second` snapshots on the leading principal directions of the `first`, and the reverse.
 
-    On its own directions a sample varies more than the state does, by (1 + √(d/n))² along the leading one (Marchenko &
-    Pastur 1967), and its temperature would come out too high by as much.
+    Along its own principal directions a sample varies more than the state does, by (1 + √(d/n))² along the leading one
+    (Marchenko & Pastur 1967), and its temperature would come out too high by that factor.
     """
     n, d = weights.shape
     columns = centred_columns(weights, slice(0, d)) if d <= n else None
@@ -139,7 +139,7 @@ def _crossed_scores(weights: AnyArray, q: int, first: IntArray, second: IntArray
         inner = recentred(gram, found)
         values, vectors = eigh(inner, subset_by_index=(len(found) - q, len(found) - 1))
         _require_spread(values, q)
-        # A direction is a sum of the centred rows; their products with the other rows follow from the Gram matrix.
+        # A direction is a sum of weighted centred rows; their products with the other rows are in the Gram matrix.
         between = gram[np.ix_(measured, found)]
         between = between - between.mean(axis=1, keepdims=True)
         return np.asarray((between @ vectors / np.sqrt(values))[:, ::-1])
@@ -148,6 +148,6 @@ def _crossed_scores(weights: AnyArray, q: int, first: IntArray, second: IntArray
 
 
 def _require_spread(values: FloatArray, q: int) -> None:
-    """Raise ValueError unless all of the q largest eigenvalues, rising, are above rounding."""
+    """Raise InsufficientData unless all of the q largest eigenvalues, in rising order, are above rounding."""
     if values[0] <= 1e-12 * max(float(values[-1]), 1e-300):
         raise InsufficientData(f"the snapshots vary along fewer than {q} directions: lower directions")

@@ -14,14 +14,14 @@ from analysis.temperature.linear import Linear, least_squares, polynomial
 EXPONENTS = np.linspace(-3.0, 5.0, 81)
 #: Degree of the polynomial in ln lr that guides the entropy, where the points leave it two degrees of freedom.
 DEGREE = 4
-#: Different learning rates that the guide needs: with fewer it would pass through all the points.
+#: Fewest learning rates for a guide: with fewer it would pass through all the points.
 FEWEST = 5
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(6)
 
 
 @dataclass(frozen=True)
 class Guide:
-    """Guide curves of U and S at the points and how they answer to a change of the data.
+    """Guide curves of U and S at the points, and how they respond to a change of the data.
 
     Attributes
     ----------
@@ -48,22 +48,22 @@ def no_guide(n: int) -> Guide:
 
 
 def power_law_guide(x: FloatArray, u: FloatArray, s: FloatArray, du: FloatArray, ds: FloatArray) -> Guide:
-    """T = a·lr^b. Such a temperature is followed exactly, whatever the entropy does.
+    """T = a·lr^b: follows such a temperature exactly, whatever the entropy does.
 
     Parameters
     ----------
     x : (n,) ln lr, centred.
-    u, s : (n,)
-    du, ds : (n,) positive errors, of which only the ratios within each matter.
+    u, s : (n,) losses and entropies.
+    du, ds : (n,) positive standard errors; only the ratios within each array matter.
     """
     return _guide(x, u, s, du, ds, through_entropy=False)
 
 
 def heat_capacity_guide(x: FloatArray, u: FloatArray, s: FloatArray, du: FloatArray, ds: FloatArray) -> Guide:
-    """T = a·e^(S/C): a constant heat capacity C = dU/dT, as a quadratic loss has it (equipartition: C = d/2).
+    """T = a·e^(S/C): a constant heat capacity C = dU/dT, as of a quadratic loss (equipartition: C = d/2).
 
-    What the learning rate does to the states does not matter then. SGD's own law, T ∝ lr/(2 − lr·h), leaves every power
-    of the learning rate as it nears the edge of stability, but keeps its heat capacity. Parameters as for
+    How the states depend on the learning rate then does not matter. SGD's own law, T ∝ lr/(2 − lr·h), departs from any
+    power of the learning rate near the edge of stability, but its heat capacity stays constant. Parameters as for
     `power_law_guide`.
     """
     return _guide(x, u, s, du, ds, through_entropy=True)
@@ -82,7 +82,7 @@ def _guide(
     s_nodes, slope_nodes = ((matrix @ s).reshape(shape) for matrix in (entropy.at_nodes, entropy.slope_at_nodes))
     z, z_nodes, per_entropy = x, integrals.nodes, 0.0
     if through_entropy:
-        # As wide as ln lr, so that the same exponents are of interest.
+        # Scaled to the range of ln lr, so that the same exponents apply.
         per_entropy = float(np.ptp(x)) / (float(np.ptp(s_guide)) or 1.0)
         z, z_nodes = (per_entropy * (level - float(s_guide.mean())) for level in (s_guide, s_nodes))
     weight = (du.mean() / du) ** 2
@@ -90,7 +90,7 @@ def _guide(
     centred = u - u @ share
 
     def misfit(b: float | FloatArray) -> FloatArray:
-        """Of the best U_0 and a at each b, relative to that of a constant; a is left free to be negative."""
+        """Mean squared misfit with the best U_0 and a at each b; a may be negative."""
         column = integrals.of(np.exp(np.atleast_1d(b)[:, None, None] * z_nodes) * slope_nodes)
         column = column - (column @ share)[:, None]
         square, product = column**2 @ share, column @ (centred * share)
@@ -100,7 +100,7 @@ def _guide(
     bounds = (EXPONENTS[k] - step, EXPONENTS[k] + step)
     b = float(minimize_scalar(lambda b: float(misfit(b)[0]), bounds=bounds, method="bounded").x)
     growth, growth_nodes = np.exp(b * z), np.exp(b * z_nodes)
-    # The third column lets b answer to a change of the losses.
+    # The third column lets b respond to a change of the losses.
     column, tilt = integrals.of(np.stack([growth_nodes * slope_nodes, z_nodes * growth_nodes * slope_nodes]))
     rise = column - column @ share
     a = float(rise @ (centred * share) / max(float(rise**2 @ share), 1e-300))
@@ -109,7 +109,7 @@ def _guide(
         np.column_stack([np.zeros_like(x), growth * s_slope, z * growth * s_slope]),
         weight,
     )
-    # A change of the entropies moves the column of a; what the other parameters can make good of it, they do.
+    # A change of the entropies moves the column of a; refitting the parameters makes up for a part of it.
     change = entropy.slope_at_nodes + b * per_entropy * slope_nodes.ravel()[:, None] * entropy.at_nodes
     moved = integrals.of(growth_nodes * change.T.reshape(len(x), *shape)).T
     moved_slope = growth[:, None] * (entropy.fit.slope + b * per_entropy * s_slope[:, None] * entropy.fit.level)
@@ -151,7 +151,7 @@ class _Integrals:
         self._order = np.argsort(x, kind="stable")
         ends = x[self._order]
         self._half = np.diff(ends)[:, None] / 2
-        #: (n - 1, k) where f is wanted.
+        #: (n - 1, k) points at which f is needed.
         self.nodes = (ends[1:] + ends[:-1])[:, None] / 2 + self._half * _NODES
 
     def of(self, f: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The paper's interval (arXiv 2505.23489)."""
+"""The paper's interval estimate of the temperature (arXiv 2505.23489)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def interval_temperatures(states: States, epsilon: float) -> TemperatureCurve:
         above, below = above[np.isfinite(above)], below[np.isfinite(below)]
         high[i] = above.min() if len(above) else np.nan
         low[i] = max(0.0, below.max()) if len(below) else np.nan
-        # A bound that nothing sets takes the other's value.
+        # A bound that no state sets takes the value of the other.
         if not len(below) or low[i] == 0.0:
             low[i] = high[i]
         if not len(above):
             high[i] = low[i]
-    # Where the loss falls as the entropy rises both bounds are negative, and their product is not a temperature's.
+    # Where the loss falls as the entropy rises both bounds are negative: no temperature.
     product = low * high
     temperature = np.sqrt(np.where((product >= 0) & (high >= 0), product, np.nan))
     status = np.full(n, OK, dtype="<U32")

@@ -1,4 +1,4 @@
-"""Power laws T = a·lr^b by statsmodels."""
+"""Power laws T = a·lr^b, fitted with statsmodels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from analysis.temperature.resampling import slopes_over_groups
 
 @dataclass(frozen=True)
 class PowerLawFit(PowerLaw):
-    """A power law with the regression that it comes from.
+    """A power law with the regression behind it.
 
     Attributes
     ----------
-    fit : results of statsmodels.
+    fit : results object of statsmodels; the others are those of `PowerLaw`.
     """
 
     fit: Any = field(repr=False, compare=False)
@@ -42,37 +42,52 @@ def power_law(
     Parameters
     ----------
     lr, temperature : (n,); temperatures that are not finite and positive are left out and counted.
-    stderr : (n,) standard errors of the temperatures, for the weights; all points weigh the same without.
+    stderr : (n,) standard errors of the temperatures, for the weights; without them all points have equal weight.
         ``stderr/temperature`` is taken for the standard error of ln T.
-    covariance : (n, n) of the temperatures, as of a `TemperatureCurve`. Points of a smooth curve scatter less about a
-        line than they are uncertain; the errors of the law are then at least those that the covariance gives.
+    covariance : (n, n) of the temperatures, as of a `TemperatureCurve`. Points of a smooth curve scatter
+        about a line by less than their errors; the law's errors are then at least those that the covariance gives.
     robust : Huber's M-estimator (statsmodels RLM) instead, against outliers.
+
+    Returns
+    -------
+    PowerLawFit
+        Exponent and prefactor (loss units per nat, at lr = 1) with standard errors; ``summary()`` is the regression
+        table.
 
     Raises
     ------
     ValueError
-        Lists of different length, or fewer than three usable points at different learning rates.
+        Lists of different length.
+    InsufficientData
+        Fewer than three usable points at different learning rates.
+
+    Examples
+    --------
+    >>> from analysis import power_law
+    >>> law = power_law([0.01, 0.02, 0.04, 0.08], [0.005, 0.0102, 0.0199, 0.04])
+    >>> f"T = {law.prefactor:.2f}·lr^({law.exponent:.3f} ± {law.exponent_stderr:.3f})"
+    'T = 0.50·lr^(0.996 ± 0.011)'
     """
     points = _usable(lr, temperature, stderr)
     if covariance is not None and np.shape(covariance) != (np.size(temperature),) * 2:
         raise ValueError(f"covariance has shape {np.shape(covariance)}, temperature has {np.shape(temperature)}")
     y, design = np.log(points.t), sm.add_constant(np.log(points.lr))
     if robust:
-        # RLM takes no weights: rows divided by their errors have equal ones.
+        # RLM takes no weights: dividing the rows by their errors makes all weights equal.
         root = np.sqrt(points.weight)
         fit = sm.RLM(y * root, design * root[:, None]).fit()
     else:
         model = sm.WLS(y, design, weights=points.weight)
-        # HC3 divides by 1 - leverage: a point that fixes the line alone would make it infinite.
+        # HC3 divides by 1 - leverage: a point that alone fixes the line would make it infinite.
         leverage = np.sum(np.linalg.qr(model.wexog)[0] ** 2, axis=1)
         fit = model.fit(cov_type="HC3") if len(y) > 3 and float(np.max(leverage)) < 0.99 else model.fit()
     (log_a, b), (log_a_err, b_err) = fit.params, fit.bse
     if covariance is not None:
-        # The weighted fit as a matrix on ln T, whose covariance is that of T over T².
+        # The weighted fit is a matrix acting on ln T, whose covariance is that of T divided by T_i·T_j.
         matrix = np.linalg.pinv(design * np.sqrt(points.weight)[:, None]) * np.sqrt(points.weight)
         known = np.asarray(covariance, dtype=float)[np.ix_(points.kept, points.kept)] / np.outer(points.t, points.t)
-        told = np.sqrt(np.diag(matrix @ known @ matrix.T))
-        log_a_err, b_err = (max(float(e), float(t)) for e, t in zip((log_a_err, b_err), told, strict=True))
+        propagated = np.sqrt(np.diag(matrix @ known @ matrix.T))
+        log_a_err, b_err = (max(float(a), float(b)) for a, b in zip((log_a_err, b_err), propagated, strict=True))
     a = float(np.exp(log_a))
     return PowerLawFit(
         float(b), float(b_err), a, a * float(log_a_err), float(points.lr.min()), float(points.lr.max()), len(y),
@@ -109,7 +124,7 @@ def _usable(lr: ArrayLike, temperature: ArrayLike, stderr: ArrayLike | None) -> 
 
 @dataclass(frozen=True)
 class SeedExponent:
-    """A power law over repeated runs whose errors within one seed go together.
+    """Exponent of a power law over several seeds; errors within one seed may be correlated.
 
     Attributes
     ----------
@@ -125,7 +140,7 @@ class SeedExponent:
     n_seeds: int
 
 
-#: Fewer seeds make no bootstrap over them.
+#: Fewest seeds for a bootstrap over them.
 FEWEST_SEEDS = 5
 _RESAMPLES = 1000
 
@@ -133,19 +148,21 @@ _RESAMPLES = 1000
 def power_law_over_seeds(
     lr: ArrayLike, temperature: ArrayLike, seed: ArrayLike, *, rng: np.random.Generator | None = None
 ) -> SeedExponent:
-    """Exponent with an error that knows that runs of one seed share their data and initial weights.
+    """Exponent with an error that allows for runs of one seed sharing their data and initial weights.
 
     Whole seeds are drawn with replacement (Cameron, Gelbach & Miller 2008).
 
     Parameters
     ----------
-    lr, temperature, seed : (n,) one entry a run.
+    lr, temperature, seed : (n,) one entry per run.
     rng : of the bootstrap; by default one with a fixed seed.
 
     Raises
     ------
     ValueError
-        Lists of different length, or fewer than five seeds.
+        Lists of different length.
+    InsufficientData
+        Fewer than five seeds, or than three different learning rates, with positive temperatures.
     """
     seeds = np.atleast_1d(np.asarray(seed))
     points = _usable(lr, temperature, None)

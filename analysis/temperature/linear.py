@@ -15,7 +15,7 @@ class Linear:
 
     Attributes
     ----------
-    level, slope : (n, n)
+    level, slope : (n, n) matrices that give the values, and the derivatives, from the data.
     """
 
     level: FloatArray
@@ -23,16 +23,16 @@ class Linear:
 
     @classmethod
     def nothing(cls, n: int) -> Linear:
-        """Zero, whatever the data."""
+        """Zero, whatever the data are."""
         return cls(np.zeros((n, n)), np.zeros((n, n)))
 
     def then(self, rest: Linear) -> Linear:
-        """This fit, and `rest` on what it leaves."""
+        """This fit, followed by `rest` fitted to its residuals."""
         left = np.eye(len(self.level)) - self.level
         return Linear(self.level + rest.level @ left, self.slope + rest.slope @ left)
 
     def degrees_of_freedom(self) -> float:
-        """Of the residuals, tr (I − H)ᵀ(I − H)."""
+        """Degrees of freedom of the residuals, tr (I − H)ᵀ(I − H)."""
         return float(len(self.level) - 2 * np.trace(self.level) + np.sum(self.level**2))
 
 
@@ -44,18 +44,18 @@ def least_squares(basis: FloatArray, derivative: FloatArray, weight: FloatArray)
 
 
 def polynomial(x: FloatArray, degree: int, weight: FloatArray) -> Linear:
-    """Weighted least squares on 1 … x^degree; centre x for high degrees."""
+    """Polynomial of this degree by weighted least squares; centre x for high degrees."""
     powers = np.arange(degree + 1)
     return least_squares(x[:, None] ** powers, powers * x[:, None] ** np.maximum(powers - 1, 0), weight)
 
 
 def local_polynomial(x: FloatArray, weight: FloatArray, bandwidth: float, degree: int) -> Linear:
-    """A polynomial about each point, by a Gaussian kernel.
+    """A polynomial about each point, weighted by a Gaussian kernel.
 
     Parameters
     ----------
     x : (n,)
-    weight : (n, n) of each point (column) in the fit about each other (row).
+    weight : (n, n) of each point (column) in the fit about each point (row).
     bandwidth : standard deviation of the kernel; infinite for none.
     degree : of the polynomials.
     """

@@ -11,7 +11,7 @@ from analysis.temperature.result import TemperatureCurve, without_interval
 from analysis.temperature.selection import GuidedFit, Scaled, choose_fits
 from analysis.temperature.states import States
 
-#: Share of the local cubic in the fit: enough for the coverage at a kink (benchmarks/coverage.md); each tenth more
+#: Share of the local cubic in the fit: enough for the coverage at a kink (benchmarks/coverage.md); each further 0.1
 #: makes the temperatures of a plain power law 3 % worse.
 CUBIC_SHARE = 0.2
 
@@ -19,19 +19,19 @@ CUBIC_SHARE = 0.2
 def local_quadratic_temperatures(states: States, level: float) -> TemperatureCurve:
     """Ratio of the two slopes at each learning rate, with an interval.
 
-    About each learning rate, U and S are fitted with the same weights, which are those of their free energy
-    U − T·S: T is the temperature at which it is stationary there. Errors that U and S share, having been measured on
-    the same snapshots, drop out to first order. The fits are made to what a guide leaves (Glad 1998), a power law or a
-    constant heat capacity, which takes most of the bias and so allows a wide bandwidth.
+    About each learning rate U and S are fitted with the same weights, those of their free energy U − T·S, where T is
+    the temperature that makes it stationary there. Errors that U and S share, because they are measured on the same
+    snapshots, drop out to first order. The local fits are made to the residuals of a guide (Glad 1998), a power law or
+    a constant heat capacity, which removes most of the bias and so allows a wide bandwidth.
 
-    At the bandwidth that predicts best, squared bias and variance are of one size, so that an interval made of the
-    variance alone stands beside the truth. The fit is therefore a local quadratic with a share of the local cubic, and
-    what the order of the polynomial makes of T, the difference between cubic and quadratic, is its systematic error:
-    the covariance of the temperatures is the delta method's plus the outer product of that difference with itself, and
-    the interval is T ± z·stderr, cut at zero.
+    At the bandwidth that predicts best, squared bias and variance are of similar size, so an interval made of the
+    variance alone would often miss the truth. The fit is therefore a local quadratic with a share of the local cubic,
+    and the difference between the cubic's and the quadratic's T is taken as the systematic error: the covariance of the
+    temperatures is the delta method's plus the outer product of that difference with itself, and the interval is
+    T ± z·stderr, cut at zero.
 
-    Where it reaches zero the status is ``zero-temperature``: T is then max(T, 0) and its interval an upper limit,
-    [0, T + z·stderr]. Where the loss falls by more than its error there is no temperature, and the status is
+    Where the interval reaches zero the status is ``zero-temperature``: T is then max(T, 0) and its interval an upper
+    limit, [0, T + z·stderr]. Where the loss falls by more than its error there is no temperature, and the status is
     ``unidentified``, as it is where the slope of the entropy may be zero.
     """
     data = Scaled.of(states)
@@ -41,7 +41,7 @@ def local_quadratic_temperatures(states: States, level: float) -> TemperatureCur
     temperature = np.where(flat, np.nan, fit.temperature() * data.unit)
     if not states.has_errors:
         return without_interval(states, temperature, "local-quadratic")
-    # The residuals of the stiffer fit: those of the mixture would say less of a curve that no polynomial follows.
+    # Residuals of the stiffer fit: those of the mixture would show less of a curve that no polynomial follows.
     noise = Noise.of(quadratic)
     systematic = cubic.temperature() - quadratic.temperature()
     covariance = (_covariance(fit, noise) + np.outer(systematic, systematic)) * data.unit**2
@@ -68,7 +68,7 @@ def _slope_errors(fit: GuidedFit, noise: Noise) -> tuple[FloatArray, FloatArray]
 
 
 def _covariance(fit: GuidedFit, noise: Noise) -> FloatArray:
-    """Of the temperatures, (n, n), by the delta method, with the guide's answer to the noise in it."""
+    """Covariance (n, n) of the temperatures by the delta method, including the guide's response to the noise."""
     s_slope, temperature = fit.slopes()[1][:, None], fit.temperature()[:, None]
     safe = np.where(s_slope == 0, np.nan, s_slope)
     return noise.through(fit.u_fit.slope / safe, (fit.u_slope_of_s() - temperature * fit.s_fit.slope) / safe)

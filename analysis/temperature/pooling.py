@@ -1,4 +1,4 @@
-"""Few enough states: what a temperature curve costs must not grow with the cube of the number of runs."""
+"""Runs pooled into few states, since the cost of a temperature curve grows with the cube of their number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from analysis.results import FloatArray, IntArray
 from analysis.temperature.states import States
 
-#: States up to which every run is one.
+#: Up to this number of runs, every run is a state of its own.
 MOST_STATES = 64
 
 
@@ -20,8 +20,8 @@ class Pooled:
 
     Attributes
     ----------
-    states : (m,)
-    where : (n,) state of each run.
+    states : the m states.
+    where : (n,) index of each run's state.
     """
 
     states: States
@@ -38,7 +38,7 @@ class Pooled:
         return np.asarray(total / np.where(self.mean(known) > 0, self.mean(known), 1.0))
 
     def at(self, lr: FloatArray, values: FloatArray) -> FloatArray:
-        """The states' values (m,) at the runs' learning rates (n,): (n,), between states along ln lr."""
+        """The states' values (m,) at the runs' learning rates: (n,), interpolated in ln lr where runs are pooled."""
         own = self.states.lr
         if len(self.where) == len(own):
             return np.asarray(values[self.where])
@@ -47,9 +47,9 @@ class Pooled:
 
 
 def pooled(runs: States, most: int = MOST_STATES) -> Pooled:
-    """The runs as they are, or from more than `most` on the means over seeds and then over neighbouring learning rates.
+    """The runs as they are, or, if more than `most`, means over seeds or over neighbouring learning rates.
 
-    The error of a mean over seeds is the larger one of what the runs' own errors and what their scatter say.
+    The standard error of a mean over seeds is the larger of those from the runs' own errors and from their scatter.
     """
     if len(runs.lr) <= most:
         return Pooled(runs, np.arange(len(runs.lr)))
@@ -61,10 +61,10 @@ def pooled(runs: States, most: int = MOST_STATES) -> Pooled:
     found = []
     for values, stderr in ((runs.loss, runs.loss_stderr), (runs.entropy, runs.entropy_stderr)):
         mean = np.bincount(where, values) / count
-        told = np.zeros(len(count)) if stderr is None else np.sqrt(np.bincount(where, stderr**2)) / count
+        own = np.zeros(len(count)) if stderr is None else np.sqrt(np.bincount(where, stderr**2)) / count
         spread = np.bincount(where, (values - mean[where]) ** 2) / np.maximum(count - 1, 1)
-        # Neighbouring learning rates differ by more than noise.
-        found.append((mean, np.maximum(told, np.sqrt(spread / count)) if seeds else told))
+        # Between neighbouring learning rates the scatter is more than noise.
+        found.append((mean, np.maximum(own, np.sqrt(spread / count)) if seeds else own))
     rates = np.exp(np.bincount(where, np.log(runs.lr)) / count)
     (loss, du), (entropy, ds) = found
     return Pooled(States(rates, loss, entropy, du, ds, runs.correlation), where)

@@ -10,7 +10,7 @@ from analysis.results import OK, UNIDENTIFIED, ZERO_TEMPERATURE, FloatArray
 from analysis.temperature.result import TemperatureCurve, without_interval
 from analysis.temperature.states import States
 
-#: Exponents that are tried, and the finer grid about the best of them.
+#: Exponents that are tried first, before a finer grid about the best of them.
 EXPONENTS = np.linspace(-3.0, 5.0, 161)
 #: Repetitions of the bootstrap.
 BOOTSTRAP = 400
@@ -33,7 +33,7 @@ def power_law_fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArra
         square = (centred_g**2) @ share
         a = (centred_g * centred_u) @ share / np.where(square > 0, square, np.inf)
         rest = ((centred_u - a[:, None] * centred_g) ** 2) @ share
-        # A temperature is positive: other solutions only compete when there is none.
+        # Only solutions with a positive temperature compete.
         rest = np.where(a > 0, rest, np.inf)
         if not np.isfinite(rest).any():
             return np.nan, np.nan
@@ -47,7 +47,7 @@ def power_law_fit(x: FloatArray, u: FloatArray, s: FloatArray, weight: FloatArra
 def power_law_temperatures(states: States, level: float, rng: np.random.Generator) -> TemperatureCurve:
     """The fitted law at each learning rate; intervals in ln T by a parametric bootstrap of losses and entropies.
 
-    All states weigh the same where their errors are not known.
+    Without standard errors all states have equal weight.
     """
     mean, where = states.by_lr()
     u, s = mean.loss, mean.entropy
@@ -79,7 +79,7 @@ def power_law_temperatures(states: States, level: float, rng: np.random.Generato
     spread = np.std(draws, axis=0, ddof=1) if len(draws) > BOOTSTRAP / 2 else np.full(len(x), np.nan)
     together = np.cov(np.transpose(draws)) if len(draws) > BOOTSTRAP / 2 else np.full((len(x), len(x)), np.nan)
     reach = float(norm.ppf(0.5 + level / 2))
-    # A law whose amplitude may vanish has no logarithm to take an interval of.
+    # Where the amplitude may be zero, ln T has no interval.
     level_u = float(np.average(u - truth, weights=weight))
     chi_square = float(np.sum((u - truth - level_u) ** 2 * weight))
     vanishing = len(draws) < (0.5 + level / 2) * BOOTSTRAP or mean.loss_is_flat(du, chi_square, 2)

@@ -1,4 +1,4 @@
-"""What every method of a temperature curve answers with."""
+"""The result of every method of a temperature curve."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TemperatureCurve:
     method : how it was computed.
     level : of the interval ``[lower, upper]``; NaN where the bounds are not a confidence interval.
     covariance : (n, n) of the temperatures: neighbours share their data. None where it is not known.
-    notes : what the reader of the curve has to know, such as standard errors that were missing.
+    notes : remarks for the reader, such as standard errors that were missing.
     """
 
     lr: FloatArray
@@ -38,10 +38,10 @@ class TemperatureCurve:
 
 
 def without_interval(states: States, temperature: FloatArray, method: str) -> TemperatureCurve:
-    """The temperatures (n,) of states whose errors are not known.
+    """The curve of temperatures (n,) from states without standard errors.
 
-    A slope that falls, or a temperature that does not exist, is ``unidentified`` and gets none; a loss that does not
-    change at all is at ``zero-temperature``; of the others nobody knows how far they can be trusted.
+    A negative temperature, or one that does not exist, is NaN and ``unidentified``; where the loss does not change at
+    all the status is ``zero-temperature``. The others are ``no-interval``: how far to trust them is not known.
     """
     status = np.full(len(temperature), NO_INTERVAL, dtype="<U32")
     status[temperature == 0] = ZERO_TEMPERATURE

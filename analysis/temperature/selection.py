@@ -13,15 +13,16 @@ from analysis.temperature.states import States
 
 #: Bandwidths that are tried, in units of the median spacing of ln lr; the last is a global fit.
 BANDWIDTHS = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, np.inf)
-#: A fit without the guide must predict this many times better, in squares, than one with it: the few points of a
-#: study would often decide between the two by luck.
+#: A fit without a guide must have a squared prediction error this many times smaller than one with a guide: with the
+#: few points of a study, chance would often decide between the two.
 PREFERENCE = 3.0
-#: Different learning rates that a local cubic needs.
+#: Fewest learning rates for a local cubic.
 POINTS_FOR_CUBIC = 5
-#: Rounds in which the weights and the temperatures that they depend on settle.
+#: Iterations of the weights, which depend on the fitted temperatures.
 _ROUNDS = 3
-#: A state that is fitted exactly says nothing about how well it is predicted. A state that is much sharper than its
-#: neighbours is nearly so at every useful bandwidth: a larger share would leave the stiff fits alone to choose from.
+#: Share of a change of a state that must stay in its residual: a state that is fitted exactly says nothing about
+#: prediction. A state with a much smaller error than its neighbours is fitted almost exactly at every useful bandwidth,
+#: so that a larger share would leave only the stiff fits.
 _LEAST_FREEDOM = 0.01
 
 
@@ -33,8 +34,8 @@ class Scaled:
     ----------
     x : (n,) ln lr, centred.
     u, s : (n,) centred, divided by their ranges.
-    du, ds : (n,) standard errors; all one, which is one weight for all, where they are not known.
-    correlation : of the errors of U and S, None where it is not told.
+    du, ds : (n,) standard errors; all 1 (equal weights) where they are not known.
+    correlation : of the errors of U and S, None where it is not known.
     unit : of temperature.
     has_errors : whether they are known.
     """
@@ -72,14 +73,14 @@ class Scaled:
     def inner_states(self) -> list[IntArray]:
         """Indices of the points at each learning rate but the ends.
 
-        An end is extrapolated when it is left out, and would vote for stiff fits whatever the curve.
+        An end that is left out has to be extrapolated, which favours stiff fits whatever the curve.
         """
         return [np.nonzero(self.x == value)[0] for value in self.grid()[1:-1]]
 
 
 @dataclass(frozen=True)
 class GuidedFit:
-    """Local polynomials on what a guide leaves.
+    """Local polynomials fitted to the residuals of a guide.
 
     Attributes
     ----------
@@ -95,7 +96,7 @@ class GuidedFit:
 
     @classmethod
     def of(cls, data: Scaled, guide: Guide, local: Linear) -> GuidedFit:
-        """`local` on what `guide` leaves of `data`."""
+        """`local` fitted to the residuals of `guide`."""
         return cls(data, guide, local, guide.of_u.then(local), guide.of_s.then(local))
 
     def towards(self, other: GuidedFit, share: float) -> GuidedFit:
@@ -115,17 +116,17 @@ class GuidedFit:
         )
 
     def u_slope_of_s(self) -> FloatArray:
-        """How dU/d ln lr answers to the entropies, through the guide, (n, n)."""
+        """How dU/d ln lr responds to the entropies, through the guide, (n, n)."""
         through = self.guide.u_of_s
         return np.asarray(through.slope - self.local.slope @ through.level)
 
     def temperature(self) -> FloatArray:
-        """Their ratio; 0 where S does not change."""
+        """Ratio of the two slopes, (n,); 0 where S does not change."""
         u, s = self.slopes()
         return np.asarray(np.divide(u, s, out=np.zeros_like(u), where=s != 0))
 
     def temperature_scale(self) -> FloatArray:
-        """The temperatures, (n,), as a positive size; where noise has turned the sign, a small part of the largest."""
+        """The temperatures (n,) made positive: where noise has flipped the sign, a small part of the largest."""
         temperature = self.temperature()
         return np.asarray(np.maximum(temperature, 1e-3 * np.abs(temperature).max()))
 
@@ -135,15 +136,15 @@ class GuidedFit:
         return u - self.local.level @ u, s - self.local.level @ s
 
     def residual_responses(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """How the residuals answer to the data: those of U to U, those of U to S, those of S to S; (n, n) each."""
+        """How the residuals respond to the data: those of U to U, those of U to S, those of S to S; (n, n) each."""
         one = np.eye(len(self.data.x))
         through = (one - self.local.level) @ self.guide.u_of_s.level
         return one - self.u_fit.level, -through, one - self.s_fit.level
 
     def can_be_judged(self) -> bool:
-        """Whether every inner state says something about the fit, and all of them where no error says it for them."""
+        """Whether leaving states out can judge the fit: none is fitted exactly, nor all of them if without errors."""
         spare = min(self.u_fit.degrees_of_freedom(), self.s_fit.degrees_of_freedom())
-        # Five states without errors would be joined by a curve through all of them, noise included.
+        # Without errors, five states would be joined by a curve through all of them, noise included.
         if not self.data.has_errors and spare < 1.0:
             return False
         return all(
@@ -153,9 +154,9 @@ class GuidedFit:
         )
 
     def prediction_error(self, size: FloatArray, weight: FloatArray) -> float:
-        """Mean square by which the free energies U − T·S miss the inner states when these are left out.
+        """Mean squared error of the free energies U − T·S predicted for the inner states when these are left out.
 
-        Repeats of a learning rate are left out together: one would be predicted by the others whatever the curve.
+        Repeats of a learning rate are left out together: the others would predict one whatever the curve.
 
         Parameters
         ----------
@@ -171,7 +172,7 @@ class GuidedFit:
 
 
 def _least_freedom(level: FloatArray, one: IntArray) -> float:
-    """What the fit leaves of a change of the points `one`, at least; 0 for a fit that passes through them."""
+    """Smallest share of a change of the points `one` that stays in their residuals; 0 if the fit passes through."""
     if len(one) == 1:
         return float(1 - level[one[0], one[0]])
     return float(np.linalg.svd(np.eye(len(one)) - level[np.ix_(one, one)], compute_uv=False)[-1])
@@ -185,7 +186,7 @@ def _left_out(level: FloatArray, residual: FloatArray, one: IntArray) -> FloatAr
 
 
 def choose_fits(data: Scaled) -> tuple[GuidedFit, GuidedFit]:
-    """The local quadratic and guide that predict best, and the same with cubics; twice the first with few points."""
+    """The local quadratic with the guide that predicts best, and the same with cubics if there are enough points."""
     n, spacing = len(data.x), data.spacing()
     fit = GuidedFit.of(data, no_guide(n), local_polynomial(data.x, np.ones((n, n)), 2 * spacing, degree=2))
     for _ in range(_ROUNDS):
@@ -201,7 +202,7 @@ def choose_fits(data: Scaled) -> tuple[GuidedFit, GuidedFit]:
             local = local_polynomial(data.x, weight, bandwidth * spacing, degree=2)
             for guide in guides:
                 candidate = GuidedFit.of(data, guide, local)
-                # The plain global fit is there to fall back on.
+                # The global fit without a guide is the fallback.
                 plain = guide is guides[0]
                 if not candidate.can_be_judged() and not (plain and np.isinf(bandwidth)):
                     continue

@@ -1,4 +1,4 @@
-"""The stationary states of a study: what every temperature is made of."""
+"""The stationary states of a study, from which every temperature is computed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from analysis.results import FloatArray, InsufficientData, IntArray
 class States:
     """Losses and entropies of stationary states, in any order, with repeated learning rates (seeds) allowed.
 
-    `of` makes them from what a user gives and refuses what cannot be used.
+    `of` makes them from what a user gives, and checks it.
 
     Attributes
     ----------
     lr, loss, entropy : (n,) learning rates; losses; entropies in nats, -inf for a state that collapsed to a point.
     loss_stderr, entropy_stderr : (n,) standard errors, NaN for one that is not known; None where none is.
-    correlation : of the errors of loss and entropy of one state; None where it is not known.
+    correlation : between the errors of loss and entropy of one state; None where it is not known.
     """
 
     lr: FloatArray
@@ -41,13 +41,14 @@ class States:
         entropy_stderr: ArrayLike | None = None,
         correlation: float | None = None,
     ) -> States:
-        """Checked states.
+        """Checked states; the parameters are the attributes of the class.
 
         Raises
         ------
         ValueError
-            Lists of different length, fewer than three different learning rates, values that are not finite, errors
-            below zero, a correlation outside of [-1, 1].
+            Lists of different length, values that are not finite, negative errors, a correlation outside of [-1, 1].
+        InsufficientData
+            Fewer than three different learning rates.
         """
         rates, u, s = (np.atleast_1d(np.asarray(values, dtype=float)) for values in (lr, loss, entropy))
         for name, values in (("loss", u), ("entropy", s)):
@@ -67,7 +68,7 @@ class States:
 
     @property
     def has_errors(self) -> bool:
-        """Whether the errors of both are known."""
+        """Whether the errors of both losses and entropies are known."""
         return self.loss_stderr is not None and self.entropy_stderr is not None
 
     @property
@@ -77,7 +78,7 @@ class States:
 
     @property
     def numbers(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray | None, FloatArray | None]:
-        """In the order of the arguments of `analysis.temperature.temperature_curve`."""
+        """The arrays in the order of the arguments of `analysis.temperature.temperature_curve`."""
         return self.lr, self.loss, self.entropy, self.loss_stderr, self.entropy_stderr
 
     def take(self, index: IntArray) -> States:
@@ -100,11 +101,11 @@ class States:
         return States(lr, loss, entropy, du, ds, self.correlation), where
 
     def completed(self) -> tuple[States, tuple[str, ...]]:
-        """An error for every state where some are known, and in words what was done.
+        """The states with missing errors filled in where others are known, and notes that say so.
 
-        A zero is no more an error than a NaN is: its state would get infinite weight. Such a state is given the largest
-        error at its own and the next learning rates on either side, which rather weakens than strengthens its word:
-        the errors of a loss grow with its temperature, and so do not differ much between neighbours.
+        A zero counts as missing, like NaN: it would give its state infinite weight. Such a state gets the largest error
+        at its own and the next learning rates on either side. This rather lowers than raises its weight, and not by
+        much: the errors of a loss grow with the temperature, so that neighbours have similar ones.
         """
         (du, about_u), (ds, about_s) = (
             self._filled("loss", self.loss_stderr),
@@ -124,19 +125,23 @@ class States:
         below = np.clip(np.searchsorted(grid, self.lr, side="right") - 1, 0, None)
         above = np.clip(np.searchsorted(grid, self.lr, side="left"), None, len(grid) - 1)
         note = (
-            f"{int(np.sum(~known))} of {len(known)} states have no standard error of the {name}: each counts with the "
+            f"{int(np.sum(~known))} of {len(known)} states have no standard error of the {name}: each is given the "
             "largest of its neighbours'"
         )
         return np.where(known, errors, np.maximum(largest[below], largest[above])), (note,)
 
     def errors(self, what: str) -> tuple[FloatArray, FloatArray]:
-        """Standard errors of losses and entropies, (n,) each, for something that cannot do without, `what`.
+        """Standard errors of losses and entropies, (n,) each.
 
         Those of the losses are kept above rounding, since they become weights.
 
+        Parameters
+        ----------
+        what : needs them, for the error message.
+
         Raises
         ------
-        ValueError
+        InsufficientData
             Where they are not known.
         """
         if self.loss_stderr is None or self.entropy_stderr is None:
@@ -149,12 +154,12 @@ class States:
         return chi_square < float(stats.chi2.ppf(0.99, len(self.entropy) - 1))
 
     def loss_is_flat(self, loss_stderr: FloatArray, chi_square: float, dof: int) -> bool:
-        """Whether a constant explains the losses as well as a fit of `chi_square` with `dof` numbers more does."""
+        """Whether a constant explains the losses as well as a fit of `chi_square` with `dof` more parameters."""
         return _constant_chi_square(self.loss, loss_stderr) - chi_square < float(stats.chi2.ppf(0.975, dof))
 
 
 def rounding(values: FloatArray) -> float:
-    """A spread that values of this size cannot resolve, positive: what stands for no noise at all."""
+    """A positive spread below the rounding of values of this size: stands for the absence of noise."""
     return 1e-12 * (float(np.ptp(values)) or float(np.abs(values).max()) or 1.0)
 
 
@@ -170,6 +175,6 @@ def _checked(name: str, values: ArrayLike | None, rates: FloatArray) -> FloatArr
 
 
 def _constant_chi_square(values: FloatArray, errors: FloatArray) -> float:
-    """Of the values about their weighted mean."""
+    """χ² of the values about their weighted mean."""
     mean = float(np.average(values, weights=errors**-2))
     return float(np.sum(((values - mean) / errors) ** 2))

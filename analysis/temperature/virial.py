@@ -21,6 +21,10 @@ def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:
     ----------
     weights, gradients : (n, d) snapshots, and full or unbiased minibatch gradients at them.
 
+    Returns
+    -------
+    Temperature in loss units per nat.
+
     Raises
     ------
     ValueError
@@ -36,7 +40,7 @@ def virial_temperature(weights: AnyArray, gradients: AnyArray) -> float:
 
 @dataclass(frozen=True)
 class FluctuationDissipation:
-    """What the running sums of a training run say.
+    """The fluctuation-dissipation relation over a window of a training run.
 
     Attributes
     ----------
@@ -76,7 +80,7 @@ def fluctuation_dissipation(
     window = {name: sums[name] - (before[name] if before else 0.0) for name in needed}
     steps = int(window["steps"])
     if steps < 1:
-        raise InsufficientData("the window holds no steps: take the sums before from an earlier step")
+        raise InsufficientData("the window holds no steps: take `before` from an earlier step")
     if on_sphere:
         scale = lr * window["wrgg"]
         return FluctuationDissipation(-2 * window["gr"] / scale if scale else float("nan"), float("nan"), steps)

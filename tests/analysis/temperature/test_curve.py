@@ -181,6 +181,6 @@ class TestErrors:
         np.testing.assert_allclose(curve.temperature, whole.temperature)
         assert whole.notes == ()
         assert curve.notes == (
-            "1 of 11 states have no standard error of the entropy: each counts with the largest of its neighbours'",
+            "1 of 11 states have no standard error of the entropy: each is given the largest of its neighbours'",
         )
         assert np.median(np.abs(curve.temperature / exact - 1)) < 0.1
