@@ -63,22 +63,39 @@ def convexity_test(
     *,
     rng: np.random.Generator | None = None,
 ) -> ConvexityTest:
-    """Test of 'F is minimised': every state minimises some F at T > 0 exactly if U is a convex, rising function of S.
+    """Test of 'F is minimised': every state minimises an F at T > 0 if and only if U is a convex, rising function of S.
 
     Weighted convex least squares; the p-value is that of its χ² under a parametric bootstrap about a straight line,
     the convex curve that noise contradicts most easily, so that no convex curve is rejected more often than stated.
 
     Parameters
     ----------
-    lr, loss, entropy : (n,) in any order, repeats allowed.
-    loss_stderr, entropy_stderr : (n,) standard errors, which the test needs: what bends is told from noise by them.
+    lr, loss, entropy : (n,) in any order, repeats allowed; losses in loss units, entropies in nats.
+    loss_stderr, entropy_stderr : (n,) standard errors; the test needs them to distinguish a bend from noise.
     rng : of the bootstrap; by default one with a fixed seed.
+
+    Returns
+    -------
+    ConvexityTest
+        p-value, χ² and the best convex, rising curve.
 
     Raises
     ------
     ValueError
-        Lists of different length, fewer than four different learning rates (three points always allow a bend either
-        way), values that are not finite, no standard errors.
+        Lists of different length, or values that are not finite.
+    InsufficientData
+        Fewer than four different learning rates (three points may bend either way by chance), a collapsed state
+        (entropy -inf), or no standard errors.
+
+    Examples
+    --------
+    A loss that rises as the logarithm of the entropy is concave in it, so that no F is minimised:
+
+    >>> import numpy as np
+    >>> from analysis import convexity_test
+    >>> lr = np.geomspace(0.01, 0.1, 5)
+    >>> convexity_test(lr, np.log(lr), lr, np.full(5, 0.01), 0.01 * lr).p_value < 0.05
+    True
     """
     states = States.of(lr, loss, entropy, loss_stderr, entropy_stderr)
     count = len(np.unique(states.lr))
@@ -90,7 +107,7 @@ def convexity_test(
     du, ds = states.completed()[0].errors("a test of convexity")
     fit = convex_fit(states.entropy, states.loss, du, ds)
     # Least favourable truth: a straight line, on which every bend is noise. A bootstrap from the fitted curve would
-    # take the bends that it fitted to noise for true ones, leave them room, and reject a true line in 10 % of cases.
+    # mistake the bends that it fitted to noise for real ones, and reject a true line in 10 % of cases.
     s_line = polynomial(states.x - states.x.mean(), 2, np.ones_like(ds)).level @ states.entropy
     noise = np.maximum(np.hypot(du, fit.slope * ds), rounding(states.loss))
     line = s_line * max(float(np.ptp(states.loss)), 20 * float(noise.max())) / (float(np.ptp(s_line)) or 1.0)
@@ -107,12 +124,12 @@ class LeaveOneOut:
 
     Attributes
     ----------
-    lr : (m,) the inner different learning rates, rising.
+    lr : (m,) the learning rates without the two ends, rising.
     temperature : (m,) interpolated from the curve of the others.
     argmin_lr : (m,) learning rate whose state has the lowest F at that temperature.
     steps : (m,) distance between the two, in grid steps with sign.
     excess : (m,) F of the state above the lowest, loss units.
-    excess_stderr : (m,)
+    excess_stderr : (m,) its standard error, loss units.
     """
 
     lr: FloatArray
@@ -135,11 +152,17 @@ def leave_one_out(
     A state is the minimum of F at its own temperature by construction of T = dU/dS; leaving it out makes the
     statement one that data can contradict. Repeated learning rates are averaged first.
 
+    Parameters
+    ----------
+    lr, loss, entropy, loss_stderr, entropy_stderr : (n,) as for `convexity_test`.
+
     Raises
     ------
     ValueError
-        Lists of different length, fewer than five different learning rates, values that are not finite, no
-        standard errors, a loss that does not rise with the entropy.
+        Lists of different length, or values that are not finite.
+    InsufficientData
+        Fewer than five different learning rates, a collapsed state (entropy -inf), no standard errors, or a loss that
+        does not rise with the entropy.
     """
     states = States.of(lr, loss, entropy, loss_stderr, entropy_stderr)
     count = len(np.unique(states.lr))
@@ -160,7 +183,7 @@ def leave_one_out(
             )
         t = float(np.interp(mean.x[i], mean.x[others][known], curve.temperature[known]))
         free = u - t * s
-        # Of states that no rounding tells apart the judged one is as much the minimum as any.
+        # Among states that are equal up to rounding, the one that is judged counts as the minimum.
         best = i if free[i] <= free.min() + rounding(u) else int(np.argmin(free))
         error = float(np.sqrt(du[i] ** 2 + du[best] ** 2 + t**2 * (ds[i] ** 2 + ds[best] ** 2))) if best != i else 0.0
         rows.append((mean.lr[i], t, mean.lr[best], best - i, free[i] - free[best], error))

@@ -1,4 +1,4 @@
-"""The one standard form between the stages of the analysis."""
+"""The snapshots of a run, in the one form that all stages of the analysis share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from analysis.results import AnyArray, FloatArray, IntArray, Status
 from mlflow_thermo.errors import ThermoError
 
-#: Given names of metrics, steps (n,) and values (n,) of each that a run has logged.
+#: From names of metrics to the steps (n,) and values (n,) of each that a run has logged.
 History: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, FloatArray]]]
 
 
@@ -33,10 +33,23 @@ class Trajectory:
     series : name of the snapshot series, e.g. ``spaced``.
     n_weights : d of the trained model; larger than ``weights.shape[1]`` when the weights were stored as an
         isometric embedding. The formulas need this d.
-    params, metrics : of the run on its tracking server, as they were logged; empty for a run of a folder.
+    params, metrics : of the run on its tracking server, as logged; empty for a run of a folder.
     sketch_error : relative error of the distances where the snapshots are a sketch.
     shared : (n, m) the same snapshots in columns that all runs of one model share, where those of `weights` are the
         run's own, as in an isometric embedding; None where they are the model's.
+
+    Raises
+    ------
+    ValueError
+        Weights that are not two-dimensional, arrays of different length, or steps that do not increase.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from analysis import Trajectory
+    >>> run = Trajectory(steps=np.arange(1, 6), weights=np.zeros((5, 3)), loss=np.ones(5), lr=0.1)
+    >>> len(run), run.n_weights, run.take(slice(2, None)).steps.tolist()
+    (5, 3, [3, 4, 5])
     """
 
     steps: IntArray
@@ -99,7 +112,7 @@ class Trajectory:
 
 
 class RunError(ThermoError):
-    """One run cannot be used; `status` says why, the message names run and remedy."""
+    """One run cannot be used; `status` says why, the message names the run and the remedy."""
 
     def __init__(self, message: str, status: Status) -> None:
         super().__init__(message)

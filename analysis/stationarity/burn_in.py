@@ -1,4 +1,4 @@
-"""How many early snapshots to drop: the marginal standard error rule, where the data show that it is needed."""
+"""How many early snapshots to drop: the marginal standard error rule, where the data show a need for it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from analysis.results import FloatArray
 from analysis.stationarity.correlation import integrated_time
 
-#: Standard errors between the levels of the dropped and the kept part. The rule finds some cut in any series, and
-#: it is asked of several observables.
+#: Standard errors by which the dropped part's mean must differ from the rest's. The rule finds some cut in any series,
+#: and is applied to several observables.
 SIGNIFICANT = 5.0
 
 
@@ -22,7 +22,7 @@ def mser_truncation(observables: ArrayLike) -> int:
 
     Parameters
     ----------
-    observables : (n,) or (m, n); the largest answer over the rows counts.
+    observables : (n,) or (m, n); of m rows the largest cut counts.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def _truncation(series: FloatArray) -> int:
     count = n // size
     if count < 4:
         return 0
-    # The remainder is cut off at the start, where a transient would be diluted by it.
+    # Samples that fill no batch are left out at the start: a batch with them would dilute a transient.
     offset = n - count * size
     means = series[offset:].reshape(count, size).mean(axis=1)
     error = np.array([means[k:].var() / (count - k) for k in range(count // 2 + 1)])

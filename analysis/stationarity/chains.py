@@ -10,14 +10,14 @@ from analysis.stationarity.correlation import integrated_time
 from analysis.stationarity.thinning import INDEPENDENT_TAU
 
 #: The KPSS statistic that independent samples exceed once in a thousand times: the limit is the Cramér-von Mises
-#: distribution, tabled by Anderson & Darling 1952.
+#: distribution, tabulated by Anderson & Darling 1952.
 KPSS_RARE = 1.168
 #: Fewer decorrelated samples than this say nothing about a level.
 _FEWEST = 10
 
 
 def split_rhat(chains: ArrayLike) -> float:
-    """Potential scale reduction of halved chains (Gelman et al. 2013, ch. 11.4); 1 when they agree, above 1.01 not.
+    """Potential scale reduction of halved chains (Gelman et al. 2013, ch. 11.4): 1 when they agree, above 1.01 if not.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def split_rhat(chains: ArrayLike) -> float:
 
 
 def kpss_statistic(series: ArrayLike) -> float:
-    """Statistic of a constant level (Kwiatkowski, Phillips, Schmidt & Shin 1992) after thinning to independence.
+    """KPSS statistic of a constant level (Kwiatkowski et al. 1992) of a series (n,) thinned to independence.
 
     Independent samples exceed 0.739 once in a hundred times and `KPSS_RARE` once in a thousand. NaN when fewer than 10
     independent samples are left, or for a constant series.
@@ -50,11 +50,11 @@ def kpss_statistic(series: ArrayLike) -> float:
     x = np.asarray(series, dtype=float)
     # A trend is what the test is for: it must not be taken for correlation, which would thin it away.
     tau = integrated_time(detrend(x))
-    # Snapshots within the noise of tau = 1 are taken as they are.
+    # Where tau is 1 within its noise the series is taken as it is.
     thinned = x[:: int(np.ceil(2 * tau))] if tau > INDEPENDENT_TAU else x
     if len(thinned) < _FEWEST or np.ptp(thinned) == 0:
         return float("nan")
-    # Written out, Kwiatkowski et al. 1992 without lags: the library's warns where its table of p-values ends, and a
+    # Kwiatkowski et al. 1992 without lags, written out: statsmodels' warns where its table of p-values ends, and a
     # warning cannot be silenced in one thread alone.
     centred = thinned - thinned.mean()
     # A run at its optimum has losses whose squares underflow.

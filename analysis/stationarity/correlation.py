@@ -12,7 +12,7 @@ from analysis.results import AnyArray, FloatArray, InsufficientData
 
 #: Window of the sum over the autocorrelation, in correlation times (Sokal 1997).
 SOKAL_WINDOW = 5.0
-#: Leading principal components that are looked at.
+#: Number of leading principal components that are examined.
 SLOW_COMPONENTS = 3
 
 
@@ -34,7 +34,7 @@ def integrated_time(values: ArrayLike) -> float:
     n = len(x)
     spectrum = fft.rfft(centred, fft.next_fast_len(2 * n))
     correlation = fft.irfft(np.abs(spectrum) ** 2)[:n]
-    # Relative: a floor of its own would make the answer depend on the units of the series.
+    # A relative floor: an absolute one would make the result depend on the units of the series.
     if correlation[0] <= 1e-20 * float(np.max(x**2)) * n:
         return 1.0
     return time_from_correlation(correlation)
@@ -65,7 +65,12 @@ def cross_fitted_scores(weights: AnyArray, gram: FloatArray | None = None) -> li
 
     The components of a sample are those combinations of the weights that happen to move slowest in it: in 200
     independent weights of one correlation time the first component's own score seems three times slower. Directions
-    from the other half carry no such choice.
+    from the other half are free of this selection.
+
+    Parameters
+    ----------
+    weights : (n, d) snapshots in time order.
+    gram : (n, n) Gram matrix of the centred snapshots, if it is known.
 
     Returns
     -------
@@ -94,8 +99,13 @@ def correlation_time(weights: AnyArray, gram: FloatArray | None = None) -> float
     """Integrated autocorrelation time, in snapshots, of the slowest direction of weights (n, d), n >= 10.
 
     The largest of the leading principal components' times, each the mean over the two halves of `cross_fitted_scores`,
-    and that of the squared distance to the first snapshot. The largest of noisy numbers: with 50 to 100 independent
-    snapshots it is 10 to 25 % above the truth, on the safe side.
+    and that of the squared distance to the first snapshot. Being the largest of several noisy numbers, it is 10 to 25 %
+    above the truth with 50 to 100 independent snapshots, which is on the safe side.
+
+    Raises
+    ------
+    InsufficientData
+        Fewer than 10 snapshots.
     """
     if len(weights) < 10:
         raise InsufficientData(f"a correlation time needs at least 10 snapshots, got {len(weights)}")
@@ -115,7 +125,7 @@ def _distance(weights: AnyArray) -> FloatArray:
 
 
 def mean_and_stderr(values: ArrayLike) -> tuple[float, float]:
-    """Mean of a correlated series and its standard error, sd·sqrt(tau/n)."""
+    """Mean of a correlated series (n,) and its standard error, sd·sqrt(tau/n)."""
     x = np.asarray(values, dtype=float)
     tau = integrated_time(x)
     return float(x.mean()), float(x.std(ddof=1) * np.sqrt(tau / len(x)))

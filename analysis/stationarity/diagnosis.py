@@ -39,23 +39,23 @@ from analysis.stationarity.neighbours import edge_lag
 from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
 from analysis.trajectory import Trajectory
 
-#: Pairwise diagnostics look at so many snapshots at most: the last ones, or evenly spaced ones.
+#: Pairwise diagnostics use at most this many snapshots: the last ones, or evenly spaced ones.
 LARGEST_MATRIX = 2000
-#: Random directions that stand for more weights than that in longer series.
+#: Random directions onto which more weights than that are projected in longer series.
 PROJECTED = 256
 #: Slope of the mean-squared displacement above which the weights drift.
 MSD_SLOPE = 0.1
-#: However few independent snapshots there are, a slope above that of diffusion is none of theirs.
+#: A slope above that of diffusion means a drift, however few independent snapshots there are.
 DIFFUSIVE = 1.0
 #: Level of each of the three F-tests of stationarity.
 TEST_LEVEL = 0.001
-#: Independent snapshots that must be left for a burn-in to be told from a slow fluctuation.
+#: Independent snapshots that must be left for a burn-in to be distinguished from a slow fluctuation.
 RESOLVED = 20.0
-#: Correlation time that is called autocorrelated; below it the noise of the estimate reaches.
+#: Correlation time above which a run is called autocorrelated; below it the estimate is within its noise of 1.
 TAU_LIMIT = 2.0
-#: A frozen floor shows as a jump of this factor in the spectrum under directions that hold most of the variance.
+#: A frozen floor shows as a drop by this factor in the spectrum, below directions that hold most of the variance.
 FLOOR_GAP = 10.0
-#: Smallest eigenvalues among which a jump means nothing: those of as many snapshots as directions end in jumps.
+#: Number of smallest eigenvalues where jumps are ignored: with as many snapshots as directions spectra end in jumps.
 FLOOR_EDGE = 4
 
 
@@ -66,8 +66,8 @@ class Diagnosis:
     Attributes
     ----------
     status : one of `analysis.results`: ``ok``, ``not-stationary``, ``autocorrelated``, ``unidentified``,
-        ``too-few-samples``, ``duplicates``, ``constant`` or ``diverged``. The first that applies, in the order of
-        what has to be mended first.
+        ``too-few-samples``, ``duplicates``, ``constant`` or ``diverged``. The first that applies, in the order
+        in which problems have to be fixed.
     tau : integrated autocorrelation time of the slowest observable, in snapshots, after burn-in.
     n_eff : independent snapshots, (n − burn_in)/tau.
     burn_in : leading snapshots to drop.
@@ -96,11 +96,29 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     weights : (n_snapshots, n_weights) in time order at equal spacing, or a Trajectory.
     loss : (n_snapshots,) training losses at them; those of the Trajectory when not given. NaN means not recorded.
 
+    Returns
+    -------
+    Diagnosis
+        Status, correlation time, independent snapshots and burn-in, with the evidence.
+
     Raises
     ------
     ValueError
         For weights that are not two-dimensional, or losses of another length. Weights that are not finite are a
         status, not an error.
+
+    Examples
+    --------
+    Independent snapshots, and a random walk:
+
+    >>> import numpy as np
+    >>> from analysis import diagnose
+    >>> noise = np.random.default_rng(0).normal(size=(1000, 3))
+    >>> found = diagnose(noise)
+    >>> found.status, round(found.n_eff, -2)
+    ('ok', 900.0)
+    >>> diagnose(np.cumsum(noise, axis=0)).status
+    'not-stationary'
     """
     if isinstance(weights, Trajectory):
         dim = weights.n_weights - int(weights.on_sphere)
@@ -128,7 +146,7 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     burn_in = mser_truncation(cloud.series())
     if burn_in:
         rest = cloud.after(burn_in)
-        # A slow stationary process looks like a transient too: only what leaves a resolved rest is one.
+        # A slow stationary process looks like a transient too: a burn-in must leave enough independent snapshots.
         resolved = len(rest.x) >= FEWEST_SNAPSHOTS and len(rest.x) / rest.tau() >= RESOLVED
         if resolved and not cloud.goes_on(burn_in):
             return _judge(rest, dim, burn_in, duplicates)
@@ -151,7 +169,7 @@ def _projected(x: AnyArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Cloud:
-    """Snapshots with the Gram matrix that all diagnostics of few enough of them share."""
+    """Snapshots with their Gram matrix, which all diagnostics share; None for more than `LARGEST_MATRIX` of them."""
 
     x: AnyArray
     losses: FloatArray
@@ -221,7 +239,7 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
 
 
 def _spectrum(gram: FloatArray, d: int) -> FloatArray:
-    """Eigenvalues of the Gram matrix of the centred snapshots, descending, those that centring removes left out."""
+    """Eigenvalues of the Gram matrix of the centred snapshots, descending, without the zero that centring makes."""
     n = len(gram)
     count = min(n - 1, d)
     return np.asarray(eigvalsh(gram)[::-1][:count])
@@ -247,8 +265,8 @@ def _status(e: Evidence, edges_flagged: bool) -> tuple[Status, str]:
     identified = n_eff >= SNAPSHOTS_PER_DIMENSION * dim
     if e.duplicates:
         return DUPLICATES, f"{int(e.duplicates)} of the snapshots repeat an earlier one"
-    # The slope's own noise: two averages over about n_eff/2 independent pairs, each of which varies by the shape of
-    # the distribution, a Gaussian's in the directions that move at least.
+    # Noise of the slope: two averages over about n_eff/2 independent pairs, whose variance depends on the tails of the
+    # distribution and is at least that of a Gaussian in the directions that move.
     noise = np.sqrt(4 * max(2 / e.drift_dims, e.tail_weight) / n_eff) / np.log(2)
     if e.msd_slope > min(MSD_SLOPE + 2 * noise, DIFFUSIVE):
         return NOT_STATIONARY, f"mean-squared displacement grows with lag to the power {e.msd_slope:.2f} at lag n/2"
@@ -256,7 +274,7 @@ def _status(e: Evidence, edges_flagged: bool) -> tuple[Status, str]:
     if drift < TEST_LEVEL:
         return NOT_STATIONARY, f"the weights or the loss drift through the window (p = {drift:.1e})"
     if e.spread_p_value < TEST_LEVEL:
-        return NOT_STATIONARY, f"the two halves of the window have another spread (p = {e.spread_p_value:.1e})"
+        return NOT_STATIONARY, f"the two halves of the window differ in spread (p = {e.spread_p_value:.1e})"
     if e.kpss > KPSS_RARE:
         return NOT_STATIONARY, f"the loss or |w − mean|² has no constant level (KPSS statistic {e.kpss:.2f})"
     if e.rank < min(n - 1, e.columns, dim):

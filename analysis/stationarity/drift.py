@@ -1,6 +1,6 @@
 """Drift of the whole cloud: mean-squared displacement, trend, the slowest cosine mode, a changing spread.
 
-All see all weights at once through the Gram matrix of the snapshots. Single principal components would not do: the
+All use all weights at once, through the Gram matrix of the snapshots. Single principal components would not do: the
 leading one of any strongly correlated process is a half cosine, whether the process is stationary or not.
 """
 
@@ -17,8 +17,8 @@ from analysis.stationarity.correlation import SOKAL_WINDOW, time_from_correlatio
 
 #: Cosine modes 2 … MODES are what the first one is compared with.
 MODES = 8
-#: Allowance for what the long-run variance of 50 independent snapshots does not know; in 200 directions the F-test
-#: alone would call a tenth significant.
+#: Allowance for the error of a long-run variance from 50 independent snapshots; in 200 directions the F-test alone
+#: would call an excess of a tenth significant.
 SYSTEMATIC = 1.5
 #: A trend with a smaller share of the variance moves the entropy by less than 0.005 nats per direction.
 SMALLEST_TREND = 0.01
@@ -27,11 +27,11 @@ SMALLEST_TREND = 0.01
 def msd_slope(sq_distances: FloatArray) -> float:
     """Slope of ln(mean-squared displacement) against ln(lag) at lag n/2: 0 when stationary, 1 when diffusive.
 
+    The slope is that of a least-squares line over lags n/3 … 3n/4; at longer lags too few pairs are left.
+
     Parameters
     ----------
     sq_distances : (n, n) squared distances between the snapshots in time order, n >= 8.
-
-    The slope is a least-squares line over lags n/3 … 3n/4; nearer the end too few pairs are left.
     """
     n = len(sq_distances)
     lags = np.unique(np.geomspace(n / 3, 3 * n / 4, 25).astype(int))
@@ -48,7 +48,7 @@ class DriftTest:
     Attributes
     ----------
     p_value : of a stationary process.
-    dims : number of independent directions that the slow modes are seen to span.
+    dims : number of independent directions that the slow modes appear to span.
     """
 
     p_value: float
@@ -60,7 +60,7 @@ def drift_test(gram: FloatArray) -> DriftTest:
 
     The energies of the cosine modes j = 1, 2, … of a stationary process follow its spectrum, here A/(1 + (j·c)²) with
     A and c by Whittle's likelihood from the modes 2 … `MODES`. A drift puts its energy in the first mode. The test is
-    an F-test with as many degrees of freedom per mode as the modes' vectors are seen to span.
+    an F-test with as many degrees of freedom per mode as directions that the modes appear to span.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ def drift_test(gram: FloatArray) -> DriftTest:
         likelihood = -float(np.sum(np.log(level * shape[1:])))
         if likelihood > best:
             best, first = likelihood, level * float(shape[0])
-    # Two fitted numbers cost about half of what the seven modes know.
+    # Two fitted parameters cost about half of the degrees of freedom of the seven modes.
     return DriftTest(float(stats.f.sf(energy[0] / first, dims, dims * count / 2)), dims)
 
 
 def trend_p_value(gram: FloatArray, dims: float) -> float:
-    """p-value of no linear trend, by its energy against the long-run variance of what is left.
+    """p-value of no linear trend, from its energy against the long-run variance of the residuals.
 
     The expected energy of a unit vector slow against the correlation is tr Σ·τ, τ the integrated time of the
     autocorrelation summed over all directions. 1 where the trend holds less than `SMALLEST_TREND` of the variance, or
@@ -120,11 +120,11 @@ def trend_p_value(gram: FloatArray, dims: float) -> float:
 
 
 def spread_p_value(gram: FloatArray, n_eff: float, dims: float) -> float:
-    """p-value of an equal spread of the weights in the two halves of the window, the larger of two tests'.
+    """p-value of an equal spread of the weights in the two halves of the window: the larger of those of two tests.
 
-    A two-sided F-test knows the degrees of freedom of a Gaussian; a rank test of |w − mean|² (Mann & Whitney 1947)
-    knows no shape, but counts snapshots. Gradient noise has heavy tails, which the F-test alone takes for
-    another spread.
+    A two-sided F-test assumes a Gaussian and counts degrees of freedom; a rank test of |w − mean|² (Mann & Whitney
+    1947) assumes no shape, but counts snapshots. Gradient noise has heavy tails, which the F-test alone would mistake
+    for a difference in spread.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def spread_p_value(gram: FloatArray, n_eff: float, dims: float) -> float:
 def tail_weight(sq_distances: FloatArray) -> float:
     """Relative variance of the squared steps: 2/dims for a Gaussian in that many directions, more with heavy tails.
 
-    Steps, since the distances from the mean of a path that diffuses vary as well.
+    Steps are used because on a diffusing path the distances from the mean vary as well.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def tail_weight(sq_distances: FloatArray) -> float:
 
 
 def goes_on(gram: FloatArray, cut: int) -> bool:
-    """Whether what moved before `cut` moves on after it, at more than a third of the speed.
+    """Whether the movement before `cut` goes on after it, at more than a third of the speed.
 
     A transient is over when it is cut off; a drift is not, and each half of it looks more stationary than the whole.
     The slope after the cut is compared with the distance between the two parts' means, of which it is independent.

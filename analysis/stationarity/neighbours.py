@@ -8,9 +8,9 @@ import numpy as np
 
 from analysis.results import FloatArray
 
-#: Neighbours per snapshot; the answer hardly depends on it.
+#: Neighbours per snapshot; the result hardly depends on it.
 NEIGHBOURS = 10
-#: Rows whose neighbours are sought at once.
+#: Rows that are searched for neighbours at once.
 _ROWS = 512
 
 
@@ -33,7 +33,7 @@ class EdgeLag:
 
     @property
     def flagged(self) -> bool:
-        """Above twice the value of independent snapshots, by more than few edges could show by chance."""
+        """Whether the fraction is above twice that of independent snapshots, by more than chance explains."""
         edges = self.n * self.k
         # Mutual neighbours make two edges of one coincidence: twice the binomial variance.
         noise = np.sqrt(2 * self.expected * (1 - self.expected) / edges)
@@ -43,8 +43,8 @@ class EdgeLag:
 def edge_lag(sq_distances: FloatArray, k: int = NEIGHBOURS) -> EdgeLag:
     """Edge-lag fraction of snapshots at consecutive recording times.
 
-    Consecutive iterates of SGD give about 1: each finds itself a step earlier and later, and a nearest-neighbour
-    entropy then measures the step instead of the spread.
+    Consecutive iterates of SGD give about 1: the neighbours of each are those a step earlier and later, and a
+    nearest-neighbour entropy then measures the step instead of the spread.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""In which state a run ended, from its loss alone.
+"""The regime that a run ended in, from its loss alone.
 
-Four states (arXiv 2505.23489): ``stationary``, the loss fluctuates about a plateau; ``converging``, it still falls
+Four regimes (arXiv 2505.23489): ``stationary``, the loss fluctuates about a plateau; ``converging``, it still falls
 steadily; ``uniform``, the weights wander over the whole sphere; ``diverged``, it is not finite.
 """
 
@@ -13,7 +13,7 @@ from scipy import stats
 
 from analysis.results import FloatArray, InsufficientData
 
-#: Fraction of the random points' losses that a uniform state may not fall below: 3 standard deviations.
+#: A uniform run's mean loss is at most this many standard deviations below the mean loss of random weights.
 UNIFORM_SIGMAS = 3.0
 #: A run converges when its loss falls by at least this power of the step over the window: 3.4 % over the second half
 #: of training. A stationary state has slope 0, convergence to an optimum shows slopes of about -1.
@@ -22,14 +22,14 @@ CONVERGING_SLOPE = -0.05
 SLOPE_LEVEL = 0.01
 #: Blocks that the window is cut into: long enough to be nearly independent, enough of them to see a slope.
 BLOCKS = 10
-#: A run that is in the uniform band for a share of its blocks between these has been on two branches: one block in ten
-#: may stray into it by chance.
+#: A run whose share of blocks in the uniform band lies between these has been on two branches: one block in ten may
+#: stray into it by chance.
 HOPPING = (0.15, 0.85)
 
 
 @dataclass(frozen=True)
 class Regime:
-    """A state with the numbers that decided it.
+    """A regime with the numbers that decided it.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def classify(
     blocks = np.array_split(np.arange(len(loss)), BLOCKS)
     level = np.array([loss[block].mean() for block in blocks])
     share = 0.0
-    # A random point's loss varies from point to point, so the state's mean lies within its spread.
+    # The loss of random weights varies from point to point: the mean of a uniform run lies within its spread.
     if uniform_loss is not None and uniform_std is not None:
         band = uniform_loss - UNIFORM_SIGMAS * uniform_std
         share = float(np.mean(level > band))
@@ -90,7 +90,7 @@ def classify(
             return Regime("uniform", mean, uniform_share=share)
     time = np.array([steps[block].mean() for block in blocks])
     if np.any(level < 0):
-        # A loss that may be negative has no zero to fall to: it falls when it does so by more than it fluctuates.
+        # A loss that may be negative has no zero to fall to: it must fall by more than it fluctuates.
         fit = stats.linregress(np.log(time), level)
         scatter = float(np.mean([loss[block].std() for block in blocks]))
         falls = fit.slope * np.log(time[-1] / time[0]) < -scatter and fit.pvalue < SLOPE_LEVEL

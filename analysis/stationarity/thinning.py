@@ -1,4 +1,4 @@
-"""Fewer snapshots that are independent, and equally many for every learning rate."""
+"""Thinning: snapshots that are independent, and equally many for every learning rate."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from analysis.results import IntArray
 SNAPSHOTS_PER_DIMENSION = 5
 #: Fewer snapshots than this are called too few whatever the estimator.
 FEWEST_SNAPSHOTS = 10
-#: Correlation times between snapshots that count as independent.
+#: Spacing in correlation times at which snapshots count as independent.
 INDEPENDENT_SPACING = 3.0
-#: Up to this correlation time snapshots pass for independent: the noise of the estimate from 10^3 of them.
+#: Up to this correlation time snapshots count as independent: 1 within the noise of an estimate from 10^3 of them.
 INDEPENDENT_TAU = 1.5
 
 
@@ -30,6 +30,6 @@ def evenly_spaced(n: int, count: int, start: int = 0) -> IntArray:
 
 
 def independent_snapshots(n: int, tau: float, burn_in: int = 0) -> int:
-    """How many of n snapshots are left after burn-in at a spacing of three correlation times."""
+    """How many of n snapshots are left after burn-in at a spacing of three correlation times `tau`."""
     kept = n - burn_in
     return kept if tau <= INDEPENDENT_TAU else int(kept // (INDEPENDENT_SPACING * tau))
