@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Maps the indices of the snapshots that are kept to the entropy of that sub-sample, in nats.
 Evaluator: TypeAlias = Callable[[IntArray], float]
 
-#: Operations that a look at the rank may cost.
+#: Most operations that a check of the rank may cost.
 _RANK_COST = 10**8
 #: Squares of larger weights would overflow float64.
 _LARGEST_WEIGHT = 1e150
@@ -41,8 +41,8 @@ _LARGEST_WEIGHT = 1e150
 def delete_block_jackknife(evaluate: Evaluator, n: int, blocks: int) -> float:
     """Standard error of ``evaluate`` from leaving out one of `blocks` contiguous time blocks at a time.
 
-    Künsch 1989; blocks of at least 10 correlation times keep it honest for correlated snapshots. Bootstrapping
-    with replacement would duplicate points, which nearest-neighbour estimators cannot survive.
+    Künsch 1989; with blocks of at least 10 correlation times it also holds for correlated snapshots. Bootstrapping
+    with replacement would duplicate points, which nearest-neighbour estimators cannot handle.
     """
     return jackknife_stderr(delete_block_values(evaluate, n, blocks))
 
@@ -61,7 +61,7 @@ def jackknife_stderr(values: FloatArray) -> float:
 
 
 def correlation_with_mean(entropies: FloatArray, series: FloatArray) -> float:
-    """Correlation of an entropy with the mean of a series that was measured along the same snapshots.
+    """Correlation between the errors of an entropy and of the mean of a series along the same snapshots.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def correlation_with_mean(entropies: FloatArray, series: FloatArray) -> float:
 
     Returns
     -------
-    Correlation of the two errors; NaN where either does not change.
+    Correlation in [-1, 1]; NaN where either of the two does not vary.
     """
     mean = delete_block_values(lambda keep: float(series[keep].mean()), len(series), len(entropies))
     a, b = entropies - entropies.mean(), mean - mean.mean()
@@ -81,8 +81,8 @@ def correlation_with_mean(entropies: FloatArray, series: FloatArray) -> float:
 def _has_frozen_direction(X: AnyArray) -> bool:
     """Whether more snapshots than columns leave a direction in which nothing moves, so that the entropy is -inf.
 
-    Estimators that see distances only, or that regularise, would hand over a finite number. Looked for where it costs
-    less than they do.
+    Estimators that see distances only, or that regularise, would return a finite number. Checked only where that costs
+    less than the estimate.
     """
     n, d = X.shape
     if n <= d or n * d * d > _RANK_COST:
@@ -104,7 +104,7 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
     """Base of all estimators of the differential entropy of weight snapshots.
 
     A subclass checks its parameters in `_validate`, says how many snapshots its formula needs in
-    `_min_samples`, and hands over an `Evaluator` in `_evaluator`. This class does the rest.
+    `_min_samples`, and returns an `Evaluator` from `_evaluator`. This class does the rest.
 
     Attributes
     ----------
@@ -114,9 +114,9 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
         Delete-block jackknife standard error in nats; NaN when the jackknife is off (``jackknife_blocks=0``) or
         impossible (the status then is not ``ok``).
     entropy_jackknife_ : (blocks,) array
-        Entropies without each time block, from which the standard error is; empty where there is none.
+        Entropies without each time block, which give the standard error; empty where there is none.
     status_ : str
-        One of `analysis.results`; ``ok`` when nothing is wrong.
+        One of `analysis.results.REMEDIES`; ``ok`` when nothing is wrong.
     n_duplicates_ : int
         Number of snapshots that repeat an earlier one.
     dim_ : int
@@ -135,6 +135,10 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
         ----------
         X : array of shape (n_snapshots, n_weights), float32 or float64, rows in time order.
         y : ignored, present for the scikit-learn API.
+
+        Returns
+        -------
+        The estimator itself.
 
         Raises
         ------
@@ -181,7 +185,7 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
 
     @abstractmethod
     def _validate(self, n: int, d: int) -> None:
-        """Raise ValueError for parameters out of range or fewer than `_min_samples` snapshots."""
+        """Raise ValueError for parameters out of range, InsufficientData for fewer than `_min_samples` snapshots."""
 
     @abstractmethod
     def _min_samples(self) -> int:

@@ -23,7 +23,7 @@ def unit_scale(X: AnyArray, dim: int) -> tuple[FloatArray, float]:
     """X about its mean in units of its rms spread per dimension, and that spread.
 
     Thresholds and search ranges inside density estimators are absolute: without this, weights in units of 10^-4
-    would get another answer than the same weights in units of 1.
+    would give a different answer than the same weights in units of 1.
     """
     centred = X.astype(np.float64)
     centred -= centred.mean(axis=0)

@@ -1,7 +1,7 @@
 """What N ≪ d snapshots can say about entropy: three labelled numbers per run, and whether they agree.
 
 ln|Σ| of more weights than snapshots is not identifiable without an assumption. Three estimates make three different
-ones; where their changes between learning rates agree, the change is known, and where they do not, it is not.
+ones; where their changes between learning rates agree, the change is identified, and where they do not, it is not.
 Summaries are a handful of floats, so that a caller can stream over runs and compare at the end.
 """
 
@@ -26,7 +26,7 @@ AGREEMENT = 0.10
 
 @dataclass(frozen=True)
 class RunEntropies:
-    """Three answers to one question for one run, in nats.
+    """Three entropies of one run by different assumptions, in nats.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Identifiability:
 
 
 def subspace_dimension(n_eff: float, dim: int) -> int:
-    """The q ≤ N_eff/10 of the shared subspace, as large as allowed: a small one would not reach a frozen floor."""
+    """The q ≤ N_eff/10 of the shared subspace, as large as allowed: a small one would miss a frozen floor."""
     return max(1, min(dim, int(n_eff // 10)))
 
 
@@ -145,7 +145,7 @@ def isotropic_entropy(trace: float, dim: int) -> float:
 
 
 def compare_runs(runs: Sequence[RunEntropies]) -> Identifiability:
-    """Whether the entropy changes between `runs` are known.
+    """Whether the changes of the entropy between `runs` are identified.
 
     With at least 5 snapshots per dimension in every run the data determine the full covariance, and differences
     between the three only mean that the shape changes: the status is ``ok``. Otherwise the three changes must

@@ -29,7 +29,7 @@ class GaussianMixtureEntropy(EntropyEstimator):
     max_components : largest number that ``cv`` tries.
     reg_covar : floor added to the variances, in units of the mean variance of X per dimension.
     random_state : seed of the initial k-means.
-    dim : must be None or the number of columns: a density of an embedding is none of the full space.
+    dim : must be None or the number of columns: a density of an embedding is not a density of the full space.
     jackknife_blocks : number of time blocks for the standard error of the mean score, each at least 10
         correlation times; 0 is off. The fitted mixtures are kept.
 
@@ -38,6 +38,20 @@ class GaussianMixtureEntropy(EntropyEstimator):
     n_components_ : int
         Number of Gaussians used.
     entropy_, entropy_stderr_, status_, n_duplicates_, dim_, n_features_in_ : see `EntropyEstimator`.
+
+    Examples
+    --------
+    Two narrow, equally likely normals far apart have ln 2 nats more than one:
+
+    >>> from math import e, log, pi
+    >>> import numpy as np
+    >>> from analysis import GaussianMixtureEntropy
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 1)) + rng.choice([-50, 50], size=(200, 1))
+    >>> fitted = GaussianMixtureEntropy(n_components=2).fit(x)
+    >>> exact = 0.5 * log(2 * pi * e) + log(2)
+    >>> abs(fitted.entropy_ - exact) < 4 * fitted.entropy_stderr_, fitted.status_
+    (True, 'ok')
     """
 
     def __init__(
@@ -111,7 +125,7 @@ class GaussianMixtureEntropy(EntropyEstimator):
                 max_iter=500,
                 random_state=self.random_state,
             )
-            # The filters are those of the whole process: runs that are measured at the same time take turns.
+            # Warning filters belong to the whole process: runs that are measured in parallel take turns.
             with _FILTERS, warnings.catch_warnings():
                 # A fit that stopped early, or that has fewer distinct points than Gaussians, is still a density:
                 # its held-out score stays an upper bound.

@@ -26,7 +26,7 @@ def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[flo
 
 
 def flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> tuple[AnyArray, float]:
-    """Snapshots in flat space and the volume correction of the map, in nats."""
+    """Snapshots in flat space, and the volume correction of the map in nats, 0 where nothing is mapped."""
     if not trajectory.on_sphere or isinstance(estimator, KNNGraphEntropy):
         return trajectory.weights, 0.0
     tangent = tangent_space(trajectory.weights, n_weights=trajectory.n_weights)
@@ -46,5 +46,5 @@ def paper_entropy(load: Callable[[str], Trajectory]) -> tuple[float | None, int 
         entropy = entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0]
         return number(entropy), len(trajectory)
     except (RunError, InsufficientData):
-        # Parity with the paper is extra: a run without consecutive iterates still has its own numbers.
+        # The paper's estimate is an extra: a run without consecutive iterates keeps its other results.
         return None, None

@@ -30,13 +30,13 @@ ESTIMATOR_NAMES: tuple[str, ...] = tuple(_REGISTRY)
 
 #: Nearest neighbours follow any shape of density up to about this many dimensions.
 FEW_DIMENSIONS = 5
-#: Nearest neighbours in few dimensions want at least this many snapshots.
+#: Nearest neighbours in few dimensions need at least this many snapshots.
 _ENOUGH_FOR_NEIGHBOURS = 50
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An estimator and why.
+    """An estimator and why it was chosen.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Choice:
 
 
 def make_estimator(name: str, **params: Any) -> EntropyEstimator:
-    """The estimator with this short name, `params` set on it.
+    """The estimator with this short name and these parameters.
 
     Raises
     ------
@@ -77,8 +77,8 @@ def choose_estimator(n_eff: float, dim: int, on_sphere: bool) -> Choice:
     ----------
     n_eff : independent snapshots per run.
     dim : D of the formulas: the number of weights, one less on a sphere.
-    on_sphere : whether the weights live on a sphere; the estimator then wants the coordinates of
-        `analysis.geometry.tangent_space`, and its answer the volume correction.
+    on_sphere : whether the weights live on a sphere; the estimator then needs the coordinates of
+        `analysis.geometry.tangent_space`, and its entropy the volume correction.
 
     Raises
     ------

@@ -18,7 +18,7 @@ _WELL_CONDITIONED = 1e-6
 
 @dataclass(frozen=True)
 class SampleScatter:
-    """Centred snapshots as the smaller of their two matrices of products.
+    """Centred snapshots as the smaller of their scatter and Gram matrices.
 
     Attributes
     ----------
@@ -33,11 +33,11 @@ class SampleScatter:
 
     @property
     def trace(self) -> float:
-        """Total square."""
+        """Sum of the squared distances from the mean."""
         return float(self.sq_norms.sum())
 
     def spectrum(self) -> SampleSpectrum:
-        """Eigenvalues, with those that are rounding set to zero; ValueError for more of them than D."""
+        """Eigenvalues, those within rounding set to zero; ValueError if more than D are not."""
         n = len(self.sq_norms)
         eigenvalues = np.linalg.eigvalsh(self.matrix)[::-1]
         # Centring costs one dimension: the eigenvalue beyond N−1 is rounding and must not be taken for variance.
@@ -48,8 +48,8 @@ class SampleScatter:
     def shrunk_log_det(self, weight_of: Callable[[Moments], float]) -> float:
         """ln|Σ| of a linear shrinkage.
 
-        From a Cholesky factor, which takes a tenth of the time of the eigenvalues and gives the same number; from these
-        where the weight of the identity is so small that eigenvalues of zero are left to rounding.
+        From a Cholesky factor, which takes a tenth of the time of the eigenvalues and gives the same number. The
+        eigenvalues are used where the weight of the identity is so small that rounding would decide on zero ones.
         """
         n, trace = len(self.sq_norms), self.trace / len(self.sq_norms)
         trace_sq, fourth = float(np.vdot(self.matrix, self.matrix)) / n**2, float(np.mean(self.sq_norms**2))
@@ -61,7 +61,7 @@ class SampleScatter:
         shrunk = self.matrix * ((1.0 - weight) / n)
         shrunk[np.diag_indices(len(shrunk))] += target
         factor = np.linalg.cholesky(shrunk)
-        # Directions beyond the matrix's, or within it beyond D, all have the target's variance.
+        # Directions outside of the matrix, or in it beyond D, all have the variance of the target.
         return float(2.0 * np.sum(np.log(np.diag(factor))) + (self.dim - len(shrunk)) * np.log(target))
 
 

@@ -1,4 +1,4 @@
-"""What an estimator says of weights drawn uniformly from the sphere, in its own units."""
+"""What an estimator gives for weights drawn uniformly from the sphere, in its own units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPEATS = 3
 def uniform_points(n: int, d: int, rng: np.random.Generator) -> FloatArray:
     """`n` independent uniform points of the unit sphere S^(d−1), up to a rotation of the whole space.
 
-    For d > n their coordinates in the basis that Gram and Schmidt make of them (Bartlett 1933): normals below the
+    For d > n they are given in their own Gram–Schmidt basis (Bartlett 1933): normals below the
     diagonal, χ with d − i degrees of freedom on it. Norms, angles and distances are those of points with d coordinates,
     at a cost that does not depend on d.
 
@@ -52,7 +52,7 @@ def uniform_entropy(d: int, radius: float = 1.0) -> float:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What an estimator makes of the uniform state.
+    """The entropy of the uniform state by an estimator.
 
     Attributes
     ----------
@@ -75,9 +75,9 @@ def uniform_baseline(
 def drawn_baseline(
     estimate: Callable[[Trajectory], float], n: int, d: int, rng: np.random.Generator, repeats: int = REPEATS
 ) -> Baseline | None:
-    """What `estimate` makes of n uniform points of S^(d−1), from `repeats` draws.
+    """`estimate` of n uniform points of S^(d−1), over `repeats` draws.
 
-    None for an estimator that does not apply where there is no mean direction, or not to so few points.
+    None where the estimator does not apply: without a mean direction, or to so few points.
 
     Raises
     ------
