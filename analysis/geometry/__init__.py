@@ -1,4 +1,4 @@
-"""Distances, Gram matrices and maps of many-dimensional snapshots: the ground floor of all that follows."""
+"""Distances, Gram matrices and maps of many-dimensional snapshots, on which all that follows is built."""
 
 from analysis.geometry.distances import (
     NeighbourFinder,

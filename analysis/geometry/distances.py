@@ -1,4 +1,4 @@
-"""Pairwise distances of many-dimensional snapshots, exact although N points in 10^6 dimensions nearly coincide.
+"""Pairwise distances of many-dimensional snapshots, exact even for points in 10^6 dimensions that nearly coincide.
 
 From the Gram matrix where that keeps its digits, by explicit differences elsewhere.
 """
@@ -18,7 +18,7 @@ EXPLICIT_COLUMNS = 64
 NEAR_CANCELLING = 1e-5
 #: The same where the products are float32.
 NEAR_CANCELLING_SINGLE = 1e-2
-#: Entries of a Gram matrix that take as long as the differences of one pair, whose rows have to be gathered.
+#: Entries of a Gram matrix that cost as much as the differences of one pair, whose rows have to be gathered.
 _ENTRIES_PER_PAIR = 64
 
 
@@ -52,7 +52,7 @@ def distances_of_gram(gram: FloatArray, X: AnyArray, near: float) -> FloatArray:
     sq += norms[None, :]
     np.maximum(sq, 0.0, out=sq)
     np.fill_diagonal(sq, np.inf)
-    # One look at the nearest of each row settles it for almost every sample.
+    # For almost every sample, the nearest neighbour of each row shows that there are none.
     suspects = np.nonzero(sq.min(axis=1, initial=np.inf) < near * norms * 4)[0]
     rows, j = np.nonzero(sq[suspects] < near * np.maximum(norms[suspects, None], norms[None, :]))
     i = suspects[rows]
@@ -68,8 +68,8 @@ def distances_of_gram(gram: FloatArray, X: AnyArray, near: float) -> FloatArray:
 def _recomputed(X: AnyArray, i: IntArray, j: IntArray) -> FloatArray:
     """Squared distances of the pairs (i[p], j[p]) of rows of X, to the digits of float64.
 
-    Many pairs of few rows, as consecutive iterates are, share a Gram matrix in float64 about a point amid them;
-    what cancels there too is left to differences.
+    Many pairs of few rows, as of consecutive iterates, share a Gram matrix in float64 about a point amid them; pairs
+    that cancel there too are computed by differences.
     """
     rows, at = np.unique(np.concatenate([i, j]), return_inverse=True)
     if len(rows) ** 2 >= _ENTRIES_PER_PAIR * len(i):
@@ -120,7 +120,7 @@ class NeighbourFinder:
 
         Neighbours within `theiler` snapshots in time (the row itself with 0) are left out; `times` (m,) says
         when the rows were taken, None that row i was snapshot i. The last column is the k-th neighbour; the
-        others come in no order, since nothing needs them sorted.
+        others are in no particular order, since nothing needs them sorted.
         """
         m = len(keep)
         times = keep if times is None else times

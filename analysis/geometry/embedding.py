@@ -10,7 +10,7 @@ from mlflow_thermo.store import orthogonalised
 
 
 def isometric_embedding(X: AnyArray, centre: bool = True) -> FloatArray:
-    """Coordinates of the rows of X with the same pairwise distances in as few columns as that takes.
+    """Coordinates of the rows of X with the same pairwise distances in as few columns as possible.
 
     A QR decomposition accumulated over column chunks, then the principal axes of its small factor. Unlike the
     eigenvectors of a Gram matrix this squares nothing, so that rows much closer to each other than to their

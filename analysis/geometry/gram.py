@@ -1,6 +1,6 @@
 """Gram matrices of many-dimensional snapshots: N×N numbers from N points in up to 10^6 dimensions.
 
-They carry all that nearest neighbours, Gaussian kernels and dual-form Gaussians need. The columns are processed in
+They hold all that nearest neighbours, Gaussian kernels and dual-form Gaussians need. The columns are processed in
 panels, so that float32 snapshots are never copied whole to float64.
 """
 
@@ -15,9 +15,9 @@ from analysis.results import AnyArray, FloatArray, IntArray
 
 #: Float64 numbers held at once by a chunk (64 MiB).
 CHUNK = 2**23
-#: Numbers of a panel: wide enough that adding up the panels' products costs little, small enough to need no memory.
+#: Numbers in a panel: enough that adding up the panels' products costs little, few enough to need little memory.
 _PANEL = 2**22
-#: Square of the centre's distance from the origin, over that of the rows from the centre, which loses no digits.
+#: Up to this ratio of the centre's squared distance from the origin to that of the rows from it, no digits are lost.
 _NEAR_ORIGIN = 1.0
 #: Rows whose mean is the provisional centre.
 _CENTRE_ROWS = 32
@@ -40,7 +40,7 @@ def centred_columns(X: AnyArray, columns: slice) -> FloatArray:
 def provisional_centre(X: AnyArray, rows: IntArray | None = None) -> FloatArray:
     """A point (d,) amid the rows of X, or amid those whose indices are given.
 
-    All that subtracting it has to do is to keep a Gram matrix from cancelling.
+    Subtracting it keeps a Gram matrix from losing digits by cancellation; it need not be the mean.
     """
     few = _few(len(X)) if rows is None else rows[_few(len(rows))]
     return np.asarray(X[few].mean(axis=0, dtype=np.float64))
@@ -62,7 +62,7 @@ def centred_gram(X: AnyArray, precision: DTypeLike = np.float64) -> FloatArray:
     """
     centre = provisional_centre(X)
     spread = np.mean([np.sum((X[i] - centre) ** 2) for i in _few(len(X))])
-    # A point that close to the origin costs no digits, and X need not be copied to subtract it.
+    # So close to the origin no digits are lost, and X need not be copied to subtract the centre.
     near = float(centre @ centre) <= _NEAR_ORIGIN * float(spread)
     return recentred_in_place(gram_about(X, None if near else centre, precision))
 
@@ -88,7 +88,7 @@ def gram_about(
                 panel[...] = part
             else:
                 np.subtract(part, offset[columns], out=panel, casting="same_kind")
-        # numpy sees that both factors are one and takes BLAS's symmetric product, on a part of the columns as it is.
+        # NumPy sees that both factors are the same array and calls BLAS's symmetric product, without copying a view.
         gram += panel @ panel.T
     return gram
 

@@ -43,8 +43,8 @@ class TangentSpace:
 def tangent_space(X: AnyArray, n_weights: int | None = None) -> TangentSpace:
     """Log map at the mean direction: S = S_tangent + (d − 2)·E[ln(sin θ/θ)].
 
-    A Gaussian in the ambient space knows nothing of the constraint |w| = const and gets the temperature wrong by
-    44 % at d = 3; in the tangent space it is right. Rows are processed in chunks, so that 10^3 snapshots of 10^5
+    A Gaussian in the ambient space ignores the constraint |w| = const and gets the temperature wrong by 44 % at
+    d = 3; in the tangent space it is right. Rows are processed in chunks, so that 10^3 snapshots of 10^5
     float32 weights need no float64 copy.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What every stage answers with: a number, its uncertainty, and whether it can be trusted.
+"""What every stage returns: a number, its uncertainty, and whether it can be trusted.
 
 Conventions of the whole package: natural units (k_B = 1), entropies in nats, losses in units of the training loss
 (mean per sample), temperature in loss units per nat. ``lr`` is the learning rate, ``tau`` an integrated

@@ -1,4 +1,4 @@
-"""Array aliases used in signatures, and equality of what holds arrays."""
+"""Array aliases used in signatures, and the equality of dataclasses that hold arrays."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ AnyArray: TypeAlias = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class EqualNumbers:
-    """Numbers and arrays by name; two of one kind are equal where all their numbers are, NaN beside NaN included.
+    """Numbers and arrays by name; two of one class are equal if all their numbers are, where NaN equals NaN.
 
-    The equality that dataclasses make compares arrays as wholes, which raises, and holds NaN for unequal to itself.
+    The equality that dataclasses generate raises for arrays, and NaN is not equal to itself.
     """
 
     def __eq__(self, other: object) -> bool:

@@ -34,9 +34,9 @@ class Branches:
     Attributes
     ----------
     to_stationary : from converging to anything else; None where all runs are on one side (`beyond` says on which), or
-        where no place puts more than half of the runs on their right sides.
+        where no boundary puts more than half of the runs on the right side.
     to_uniform : from anything else to uniform; None likewise.
-    bistable : learning rates whose runs end in different regimes, or one of whose runs changes its branch on the way.
+    bistable : learning rates whose runs end in different regimes, or where a run changes branch within its window.
     stationary_range : smallest and largest learning rate most of whose runs are stationary, between the boundaries;
         None where there is none.
     beyond : a sentence for each change of regime that lies outside of the learning rates of the study.
@@ -49,14 +49,14 @@ class Branches:
     beyond: tuple[str, ...] = ()
 
     def holds(self, lr: float) -> bool:
-        """Whether `lr` lies in the stationary range; True where there is none to be outside of."""
+        """Whether `lr` lies in the stationary range; True where no range is known."""
         between = self.stationary_range
         return between is None or between[0] <= lr <= between[1]
 
 
 @dataclass(frozen=True)
 class IdentifiabilityCheck:
-    """Whether three entropies agree in their changes.
+    """Whether three entropies by different assumptions agree in their changes.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a run did along its training, as columns."""
+"""Numbers along the training of a run, as columns."""
 
 from __future__ import annotations
 

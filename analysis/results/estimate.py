@@ -14,7 +14,7 @@ NORMAL_95 = float(norm.ppf(0.975))
 
 
 def number(value: float) -> float | None:
-    """`value`, or None where it is NaN or infinite: a number that does not exist. JSON has neither."""
+    """`value`, or None where it is NaN or infinite: JSON has neither."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -22,7 +22,7 @@ def number(value: float) -> float | None:
 class Estimate:
     """One number with its uncertainty; None where a part of it does not exist.
 
-    A `value` whose `status` is not ``ok`` is tentative: it is handed over, not vouched for.
+    A `value` whose `status` is not ``ok`` is tentative.
 
     Attributes
     ----------

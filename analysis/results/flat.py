@@ -17,7 +17,7 @@ RUN_COLUMNS = (
 
 
 def run_row(run: RunResult) -> dict[str, Any]:
-    """All single numbers and words of a run by the names of result.json; None where one does not exist."""
+    """The single numbers and texts of a run under their names in result.json; None where one does not exist."""
     loss, entropy, temperature = run.loss, run.entropy, run.temperature
     three, thermal = run.identification, run.equipartition
     return {

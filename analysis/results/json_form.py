@@ -65,7 +65,7 @@ def _run_to_dict(run: RunResult) -> dict[str, Any]:
     late = {name: row.pop(name) for name in ("note", "n_train", "hops")}
     return {
         **row,
-        # A run that does not say its learning rate.
+        # NaN where the run does not say it, which JSON cannot hold.
         "lr": number(run.lr),
         "evidence": run.sampling.evidence.known(),
         "note": late["note"],
@@ -87,7 +87,7 @@ def _columns(course: Course | GradientCourse | None, whole: tuple[str, ...] = ()
 
 
 def study_from_dict(raw: dict[str, Any]) -> StudyResult:
-    """Read the content of result.json."""
+    """Read the content of result.json; ThermoError where it is not one of this version."""
     from analysis.results.study import Baselines, EstimatorUsed, PowerLaw, StudyResult
 
     version = raw.get("schema_version") if isinstance(raw, dict) else None
@@ -107,8 +107,8 @@ def study_from_dict(raw: dict[str, Any]) -> StudyResult:
             baselines=Baselines(**raw["baselines"]) if raw["baselines"] else None,
         )
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        # ValueError: a word where NumPy expects a number.
-        raise ThermoError(f"result.json is not one of ours ({error!r}): analyse the runs again") from error
+        # ValueError: text where NumPy expects a number.
+        raise ThermoError(f"result.json is not the report of a study ({error!r}): analyse the runs again") from error
 
 
 def _checks_from_dict(raw: dict[str, Any]) -> StudyChecks:

@@ -1,4 +1,4 @@
-"""What the analysis says of one run."""
+"""The results of one run."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class PaperNumbers:
 
 @dataclass(frozen=True)
 class ThreeEntropies:
-    """Three answers to what N ≪ d snapshots can say, nats; their changes agree where the entropy is identified."""
+    """Entropies by three assumptions, nats; where the entropy is identified, their changes agree."""
 
     isotropic: float | None
     subspace: float | None
@@ -125,7 +125,7 @@ class Equipartition:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What the analysis says of one run; None where a number does not exist, with a status that says why.
+    """The results of one run; None where a number does not exist, with a status that says why.
 
     Attributes
     ----------
@@ -138,12 +138,12 @@ class RunResult:
     free_energy : U − T·S, loss units.
     sampling : independent snapshots and the evidence for them.
     paper : the estimates of arXiv 2505.23489.
-    identification : three entropies that agree in their changes where the entropy is identified.
+    identification : entropies by three assumptions, whose changes agree where the entropy is identified.
     equipartition : temperature without entropy.
     fluctuation_ratio : of the fluctuation-dissipation relation over the second half of training; 1 when stationary.
     late_temperature : of a run that still converges, dU/dS between the last two quarters of its window.
     uniform_loss : mean loss of uniformly random weights.
-    hops : whether it was in the uniform state for a part of its window only.
+    hops : whether the run was in the uniform state for a part of its window only.
     course : loss, entropy and temperature along the training; None without bursts.
     gradients : norms and signal-to-noise ratio at the log points; None where none were logged.
     """

@@ -1,4 +1,4 @@
-"""The closed set of statuses, each with what a person does about it, and the error that carries one."""
+"""The closed set of statuses, each with its remedy, and the error that carries one."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ EMPTY: Final = "empty"
 ZERO_TEMPERATURE: Final = "zero-temperature"
 NO_INTERVAL: Final = "no-interval"
 
-#: Every status with what a person does about it. A status outside of this set is a bug.
+#: Every status with what to do about it. A status outside of this set is a bug.
 REMEDIES: dict[Status, str] = {
     OK: "",
     NOT_STATIONARY: "train longer, or drop the early snapshots: the weights still drift over the window",
     AUTOCORRELATED: "space the snapshots at least 3 correlation times apart",
-    UNIDENTIFIED: "the data cannot tell the entropy's absolute change: record more independent snapshots "
+    UNIDENTIFIED: "the data alone do not determine the entropy: record more independent snapshots "
     "than weights, use a smaller model, or compare differences only",
     DIVERGED: "lower the learning rate: the loss or the weights became non-finite",
     TOO_FEW: "record more snapshots: too few are independent",
@@ -84,7 +84,7 @@ class InsufficientData(ValueError):
     Attributes
     ----------
     status : why, one of `REMEDIES`.
-    value : what the number would be, for those who want it all the same; NaN where there is none.
+    value : the tentative number; NaN where there is none.
     """
 
     def __init__(self, message: str, status: Status = TOO_FEW, value: float = math.nan) -> None:

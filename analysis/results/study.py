@@ -1,4 +1,4 @@
-"""What the analysis says of a study: its runs, the power law, and how the numbers were made."""
+"""The result of a study: its runs, the power law, and how the numbers were made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EstimatorUsed:
     name : short name.
     dim : D of the formulas; None where no run could be measured.
     reason : why this one, in words.
-    snapshots : the series that it was given.
+    snapshots : name of the series that it was applied to.
     n_used : snapshots of every run behind its entropy.
     sketch_error : relative error of the distances where the snapshots are sketches.
     """
@@ -64,7 +64,7 @@ class PowerLaw:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What uniformly random weights have, each entropy in the units of the one it stands beside.
+    """Loss and entropies of uniformly random weights, each entropy in the units of those it is compared with.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Origin:
     experiment_id, experiment : id and name of the runs' MLflow experiment; None and empty for those of a folder.
     scope : what was selected, in one line; two analyses of one scope replace each other.
     tracking_uri : of the server; None for MLflow's default.
-    known : metrics and tags of each run, by id, as they were when the runs were chosen.
+    known : metrics and tags of each run, by run id, at the time when the runs were selected.
     """
 
     title: str
@@ -106,16 +106,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A whole study.
+    """The result of a study.
 
     Attributes
     ----------
     runs : by learning rate and seed.
-    estimator, method : of the entropies, and of the temperatures.
+    estimator, method : behind the entropies, and the temperatures.
     power_law : of the temperatures; None where they do not allow one.
-    notes : what a reader has to know besides, in words.
+    notes : remarks for the reader.
     checks : tests of the study as a whole.
-    baselines : what uniformly random weights have; None where weights are not on a sphere.
+    baselines : loss and entropies of uniformly random weights; None where weights are not on a sphere.
     schema_version : of `to_dict`.
     origin : where the runs came from; not a part of the result.
 
@@ -156,12 +156,12 @@ class StudyResult:
         Raises
         ------
         ThermoError
-            Of another version, or not a result at all.
+            Of another version, or not the content of a result.json.
         """
         return study_from_dict(raw)
 
     def to_frame(self) -> pd.DataFrame:
-        """One tidy row a run; missing numbers are NaN. Entropies in nats, temperatures in loss units per nat.
+        """One tidy row per run; missing numbers are NaN. Entropies in nats, temperatures in loss units per nat.
 
         The columns of temperature.csv come first, in its order, then the other single numbers of a run, then its note.
         """
@@ -171,7 +171,7 @@ class StudyResult:
         more = [name for name in (rows[0] if rows else ()) if name not in (*RUN_COLUMNS, "note")]
         frame = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *more, "note"])
         numbers = frame.columns.difference(["run_id", "seed", "regime", "status", "hops", "note"])
-        # Columns of None and floats are no columns of numbers; a seed of 64 bits is no float.
+        # pandas makes object columns of None and floats; a seed of 64 bits does not fit a float.
         typed: pd.DataFrame = frame.astype(dict.fromkeys(numbers, float))
         return typed
 
@@ -181,7 +181,7 @@ class StudyResult:
         Raises
         ------
         ThermoError
-            The folder cannot be written, or holds files of these names that no report of ours made.
+            The folder cannot be written, or holds files of these names that no earlier report wrote.
         """
         from analysis.report import write_report
 
