@@ -1,4 +1,4 @@
-"""A study, from the snapshots of its runs to its result: pure, no input or output of its own."""
+"""A study, from the snapshots of its runs to its result, without input or output of its own."""
 
 from analysis.study.run_input import RunInput
 from analysis.study.workflow import StudyConfig, analyze

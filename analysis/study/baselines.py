@@ -1,4 +1,4 @@
-"""What the estimators of a study make of uniformly random weights."""
+"""Loss and entropies of uniformly random weights, by the estimators of a study."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def baselines_of(
 
     Parameters
     ----------
-    n_weights, n_used : d, and the snapshots behind the entropies of the runs.
+    n_weights, n_used : d, and the number of snapshots behind each entropy of the runs.
     fresh : the study's estimator, unfitted.
     """
     if protocol != SPHERE:
@@ -48,7 +48,7 @@ def baselines_of(
 
     oas = make_estimator("oas", dim=dim, jackknife_blocks=0)
     graph = KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0)
-    # Of equally many points: the graph's units are those of one N.
+    # From equally many points: the units of the graph depend on N.
     n_paper = next((run.paper.n_used for run in runs if run.paper.n_used), 0)
     return Baselines(
         loss=float(np.mean(levels)) if levels else None,

@@ -11,7 +11,7 @@ import numpy as np
 from analysis.results import BoolArray, Boundary, Branches, FloatArray, IntArray, RunResult
 from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 
-#: Share of runs whose regime a test takes wrongly, at least: the level of the test for a slope of the loss.
+#: Smallest share of runs whose regime is misjudged: the level of the test for a slope of the loss.
 ERROR_FLOOR = 0.01
 #: Order of the regimes by rising learning rate.
 _ORDER = (CONVERGING, STATIONARY, UNIFORM)
@@ -20,7 +20,7 @@ _ORDER = (CONVERGING, STATIONARY, UNIFORM)
 def find_branches(lr: Sequence[float], regimes: Sequence[str], hopping: Collection[int] = ()) -> Branches:
     """Branch points from the regimes that the runs of a study ended in.
 
-    Each boundary is a change point in ln lr with a flat prior over the learning rates of the study. A run is on its
+    Each boundary is a change point in ln lr with a flat prior over the learning rates of the study. A run is on the
     right side with probability 1 − ε, where ε is the share of runs on the wrong side at the best place, (misplaced + ½)
     / (n + 1), and at least `ERROR_FLOOR`. The posterior of each gap between neighbouring learning rates is its
     likelihood times its width in ln lr, spread evenly over the gap, about which nothing more is known: a boundary
@@ -69,7 +69,7 @@ def strays(lr: Sequence[float], regimes: Sequence[str], found: Branches) -> tupl
 
 @dataclass(frozen=True)
 class StudyBranches:
-    """Branch points of a study, the ids of its stationary runs outside of the stationary range, and notes in words."""
+    """Branch points of a study, ids of its stationary runs outside of the stationary range, and notes."""
 
     found: Branches
     strays: frozenset[str]
@@ -77,7 +77,7 @@ class StudyBranches:
 
 
 def branches_of(runs: Sequence[RunResult]) -> StudyBranches:
-    """Branch points of the runs, and what a reader has to know of them."""
+    """Branch points of the runs, with notes for the reader."""
     rates, regimes = [run.lr for run in runs], [run.regime for run in runs]
     found = find_branches(rates, regimes, [i for i, run in enumerate(runs) if run.hops])
     outside = [runs[i] for i in strays(rates, regimes, found)]

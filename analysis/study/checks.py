@@ -1,4 +1,4 @@
-"""What the runs of a study say together: identifiability, convexity, consistency, alternatives to the power law."""
+"""Tests of a study as a whole: identifiability, convexity, consistency, alternatives to the power law."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def checks_of(runs: Sequence[RunResult], fitted: Pooled, curve: TemperatureCurve
 
 
 def _attempt(make: Callable[[], Found]) -> Found | None:
-    """What `make` gives; None where there are too few learning rates, seeds or positive temperatures for it."""
+    """The result of `make`; None where there are too few learning rates, seeds or positive temperatures for it."""
     try:
         return make()
     except InsufficientData:
@@ -150,8 +150,8 @@ def _segmented(states: States) -> BrokenLawCheck:
 def _over_seeds(runs: Sequence[RunResult]) -> SeedsCheck:
     """Exponent with errors over seeds: a power law fitted to each seed alone, then a bootstrap over them.
 
-    Local temperatures of one seed would not do: where their error reaches zero only the positive ones have a logarithm,
-    which bends the law.
+    Local temperatures of one seed would not do: where their intervals reach zero, only the positive ones have a
+    logarithm, which biases the law.
     """
     seeds = sorted({run.seed for run in runs})
     if len(seeds) < FEWEST_SEEDS:

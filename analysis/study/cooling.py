@@ -1,4 +1,4 @@
-"""A run on its way to an optimum: its temperature falls towards zero, which is an answer and not a failed fit."""
+"""A run on its way to an optimum: its temperature falls towards zero, which is a result and not a failed fit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def with_late_temperature(
     Parameters
     ----------
     trajectory : its snapshots after burn-in.
-    entropy_of : in nats; InsufficientData where it has none.
+    entropy_of : in nats; raises InsufficientData where there is none.
     """
     early, late = late_temperature(trajectory, entropy_of)
     if result.status == ZERO_TEMPERATURE or at_optimum(float(trajectory.loss[-1])):

@@ -1,4 +1,4 @@
-"""How loss, entropy and temperature go along one training: from bursts of consecutive iterates at log-spaced times.
+"""Loss, entropy and temperature along one training, from bursts of consecutive iterates at log-spaced times.
 
 A run that converges has no stationary state, but it has an entropy and a loss at every time, and T(t) = dU/dS along it
 (arXiv 2505.23489). Two entropies of every burst stand side by side: the paper's graph in its own units, and a shrunk
@@ -53,7 +53,7 @@ def with_course(result: RunResult, load: Callable[[str], Trajectory]) -> RunResu
             lambda burst: entropy_of(burst, paper_estimator(dim, len(burst)))[:2],
         )
     except (RunError, InsufficientData):
-        # A run from before there were bursts, or too short for them, has its other numbers.
+        # A run without bursts, or too short for them, keeps its other results.
         return result
     return replace(result, course=course)
 
@@ -64,7 +64,7 @@ def follow(trajectory: Trajectory, entropy_of: BurstEntropy, paper_entropy_of: B
     Parameters
     ----------
     trajectory : series ``bursts``.
-    entropy_of, paper_entropy_of : estimators; where one has too little data the course has a hole.
+    entropy_of, paper_entropy_of : estimators; where one has too little data its column is NaN.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def slopes(
 
     Parameters
     ----------
-    loss, entropy : (m,) along the time, m at least 2.
-    loss_stderr, entropy_stderr : (m,) their errors; None for none.
+    loss, entropy : (m,) in time order, m at least 2.
+    loss_stderr, entropy_stderr : (m,) their standard errors; None for none.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the analysis says of a run before the study's entropy: regime, independence, what gradients logged."""
+"""The first reading of a run, before its entropy: regime, independence of snapshots, fluctuation ratio."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from analysis.temperature import at_optimum, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
 
-#: Thinned to three correlation times, a run must keep so many snapshots to count as independent ones.
+#: Snapshots that a run must keep when thinned to three correlation times, for them to count as independent.
 MIN_INDEPENDENT = 30
-#: Snapshots of a run, and of all runs together, from which the shared subspace is found, and the weights in them.
+#: Limits for the shared subspace: snapshots of a run, snapshots of all runs together, and numbers in them.
 _BASIS_ROWS, _BASIS_TOTAL, _BASIS_SIZE = 64, 1500, 2**26
 
 
@@ -72,7 +72,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     Parameters
     ----------
     base : identity of the run.
-    load : of `RunInput`.
+    load : as of `RunInput`.
     uniform_std : standard deviation of the loss over random weights, if known.
     n_runs : runs of the study, among which the memory for the shared subspace is divided.
     """
@@ -128,7 +128,7 @@ def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[Sta
         return (CONVERGING if regime == CONVERGING else UNIFORM), 0
     spaced = independent_snapshots(len(trajectory), found.tau, found.burn_in)
     if found.status == OK:
-        # Between one and two correlation times nothing shows that they depend on each other.
+        # At a correlation time between one and two snapshots nothing shows that they depend on each other.
         return OK, max(spaced, int((len(trajectory) - found.burn_in) / found.tau))
     if found.status == AUTOCORRELATED and spaced >= MIN_INDEPENDENT:
         return OK, spaced
@@ -147,7 +147,7 @@ def _n_train(trajectory: Trajectory) -> int | None:
 
 
 def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
-    """Of the sums over the second half of training; None where they were not logged or mean nothing."""
+    """From the sums over the second half of training; None where they were not logged or do not apply."""
     sums = {
         name[len(schema.PREFIX_WINDOW) :]: value
         for name, value in trajectory.metrics.items()
@@ -155,7 +155,7 @@ def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
     }
     decay = float(trajectory.params.get("weight_decay", 0) or 0)
     if not sums or (not trajectory.on_sphere and decay != 0):
-        # Weight decay adds a force that the sums do not hold.
+        # Weight decay adds a force that the sums do not include.
         return None
     try:
         found = fluctuation_dissipation(

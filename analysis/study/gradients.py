@@ -32,7 +32,7 @@ def with_gradients(result: RunResult, history: History) -> RunResult:
         logged, values = found.get(metric, (steps[:0], np.empty(0)))
         by_step = dict(zip(logged.tolist(), values.tolist(), strict=True))
         column = np.array([by_step.get(step, np.nan) for step in steps.tolist()], dtype=float)
-        # An infinite ratio, of gradients without any noise, is no number either.
+        # An infinite ratio, of gradients without noise, counts as missing.
         return np.where(np.isfinite(column), column, np.nan)
 
     columns = {name: at_steps(metric) for name, metric in METRICS.items()}

@@ -40,8 +40,8 @@ class Measured:
 
     Attributes
     ----------
-    result : with its entropy and what else needs weights.
-    entropies : three answers to what its snapshots can say; None where it has none.
+    result : with its entropy and all else that needs weights.
+    entropies : by three assumptions; None where it has none.
     correlation : of the errors of its loss and its entropy; NaN where it is not known.
     """
 
@@ -90,14 +90,14 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
 def with_equipartition(result: RunResult, trajectory: Trajectory, index: IntArray) -> RunResult:
     """The run with its equipartition temperature, from independent snapshots at `index` and the losses at them.
 
-    On the sphere in the tangent plane: along its own radius a state cannot move, which is no temperature of zero.
+    On the sphere in the tangent plane: along the radius a state cannot move, which would look like T = 0.
     """
     at_snapshot = trajectory.snapshot_loss
     losses = trajectory.loss if at_snapshot is None or not np.isfinite(at_snapshot).all() else at_snapshot
     try:
         found = equipartition(flat(trajectory.take(index))[0], losses[index])
     except InsufficientData:
-        # Too few snapshots, or fewer directions than asked for: the run has its other numbers.
+        # Too few snapshots, or fewer directions than asked for: the run keeps its other results.
         return result
     measured = (found.temperature, found.temperature_stderr, found.spread, found.p_value)
     return replace(result, equipartition=Equipartition(*(number(value) for value in measured)))

@@ -1,4 +1,4 @@
-"""What all entropies of a study share, so that constants cancel in their differences."""
+"""What all entropies of a study have in common, so that constants cancel in their differences."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Plan:
     ----------
     n_used : snapshots of every run behind its entropy.
     estimator : unfitted.
-    described : the same for the result.
+    described : the estimator as the result shows it.
     basis : directions shared by all learning rates; None where the runs do not allow any.
     """
 
@@ -70,7 +70,7 @@ def plan_of(examined: Sequence[Examined], shape: Trajectory, entropy: str, jackk
     usable = [e for e in readable if e.kept >= fewest]
     stationary = [e for e in usable if e.result.regime == STATIONARY] or usable
     independent = [e.independent for e in stationary if e.independent > 0]
-    # No run to trust: all snapshots then, since thinning could not make them independent either.
+    # Without a run to trust all snapshots are used: thinning could not make them independent either.
     n_used = min(min(independent, default=10**9), *(e.kept for e in usable))
     n_eff = float(n_used) if independent else min(e.result.sampling.n_eff or 1.0 for e in stationary)
     dim = shape.n_weights - int(shape.on_sphere)
@@ -93,7 +93,7 @@ def _choose(entropy: str, n_eff: float, dim: int, on_sphere: bool) -> tuple[str,
     if entropy not in ESTIMATOR_NAMES:
         names = ", ".join(ESTIMATOR_NAMES)
         raise ThermoError(f"entropy: unknown entropy estimator {entropy!r}: choose one of {names}")
-    return entropy, "asked for", make_estimator(entropy, dim=dim)
+    return entropy, "as requested", make_estimator(entropy, dim=dim)
 
 
 def _shared_basis(runs: Sequence[Examined], n_used: int, dim: int) -> SharedBasis | None:

@@ -1,4 +1,4 @@
-"""What a study asks of a run that it is given."""
+"""What a study needs of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from analysis.trajectory import History, Trajectory
 
 
 class RunInput(Protocol):
-    """A run whose snapshots can be loaded; those of `analysis.from_tracking` and `analysis.from_folder` are."""
+    """A run whose snapshots can be loaded, like those of `analysis.from_tracking` and `analysis.from_folder`."""
 
     @property
     def run_id(self) -> str:
@@ -36,7 +36,7 @@ class RunInput(Protocol):
 
 @runtime_checkable
 class Logged(Protocol):
-    """A run whose metrics along the training can be read; one that is not has no signal-to-noise ratio."""
+    """A run whose metrics along the training can be read; only such a run gets a signal-to-noise ratio."""
 
     @property
     def history(self) -> History:

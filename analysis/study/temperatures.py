@@ -34,7 +34,7 @@ class StudyTemperatures:
     runs : all runs of the study.
     power_law : of the temperatures; None where they do not allow one.
     checks : tests of the study, without branches and identifiability.
-    notes : in words.
+    notes : remarks for the reader.
     """
 
     runs: list[RunResult]
@@ -52,7 +52,7 @@ def with_temperatures(
     ----------
     method : of `analysis.temperature.temperature_curve`.
     correlation : of the errors of a run's loss and entropy; None where it is not known.
-    strays : ids of stationary runs outside of the stationary range, which no fit takes in.
+    strays : ids of stationary runs outside of the stationary range, which are left out of all fits.
     """
     notes = []
     cold = [r for r in results if r.regime == CONVERGING]
@@ -91,7 +91,7 @@ def with_temperatures(
 
 
 def _paper_temperatures(runs: Sequence[RunResult]) -> list[float | None]:
-    """By the paper's interval from its own entropies; None for all where one has none."""
+    """The paper's interval on the paper's entropies; None for all runs where one of them has no such entropy."""
     entropies = [run.paper.entropy for run in runs if run.paper.entropy is not None]
     if len(entropies) < len(runs):
         return [None] * len(runs)

@@ -1,4 +1,4 @@
-"""From the runs of a study to its result: pure, as many runs in memory as there are jobs."""
+"""From the runs of a study to its result, with at most one run per job in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StudyConfig:
     entropy : short name of an estimator, or ``auto``.
     method : of `analysis.temperature_curve`.
     jackknife_blocks : time blocks behind the entropies' standard errors.
-    jobs : runs that are read and measured at the same time, each in a thread with one thread of its own for algebra.
+    jobs : runs that are read and measured at the same time, in threads with single-threaded linear algebra each.
 
     Examples
     --------
@@ -55,8 +55,8 @@ class StudyConfig:
 def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> StudyResult:
     """Analyse a study: entropy, temperature and free energy of its runs, and tests of the study as a whole.
 
-    Every run is read twice: once to judge its snapshots, and once, when it is known how many independent ones every
-    run has, for its entropy from equally many of them.
+    Every run is read twice: first to judge its snapshots, then, once it is known how many independent ones every run
+    has, to compute its entropy from equally many of them.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
 
     Returns
     -------
-    Entropies in nats, temperatures in loss units per nat.
+    StudyResult
+        Entropies in nats, temperatures in loss units per nat.
 
     Raises
     ------
@@ -75,8 +76,12 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
 
     Examples
     --------
+    Nine runs, recorded below ``runs``:
+
     >>> from analysis import analyze, from_folder
-    >>> analyze(from_folder("runs")).to_frame()  # doctest: +SKIP
+    >>> result = analyze(from_folder("runs"))
+    >>> len(result.runs), result.estimator.dim, {run.regime for run in result.runs}
+    (9, 3, {'stationary'})
     """
     config = StudyConfig() if config is None else config
     if config.method not in METHODS:
@@ -125,10 +130,10 @@ def _require_a_study(examined: Sequence[Examined]) -> Trajectory:
     """
     readable = {e.result.lr for e in examined if e.shape is not None}
     if len(readable) < 3:
-        holes = next((e.result.note for e in examined if e.shape is None and e.result.note), "")
+        first_problem = next((e.result.note for e in examined if e.shape is None and e.result.note), "")
         raise ThermoError(
             f"a temperature needs at least 3 learning rates, {len(readable)} have usable snapshots: run a sweep with "
-            f"more{'; first problem: ' + holes if holes else ''}"
+            f"more{'; first problem: ' + first_problem if first_problem else ''}"
         )
     first, *others = (e.shape for e in examined if e.shape is not None)
     for other in others:
@@ -145,8 +150,8 @@ def _each(function: Callable[[Item], Answer], items: Sequence[Item], jobs: int) 
     """`function` of every item, in their order."""
     if jobs <= 1 or len(items) < 2:
         return [function(item) for item in items]
-    # Threads, not processes: what takes long is algebra and transfer, which leave the interpreter to the others, and
-    # memory is shared. One thread of algebra for each, or they would wait for each other.
+    # Threads, not processes: most of the time goes into linear algebra and transfers, which release the interpreter
+    # lock, and memory is shared. Single-threaded algebra in each, or they would wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(jobs) as pool:
         return list(pool.map(function, items))
 

@@ -51,7 +51,7 @@ def recorded(study, store, monkeypatch):
     return study
 
 
-@pytest.mark.parametrize("name", ["", "from_folder", "from_tracking", "StudyConfig", "StudyResult"])
+@pytest.mark.parametrize("name", ["", *sorted(NAMES)])
 def test_examples_run(recorded, name):
     thing = getattr(analysis, name) if name else analysis
     # The class alone: its methods are documented with what they do.
