@@ -5,7 +5,7 @@ All that a user of the library needs; names load when they are first used. An an
 >>> from analysis import StudyConfig, analyze, from_folder
 >>> runs = from_folder("runs")  # or from_tracking("my experiment")
 >>> result = analyze(runs, StudyConfig(method="local-quadratic"))
->>> table = result.to_frame()  # pandas, one row a run
+>>> table = result.to_frame()  # pandas, one row per run
 >>> table[["lr", "loss", "entropy", "temperature", "status"]].head(2)  # doctest: +ELLIPSIS
          lr      loss   entropy  temperature status
 0  0.010000  0.001... -5.8...     0.001...     ok

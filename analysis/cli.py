@@ -1,4 +1,4 @@
-"""The console command ``mlflow-thermo``: thin, and quick to say --help."""
+"""The console command ``mlflow-thermo``: a thin layer that imports little, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlflow_thermo.errors import ThermoError, without_password
 
 
 class Whole(click.IntRange):
-    """A whole number in a range; another value is bad input like any other: one line, exit status 1."""
+    """A whole number in a range; any other value is bad input: one line, exit status 1."""
 
     name = "integer"
 
@@ -25,7 +25,7 @@ class Whole(click.IntRange):
 
 
 def _whole_numbers(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
-    """Numbers of weights, separated by commas; with one weight a sphere would have two points."""
+    """Numbers of weights, separated by commas; with a single weight a sphere would have two points."""
     one = Whole(min=2)
     return [one(part.strip(), parameter, context) for part in value.split(",")]
 
@@ -92,7 +92,7 @@ def analyze(
         cache.put(key, result.write(out), Path(out))
     else:
         result = replace(result, origin=runs.origin)
-        click.echo("nothing has changed: the report is the one made before (--no-cache makes it anew)", err=True)
+        click.echo("nothing has changed: this is the report made before (--no-cache makes a new one)", err=True)
     click.echo(text_table(result))
     click.echo(summary(result))
     if publishes and not folder:
@@ -183,7 +183,7 @@ def paper(context: click.Context) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
     code = subprocess.call([sys.executable, "-m", "projects.paper.run", *context.args], env=environment)
     if code:
-        # It has said why.
+        # It has printed the reason.
         sys.exit(code if code > 0 else 1)
 
 
@@ -204,9 +204,9 @@ def main() -> None:
 
 
 def entry(command: click.Command) -> None:
-    """Run a command; a mendable error becomes one line on stderr and exit status 1.
+    """Run a command; an error that names its remedy becomes one line on stderr and exit status 1.
 
-    Whatever else goes wrong shows its traceback, without the passwords that a foreign error may quote.
+    Any other error shows its traceback, without the passwords that its text may quote.
     """
     # MLflow prints links to its runs, with the tracking URI as it is, password and all.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -215,7 +215,7 @@ def entry(command: click.Command) -> None:
     except ThermoError as error:
         _fail(str(error))
     except Exception as error:
-        # Imported here: neither --help nor an error that names its remedy must wait for MLflow.
+        # Imported here: neither --help nor a ThermoError must wait for MLflow.
         from mlflow.exceptions import MlflowException
 
         if isinstance(error, MlflowException):

@@ -1,4 +1,4 @@
-"""Reports that were made before, by the content of what they were made from."""
+"""A cache of reports, by the content of the runs and settings that they were made from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESULT = "result.json"
 
 
 def study_key(identities: Sequence[str | None], settings: Mapping[str, str]) -> str | None:
-    """Name of the analysis of runs with these contents; None where one of them has no name.
+    """Key of the analysis of these runs; None where one of them has no identity.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def study_key(identities: Sequence[str | None], settings: Mapping[str, str]) -> 
 
 
 def _code() -> str:
-    """Digest of the analysis itself: a result of other code is another result."""
+    """Digest of the analysis' own code: other code may give another result."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.parent.rglob("*")):
         if path.suffix in (".py", ".html"):
@@ -43,18 +43,18 @@ def _code() -> str:
 
 
 class ReportCache:
-    """Folders of reports under a folder of this machine.
+    """Reports that are kept in a folder on this machine.
 
     Parameters
     ----------
-    folder : made when it is needed.
+    folder : created when it is needed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get(self, key: str | None, out: Path) -> StudyResult | None:
-        """Copy the report `key` into `out` and return its result; None where there is none, or a damaged one."""
+        """Copy the report `key` into `out` and return its result; None where it is missing or damaged."""
         kept = self._folder / key if key else None
         if kept is None or not kept.is_dir():
             return None
@@ -70,7 +70,7 @@ class ReportCache:
         return result
 
     def put(self, key: str | None, files: Sequence[Path], root: Path) -> None:
-        """Keep the `files` of a report in `root`; a full disk costs the next analysis its time and nothing else."""
+        """Keep the `files` of a report in `root`; if that fails (a full disk), the next analysis is not faster."""
         if key is None:
             return
         temporary: Path | None = None

@@ -11,12 +11,12 @@ Line = tuple[str, str]
 
 
 def check_lines(result: StudyResult) -> list[Line]:
-    """The tests of the study in words: what was asked, and what the data answer."""
+    """The tests of the study in words, as questions and the answers that its data give."""
     return [*branch_lines(result), *_physics(result.checks), *_power_law(result.checks)]
 
 
 def branch_lines(result: StudyResult) -> list[Line]:
-    """Where the branches change, and what uniformly random weights have."""
+    """Where the branches change, and loss and entropy of uniformly random weights."""
     lines: list[Line] = []
     branches, level = result.checks.branches, result.baselines
     if branches is not None:

@@ -1,4 +1,4 @@
-"""The folder that a report is written into, which may hold other things: those are neither touched nor uploaded."""
+"""The folder of a report, which may hold other files: those are neither touched nor uploaded."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _LIST = ".thermo-{}.json"
 
 
 def require_folder(folder: str | Path, kind: str | None = None) -> None:
-    """Raise ThermoError where no report could be written into `folder`, before anything slow; makes nothing.
+    """Raise ThermoError where no report could be written into `folder`, before anything slow; creates nothing.
 
     Parameters
     ----------
-    kind : of the report, so that files of others that stand in its way are seen too.
+    kind : of the report, so that other files of the same names are noticed too.
     """
     path = Path(folder)
     try:
@@ -62,13 +62,13 @@ def start_report(folder: str | Path, kind: str, names: Iterable[str | PurePath])
     Parameters
     ----------
     names : of the files that the new report is going to have, relative to the folder; they count as the report's from
-        now on, so that one that breaks off can be replaced by the next.
+        now on, so that a report that breaks off can be replaced by the next.
 
     Raises
     ------
     ThermoError
-        Something that is not a folder, cannot be written, or holds a file with one of these names that no earlier
-        report has written.
+        `folder` is not a folder, cannot be written, or holds a file of one of these names that no earlier report has
+        written.
     """
     require_folder(folder)
     folder = Path(folder)
@@ -78,7 +78,7 @@ def start_report(folder: str | Path, kind: str, names: Iterable[str | PurePath])
     for path in report_files(folder, kind):
         path.unlink()
     place = folder / _LIST.format(kind)
-    # Whatever stood there goes: writing through a link would reach a file elsewhere.
+    # Removed first: writing through a link would overwrite a file elsewhere.
     place.unlink(missing_ok=True)
     place.write_text(json.dumps(listed) + "\n", encoding="utf-8")
     return folder
@@ -95,7 +95,7 @@ def _listed(folder: Path, kind: str) -> Iterator[str]:
     with suppress(OSError, ValueError):
         names = json.loads((folder / _LIST.format(kind)).read_text(encoding="utf-8"))
     for name in names if isinstance(names, list) else []:
-        # The list is a file like any other, and may say anything.
+        # The list is a file that anyone may have changed.
         if isinstance(name, str) and "\0" not in name and ".." not in PurePath(name).parts:
             path = folder / name
             with suppress(OSError):

@@ -22,10 +22,15 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
     """Write result.json, temperature.csv, report.html and figures/*.png; returns their paths.
 
     Files of an earlier report in the same folder are replaced.
+
+    Raises
+    ------
+    ThermoError
+        The folder cannot be written, or holds files of these names that no earlier report wrote.
     """
     from analysis.report.figures import course_figures, png_names, study_figures, to_html_parts, write_pngs
 
-    # All that can fail comes before the earlier report goes.
+    # Everything that can fail comes before the earlier report is removed.
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
     figures = {**study_figures(result), **course_figures(result)}
     library, fragments = to_html_parts(figures)

@@ -69,7 +69,7 @@ def calibrate(
     n_controls: int = 9,
     estimators: Sequence[str] = (),
 ) -> Iterator[CalibrationRow]:
-    """Rows of the accuracy table, as they get ready.
+    """Rows of the accuracy table, each as soon as it is finished.
 
     Parameters
     ----------
@@ -82,7 +82,9 @@ def calibrate(
     Raises
     ------
     ValueError
-        For an unknown estimator, or dims and n that `calibration_systems` and the estimators cannot use.
+        For an unknown estimator, or dims that `calibration_systems` cannot use.
+    InsufficientData
+        For an n that is too small for an estimator.
     """
     unknown = [name for name in estimators if name not in ESTIMATORS]
     if unknown:
@@ -121,7 +123,7 @@ def measure(system: System, controls: FloatArray, samples: Sequence[FloatArray],
     entropy = np.array([sample_entropy(system, sample, estimator) for sample in samples])
     seconds = (time.perf_counter() - start) / len(samples)
     loss = np.array([float(system.potential(sample).mean()) for sample in samples])
-    # No temperature, where noise turns the slope of the loss, is as far off as none at all.
+    # Where noise flips the slope of the loss there is no temperature: counts as T = 0, an error of 100 %.
     temperature = np.nan_to_num(temperature_curve(controls, loss, entropy).temperature)
     ratio = temperature / system.temperature(controls)
     error = np.abs(ratio - 1)

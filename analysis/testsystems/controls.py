@@ -1,4 +1,4 @@
-"""Negative controls: an analysis that vouches for a number of one of these is wrong."""
+"""Negative controls: an analysis that accepts a number from one of these is wrong."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ def random_rotation(d: int, rng: np.random.Generator) -> FloatArray:
 class VonMisesProduct(GibbsSystem):
     """L = Σ k_i(1 − cos θ_i): d independent angles in (−π, π], each von Mises with concentration x_i = k_i/T.
 
-    From a narrow Gaussian to a uniform distribution as T grows, at another temperature for each angle: the hardest
-    test for an estimator that assumes a shape.
+    Each angle goes from a narrow Gaussian to a uniform distribution at a temperature of its own: the hardest test for
+    an estimator that assumes a shape.
 
     Parameters
     ----------

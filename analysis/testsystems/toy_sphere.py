@@ -13,14 +13,14 @@ from analysis.testsystems._base import positive
 
 #: Steps whose samples are drawn at once.
 _DRAWN_AT_ONCE = 4096
-#: Coordinates below this are taken for zero: their squares are, and numbers that small slow the arithmetic down.
+#: Coordinates below this are set to zero: their squares underflow, and tiny numbers slow the arithmetic down.
 _NOTHING = 1e-250
 
 
 class SphereToy:
     """L(x) = mean_i (a_i·x)²/|x|² on S², one sample a_i a step: x ← x − lr·∇ℓ_i(x), rescaled to norm 1.
 
-    The loss does not tell x from −x, and its optimum is the third axis.
+    The loss is the same at x and −x, and its optimum is the third axis.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ class SphereToy:
 
 @dataclass(frozen=True)
 class ToyLines:
-    """The analytic values that figures draw in.
+    """Analytic values that the figures mark.
 
     Attributes
     ----------

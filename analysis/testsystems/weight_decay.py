@@ -112,7 +112,7 @@ class IsotropicNoiseSphere:
     def entropy(self, lr: float, weight_decay: ArrayLike, protocol: str) -> FloatArray:
         """S of the direction plus (d − 1) ln r, (m,) nats.
 
-        Under ``fixed_elr`` the direction does not know of λ and r² ∝ 1/λ, so that dS/d ln λ = −(d − 1)/2; under
+        Under ``fixed_elr`` the direction does not depend on λ and r² ∝ 1/λ, so that dS/d ln λ = −(d − 1)/2; under
         ``fixed_lr`` without a field r⁴ ∝ 1/λ and the slope is −(d − 1)/4.
         """
         d = self.n_weights

@@ -1,4 +1,4 @@
-"""Runs from a tracking server or a folder, and results back to the server: the only room that knows MLflow."""
+"""Runs from a tracking server or a folder, and results back to the server: the only package that uses MLflow."""
 
 from typing import TYPE_CHECKING
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-#: MLflow's statuses of a run that nothing adds to any more.
+#: MLflow's statuses of runs that have ended.
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -38,9 +38,9 @@ def cache_folder(cache: str | Path | None) -> Path:
 
 
 def fingerprint(client: MlflowClient, run: Run) -> object:
-    """What names the run's snapshots: their files, where they are on this machine, or the digest that it carries.
+    """Identifies the content of the run's snapshots: by their files if on this machine, else by the run's digest.
 
-    A run without one was cut off: its listing names what it left behind.
+    None for a run that has not ended. One that ended without a digest was cut off: the list of its files stands in.
     """
     local = _local_folder(run)
     if local is not None:
@@ -81,7 +81,7 @@ def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
         if kept is None or not _intact(temporary):
             yield temporary / schema.ARTIFACT_ROOT
             return
-        # The rename makes the cache entry whole at once; where another analysis was faster, its entry stays.
+        # The rename is atomic; where another analysis was faster, its entry stays.
         with suppress(OSError):
             os.replace(temporary, kept)
         with _dropped_if_damaged(kept, RunError):
@@ -92,7 +92,7 @@ def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
 
 @contextmanager
 def _dropped_if_damaged(kept: Path, kind: type[RunError]) -> Iterator[None]:
-    """Takes a copy out of the cache in which a reader has found a damaged chunk, and raises that as `kind`."""
+    """Remove a copy in which a reader finds a damaged chunk from the cache, and raise that error as `kind`."""
     try:
         yield
     except RunError as error:
@@ -120,7 +120,7 @@ def _download(client: MlflowClient, run: Run, target: Path) -> None:
 
     run_id = run.info.run_id
     try:
-        # By the URI that the search has told: by the run's id it would be asked for again, twice.
+        # By the URI, which is known from the search: given the run's id, MLflow would ask for it again, twice.
         uri = f"{run.info.artifact_uri}/{schema.ARTIFACT_ROOT}"
         download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=client.tracking_uri)
     except (MlflowException, OSError) as error:

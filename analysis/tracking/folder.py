@@ -19,7 +19,7 @@ def from_folder(path: str | Path) -> StudyRuns:
 
     Parameters
     ----------
-    path : folder with one folder for each run, each with one folder for each series of snapshots
+    path : folder with one folder per run, each with one folder per series of snapshots
         (``RUN/spaced/index.json``), as `mlflow_thermo.SnapshotRecorder` writes them.
 
     Returns
@@ -53,7 +53,7 @@ def from_folder(path: str | Path) -> StudyRuns:
         try:
             index = read_index(index_path.parent)
         except ThermoError:
-            # Said of this run when its snapshots are loaded; the others are as good as they were.
+            # Reported for this run when its snapshots are loaded; the others are not affected.
             index = SeriesIndex(schema.SPACED, 0, "float32", "")
         records.append(
             RunRecord(
@@ -74,7 +74,7 @@ def from_folder(path: str | Path) -> StudyRuns:
 
 
 def files_on_disk(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file of a run on this machine."""
+    """Name, size and modification time of every file of a run on this machine."""
     if not folder.is_dir():
         return []
     found = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]

@@ -1,4 +1,4 @@
-"""Results to MLflow: the only writer of MLflow in the analysis."""
+"""Results to MLflow: the only module of the analysis that writes there."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def publish_study(
 ) -> str:
     """Put each run's numbers on the run, and the report on one analysis run; returns the latter's id.
 
+    An analysis of the same `scope` replaces the one before: its run is reused, or, when `mlflow run` has already
+    opened `run_id` for this analysis, deleted (which MLflow can restore) once the new one is complete. The analysis
+    run ends FINISHED, or FAILED where it could not be completed; `run_id` is ended by whoever opened it.
+
     Parameters
     ----------
     folder : of the report.
     experiment_id, scope : of the runs, `analysis.results.Origin`.
     run_id : run to keep the report on, where one is open already.
-    known : metrics and tags of the runs as a search has found them: what is there already is not sent again, and a
+    known : metrics and tags of the runs as a search returned them: what is there already is not sent again, and a
         study that has not changed costs no request for its runs.
-    digest : names the content of the report; an analysis run that carries it has the report already.
-
-    An analysis of the same `scope` replaces the one before: its run is reused, or, when `mlflow run` has already
-    opened `run_id` for this analysis, deleted (which MLflow can restore) once the new one is complete. The analysis
-    run ends FINISHED, or FAILED where it could not be completed; `run_id` is ended by whoever opened it.
+    digest : identifies the content of the report; an analysis run that carries it has the report already.
     """
     client = MlflowClient(tracking_uri)
     for item in result.runs:
@@ -65,7 +65,7 @@ def publish_study(
     earlier = _analysis_runs(client, experiment_id, scope)
     if run_id is None:
         newest = earlier[0] if earlier else None
-        # One that did not end well may have half a report, and an earlier one's digest.
+        # One that did not finish may have half a report with the digest of an earlier one.
         if newest and digest and newest.info.status == "FINISHED" and newest.data.tags.get(schema.TAG_DIGEST) == digest:
             return str(newest.info.run_id)
         reused = newest.info.run_id if newest else None
@@ -74,12 +74,12 @@ def publish_study(
         own, reused = run_id, None
     with _ended(client, own) if run_id is None else nullcontext():
         if reused:
-            # Until it is complete again: it ends as what this analysis makes of it.
+            # Until this analysis has completed it.
             client.update_run(reused, status="RUNNING")
         client.set_tag(own, schema.TAG_KIND, schema.KIND_ANALYSIS)
         upload_report(client, own, folder, STUDY)
         _log(client, own, _study_values(result), client.get_run(own).data.metrics)
-        # The scope and the digest name a complete analysis, so they come last.
+        # Scope and digest mark a complete analysis, so they come last.
         client.set_tag(own, schema.TAG_DIGEST, digest or "")
         client.set_tag(own, schema.TAG_SCOPE, scope)
         for old in earlier:
@@ -90,11 +90,11 @@ def publish_study(
 
 @contextmanager
 def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Ends a run as the block does: a run that nobody ends says RUNNING for ever."""
+    """End the run when the block ends, FINISHED or FAILED: otherwise it would stay RUNNING for ever."""
     try:
         yield
     except BaseException:
-        # What went wrong has the word, also where the server does not take this any more.
+        # The original error is raised even where the server cannot be reached any more.
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
         raise
@@ -181,8 +181,8 @@ def publish_accuracy(
 
     Parameters
     ----------
-    experiment : to open a run in, which ends FINISHED, or FAILED where it could not be completed.
-    run_id : run to take instead, where one is open already; it is ended by whoever opened it.
+    experiment : in which a run is opened, which ends FINISHED, or FAILED where it could not be completed.
+    run_id : run to use instead, where one is open already; it is ended by whoever opened it.
     """
     client = MlflowClient(tracking_uri)
     own = run_id

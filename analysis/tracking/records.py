@@ -31,13 +31,13 @@ class RunRecord:
     ----------
     run_id, lr, seed : of the run; lr is NaN where the run does not say.
     ended : MLflow's status, e.g. ``FINISHED``.
-    regime : as the training saw it; empty where it did not say.
+    regime : as the training recorded it; empty where it did not.
     uniform_loss, uniform_loss_std : loss of uniformly random weights; None where it was not measured.
-    folder : a context manager that hands out a local folder with one folder per series.
+    folder : returns a context manager of a local folder with one folder per series.
     params, tags, metrics : of the run in MLflow, the metrics with their last values; empty for a run of a folder.
-    fingerprint : names the content of all that the analysis reads of the run, without reading snapshots; None where
-        nothing names it.
-    history : given names of metrics, steps (n,) and values (n,) of each that was logged, one request for each.
+    fingerprint : returns what identifies the content that the analysis reads of the run, without reading snapshots;
+        None where nothing does.
+    history : from names of metrics to the steps (n,) and values (n,) of each that was logged, one request for each.
     """
 
     run_id: str
@@ -56,7 +56,7 @@ class RunRecord:
 
     @property
     def identity(self) -> str | None:
-        """`fingerprint` with what the analysis knows of the run besides, as text."""
+        """`fingerprint` and all else that the analysis knows of the run, as text; None without a fingerprint."""
         found = self.fingerprint()
         if found is None:
             return None
@@ -76,7 +76,7 @@ class RunRecord:
         try:
             return self._load(series)
         except DroppedFromCache:
-            # What the server has may be whole.
+            # The copy on the server may be intact.
             return self._load(series)
 
     def _load(self, series: str) -> Trajectory:
@@ -128,14 +128,14 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
 
 
 class DroppedFromCache(RunError):
-    """A copy that was made earlier is damaged, and gone now."""
+    """The copy in the cache was damaged and has been removed."""
 
 
 @dataclass(frozen=True, repr=False)
 class StudyRuns(Sequence[RunRecord]):
     """The runs of a study and where they came from.
 
-    A slice is a plain tuple: what is only a part of the selection must not replace the results of the whole.
+    A slice is a plain tuple: results of a part of the selection must not replace those of the whole.
 
     Attributes
     ----------

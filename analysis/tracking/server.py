@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
 
-#: Kinds of our own runs that are no trainings.
+#: Kinds of our own runs that are not trainings.
 _NO_TRAINING = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY)
 #: Experiments that an error message lists.
 _LISTED = 10
@@ -59,7 +59,7 @@ def from_tracking(
     Returns
     -------
     StudyRuns
-        A sequence of runs, by learning rate and seed. Results that are made of it can be published.
+        A sequence of runs, by learning rate and seed. Results made from it can be published.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
 
 
 def _number(text: str | None) -> Decimal | None:
-    """A parameter, which MLflow keeps as text, as a number with all its digits; None where it is no finite one."""
+    """A parameter, which MLflow keeps as text, as a number with all its digits; None where it is not a finite one."""
     try:
         found = Decimal(text or "")
     except InvalidOperation:
@@ -184,7 +184,7 @@ def _number(text: str | None) -> Decimal | None:
 def _history(client: MlflowClient, run: Run, names: Sequence[str]) -> dict[str, tuple[IntArray, FloatArray]]:
     """The metrics of `names` that the run has, by step; of a step that was logged twice the later value."""
     found = {}
-    # The search has told which metrics there are: nothing is asked for in vain.
+    # The search has returned which metrics there are: no request is wasted.
     for name in filter(run.data.metrics.__contains__, names):
         values = {}
         for metric in sorted(client.get_metric_history(run.info.run_id, name), key=lambda m: (m.step, m.timestamp)):

@@ -51,7 +51,7 @@ def course_figures(result: StudyResult) -> dict[str, Chart]:
 
 
 def _shown(runs: Sequence[RunResult], most: int = MOST_LINES) -> list[RunResult]:
-    """One run for each of at most `most` learning rates, spread over all: of the first seed that has it."""
+    """One run, of the first seed, for each of at most `most` learning rates spread over all."""
     by_lr: dict[float, RunResult] = {}
     for run in sorted(runs, key=lambda run: run.seed):
         by_lr.setdefault(run.lr, run)
@@ -100,7 +100,7 @@ def _lines(
         data = data[data[name].astype(float) > 0]
     if data.empty:
         return None
-    # Only what is drawn: a number that is missing elsewhere is no JSON.
+    # Only what is drawn: NaN in other columns would not be valid JSON.
     data = data[["steps", name, "own", "lr", *dict.fromkeys([by]), *(band or ())]]
     data[name] = data[name].astype(float)
     x = alt.X("steps:Q", scale=log_scale(), title="Step t", axis=alt.Axis(format="~s", tickCount=5))
@@ -119,7 +119,7 @@ def _lines(
     layers = []
     if band is not None:
         low, high = band
-        # A log axis has no zero: a bound at or below it is drawn down to the axis' foot.
+        # A log axis has no zero: a bound at or below zero is drawn down to the foot of the axis.
         foot = float(data[name].min()) / 3
         data["low"] = data[low].astype(float).clip(lower=foot).fillna(data[name])
         data["high"] = data[high].astype(float).fillna(data[name])

@@ -15,7 +15,7 @@ from analysis.results import NORMAL_95, Baselines, Estimate, RunResult, StudyRes
 
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12
-#: A quantity whose largest value is more than so many times its smallest is drawn on a log axis.
+#: A quantity whose largest value is more than this many times its smallest is drawn on a log axis.
 WIDE = 30
 OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
 ESTIMATES = [OURS, PAPERS, EQUIPARTITION]
@@ -76,7 +76,7 @@ def _points(result: StudyResult, title: str, heading: str, level: float | None, 
     least, most = float(data["value"].min()), float(data["value"].max())
     wide = least > 0 and most > WIDE * least
     if wide:
-        # A log axis has no zero: a bound at or below it is drawn down to the axis' foot.
+        # A log axis has no zero: a bound at or below zero is drawn down to the foot of the axis.
         data["low"] = data["low"].clip(lower=least / 3)
     scale = log_scale() if wide else alt.Scale(zero=False)
     axis = alt.Axis(format="~g", tickCount=6) if wide else alt.Axis(tickCount=6)
@@ -116,7 +116,7 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
         "equipartition_temperature",
     ]
     data = frame[["run_id", "lr", "status", *columns]].copy()
-    # A log axis has no zero: bounds at or below it are drawn down to the axis' foot.
+    # A log axis has no zero: bounds at or below zero are drawn down to the foot of the axis.
     foot = float(data["temperature"].min()) / 10
     data["low"] = data["temperature_lower"].clip(lower=foot).fillna(data["temperature"])
     data["high"] = data["temperature_upper"].fillna(data["temperature"])
@@ -169,7 +169,7 @@ def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
     mean = frame.groupby("lr", as_index=False)[["loss", "entropy", "temperature"]].mean().sort_values("lr")
     curves = free_energy_curves(mean["loss"], mean["entropy"], mean["temperature"])
     spread = np.ptp(curves, axis=1, keepdims=True)
-    # Each curve from 0 to 1: their temperatures differ by decades and the place of the minimum is the message.
+    # Each curve from 0 to 1: their temperatures differ by decades, and what matters is where the minimum is.
     shown = (curves - curves.min(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
     lr = mean["lr"].to_numpy()
     drawn = np.unique(np.linspace(0, len(lr) - 1, min(len(lr), MOST_CURVES)).round().astype(int))
