@@ -20,7 +20,7 @@ GPU = "gpu"
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Of gpu; cpu tries the same code.  [default: cuda]")
 @click.option("--tiny", is_flag=True, help="Of gpu: small sizes, a minute on a CPU.")
 def run(name: str, quick: bool, device: str | None, tiny: bool) -> None:
-    """Run the study NAME, or all of them but gpu one after the other, which takes two hours and a half."""
+    """Run the study NAME, or all of them except gpu, one after the other, which takes two and a half hours."""
     if name == GPU:
         try:
             importlib.import_module("benchmarks.gpu").main(quick, device or "cuda", tiny)

@@ -91,7 +91,7 @@ def main(quick: bool) -> None:
 
 
 def noisy(states, du, ds, rng, told: float = 1.0):
-    """Makes studies of the states with these errors of losses and entropies, (11,) each, that say a part of them."""
+    """Make studies of the states with noise `du` and `ds`, (11,) each, and with `told` times that as their errors."""
 
     def make():
         u, s = states.loss + du * rng.normal(size=11), states.entropy + ds * rng.normal(size=11)

@@ -20,9 +20,9 @@ from benchmarks.isolated import FAILED, Job, rows_of
 from benchmarks.table import FOLDER, Table
 from mlflow_thermo.errors import ThermoError
 
-#: All of it, in seconds: a borrowed machine is gone after ten minutes.
+#: Seconds for the whole table, which has to fit into ten minutes of a machine.
 LIMIT = 520.0
-#: A measurement that has less than this left is not begun.
+#: A measurement with fewer seconds left than this is not started.
 SHORTEST = 15.0
 NEEDS_A_GPU = "needs a GPU"
 NOT_MEASURED = "not measured"
@@ -65,7 +65,7 @@ def main(quick: bool = False, device: str = "cuda", tiny: bool = False) -> None:
 
 
 def _rows(sizes: Sizes, device: str) -> Iterator[list[Any]]:
-    """All rows, as they are measured; what there is no time for any more has its row too."""
+    """All rows, as they are measured; a measurement without time left gets a row that says so."""
     end = time.monotonic() + LIMIT
     for job in _jobs(sizes, device):
         left = end - time.monotonic()
@@ -78,7 +78,7 @@ def _rows(sizes: Sizes, device: str) -> Iterator[list[Any]]:
 
 
 def _jobs(sizes: Sizes, device: str) -> Iterator[Job]:
-    """What is measured, the most wanted first."""
+    """What is measured, the most important first."""
 
     def speeds(how: str, seconds: float) -> Iterator[Job]:
         for models in sizes.models:

@@ -50,8 +50,7 @@ def deviations(ours: Tensor, theirs: Tensor) -> Tensor:
 def parity(sizes: Sizes, device: str, kind: str) -> Rows:
     """One model on the device against the same on the CPU: at the same weights, and each trained on its own.
 
-    In float64 also what rounding does to a training on the CPU: nothing that this does not keep can be asked of a
-    device.
+    In float64 also what rounding does to a training on the CPU: a device cannot be asked to agree more closely.
     """
     set_up()
     steps, wide = sizes.parity_steps, kind == FLOAT64
@@ -144,7 +143,7 @@ def compiled(stack: ModelStack, mode: str) -> str:
 
 
 def peak_bytes(device: torch.device) -> tuple[int, str]:
-    """Memory that was held at most, and whose."""
+    """Peak memory, and of what: the device or this process."""
     if device.type == "cuda":
         # What is reserved, not what is allocated: a graph keeps its memory between two replays.
         return torch.cuda.max_memory_reserved(device), "reserved on the device at most"

@@ -1,4 +1,4 @@
-"""What `benchmarks.gpu` trains, and the observers that take the time of `run_loop`."""
+"""What `benchmarks.gpu` trains, and the observers that time `run_loop`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sizes:
 
     Attributes
     ----------
-    lrs, copies : models side by side are the learning rates, then so many copies of them.
+    lrs, copies : models side by side: one per learning rate, then this many copies of each.
     parity_steps : of the comparison with the CPU.
     windows, window_seconds : timed stretches of a training, and about how long each takes.
     recorded : steps of a stretch that is recorded, by the number of models.
@@ -95,14 +95,14 @@ def learning_rates(sizes: Sizes, models: int, device: str) -> Tensor:
 
 
 def settled(device: torch.device) -> float:
-    """The time when everything that was asked of the device is done."""
+    """The time at which all work that the device was given is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 class Enough(Exception):
-    """All that was to be measured of a training is measured."""
+    """Raised when all that was to be measured of a training is measured."""
 
 
 class Observer:
@@ -179,7 +179,7 @@ class Stopwatch(Observer):
 
 
 class RecordedWindows(Observer):
-    """Turns of a window without and one with recorders that keep every iterate; the first two do not count.
+    """Alternating windows without and with recorders that keep every iterate; the first two do not count.
 
     Attributes
     ----------

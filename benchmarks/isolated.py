@@ -1,6 +1,6 @@
 """Measurements in processes of their own: a crash, a full memory or a compiler that hangs costs one row, not the table.
 
-The peak of the memory is then the measurement's own, too.
+Peak memory is then that of the measurement alone, too.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Job:
 
 
 def rows_of(job: Job, seconds: float) -> Iterator[list[Any]]:
-    """The job's rows as they come; where it fails a last one of its label, `FAILED`, ``-`` and the error in one line.
+    """The job's rows as they come; if it fails, a last row of its label, `FAILED`, ``-`` and the error in one line.
 
     Parameters
     ----------
-    seconds : left for it, where that is less than it may take.
+    seconds : left for it, if less than the job's own limit.
     """
     seconds = min(seconds, job.seconds)
     context = mp.get_context("spawn")
@@ -73,7 +73,7 @@ def rows_of(job: Job, seconds: float) -> Iterator[list[Any]]:
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line that a table can hold; compilers put what went wrong into the second."""
+    """An error in one line that a table can hold; compilers put the cause into the second line of theirs."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])}"[:240].replace("|", "/")
 

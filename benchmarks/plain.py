@@ -1,4 +1,4 @@
-"""What a sweep costs when it is written plainly: one run after the other, nothing but torch.
+"""What a sweep costs when it is written in the plainest way: one run after the other, with nothing but torch.
 
 This is how the experiments of arXiv 2505.23489 are made: ordinary layers, an ordinary optimiser, as many threads as
 torch takes by itself, and 1000 minibatch gradients at each log point.
@@ -77,7 +77,7 @@ class PlainTraining:
         self.project()
 
     def flat(self) -> Tensor:
-        """The present gradient."""
+        """The current gradient as one vector."""
         return torch.cat([p.grad.reshape(-1) for p in self.parameters if p.grad is not None])
 
     def log(self, noise_batches: int = 1000) -> tuple[float, float]:

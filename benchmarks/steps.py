@@ -1,4 +1,4 @@
-"""Steps a second of the plain loop and of this project's engines, and what a step is spent on."""
+"""Steps a second of the plain loop and of this project's engines, and where the time of a step goes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def together(jobs: list[tuple[Any, tuple[Any, ...]]]) -> float:
 
 
 class _Kernels(TorchDispatchMode):
-    """Adds up the seconds inside torch's kernels, and the bytes that they take and give, by kind."""
+    """Adds up the seconds inside torch's kernels, and the bytes that they read and write, by kind."""
 
     KINDS = (("convolution", "convolutions"), ("batch_norm", "normalisation"), ("max_pool", "pooling"))
 
@@ -143,7 +143,7 @@ def step_parts(options: dict[str, Any], ready: Any, parts: Any) -> None:
 
 
 def limit_note(name: str, options: dict[str, Any], plain: float) -> str:
-    """What a step of the process engine is spent on; `plain` is the plain loop's model-steps a second."""
+    """Where the time of a step of the process engine goes; `plain` is the plain loop's model-steps a second."""
     wholes, parts, speeds = zip(*results([(step_parts, (options,))] * CORES), strict=True)
     kinds = ", ".join(f"{1e3 * float(np.mean([one[kind] for one in parts])):.1f} ms {kind}" for kind in parts[0])
     convolutions, bare, moving, copying = np.mean(speeds, axis=0) / 1e9

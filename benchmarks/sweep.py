@@ -1,4 +1,4 @@
-"""Time to a sweep: plain loop, processes, models side by side."""
+"""How long a sweep takes: plain loop, processes, models side by side."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def main(quick: bool) -> None:
 
 
 def whole(table: Table, quick: bool) -> None:
-    """The whole sweep against the plain one, of which samples before and after it are taken."""
+    """The whole sweep against the plain one, which is sampled before and after it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(CORES)
     plain = [plain_sweep_seconds(200 if quick else 1500, 1 if quick else 3)]

@@ -34,16 +34,16 @@ def libraries(*names: str) -> str:
 
 @dataclass
 class Table:
-    """A table in the making.
+    """A table that is filled row by row.
 
     Attributes
     ----------
     name : of the study and of its files.
     title, intro : what is measured and how.
-    columns : heads.
+    columns : column headings.
     rows : lists of cells; numbers stay numbers in the JSON.
     packages : distributions whose versions matter.
-    facts : what the JSON says besides.
+    facts : further entries of the JSON.
     """
 
     name: str
