@@ -44,7 +44,13 @@ def uniform_points(n: int, d: int, rng: np.random.Generator) -> FloatArray:
 
 
 def uniform_entropy(d: int, radius: float = 1.0) -> float:
-    """Entropy of the uniform state on S^(d−1)(r) in nats: ln 2 + (d/2) ln π − lnΓ(d/2) + (d − 1) ln r."""
+    """Entropy of the uniform state on S^(d−1)(r) in nats: ln 2 + (d/2) ln π − lnΓ(d/2) + (d − 1) ln r.
+
+    Raises
+    ------
+    ValueError
+        For a radius that is not a finite positive number.
+    """
     if not (np.isfinite(radius) and radius > 0):
         raise ValueError(f"radius must be a finite positive number, got {radius!r}")
     return float(np.log(2) + d / 2 * np.log(np.pi) - gammaln(d / 2) + (d - 1) * np.log(radius))

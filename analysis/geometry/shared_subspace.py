@@ -25,7 +25,7 @@ class SharedBasis:
     explained: FloatArray
 
     def project(self, X: AnyArray) -> FloatArray:
-        """Coordinates (n, q) of the rows of X (n, d) about their own mean."""
+        """Coordinates (n, q) of the rows of X (n, d) about their own mean; ValueError for another d."""
         n, d = X.shape
         q, expected = self.components.shape
         if d != expected:

@@ -35,7 +35,7 @@ class GibbsQuadratic(GibbsSystem):
         return np.asarray(positive("temperature", temperature)[:, None] / self.curvatures)
 
     def langevin_covariance(self, temperature: ArrayLike, step: float) -> FloatArray:
-        """Variances (m, d) of the discretised Langevin dynamics, T/(k_i(1 − h k_i/2))."""
+        """Variances (m, d) of the discretised Langevin dynamics, T/(k_i(1 − h k_i/2)); ValueError if unstable."""
         if step * self.curvatures.max() >= 2:
             raise ValueError(f"step={step} is unstable: it must be below 2/max(curvatures)")
         return np.asarray(self.covariance(temperature) / (1 - step * self.curvatures / 2))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NO_TRAINING = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY)
 #: Experiments that an error message lists.
 _LISTED = 10
-#: Seeds have 64 bits; what is larger is no seed.
+#: Seeds have 64 bits; anything larger is not a seed.
 _LARGEST_SEED = 2**64
 
 
