@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -145,9 +145,9 @@ def measure(system: System, controls: FloatArray, samples: Sequence[FloatArray],
 def median_row(rows: Sequence[CalibrationRow]) -> CalibrationRow:
     """One row from those of several studies of the same system with the same estimator."""
     numbers: dict[str, Any] = {
-        field.name: float(np.median([getattr(row, field.name) for row in rows]))
-        for field in fields(CalibrationRow)
-        if field.type == "float"
+        name: float(np.median([getattr(row, name) for row in rows]))
+        for name, kind in get_type_hints(CalibrationRow).items()
+        if kind is float
     }
     return replace(rows[0], **{**numbers, "studies": sum(row.studies for row in rows)})
 
