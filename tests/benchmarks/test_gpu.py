@@ -57,6 +57,7 @@ def rows(table):
     return json.loads((table / "gpu.json").read_text())["rows"]
 
 
+@pytest.mark.slow
 def test_every_row_is_measured(rows, table):
     assert {row["value"] for row in rows if not isinstance(row["value"], float)} == {gpu.NEEDS_A_GPU}
     assert all(row["value"] >= 0 for row in rows if isinstance(row["value"], float) and row["unit"][0] != "%")
@@ -76,6 +77,7 @@ def test_every_row_is_measured(rows, table):
     assert text.count("\n|") == len(rows) + 2
 
 
+@pytest.mark.slow
 def test_the_device_agrees_with_the_cpu(rows):
     found = [row for row in rows if "device against CPU" in row["what"]]
     together = [row for row in found if row["how"] == f"{FLOAT32}, side by side"]

@@ -128,9 +128,8 @@ def test_fewer_than_three_learning_rates(study):
 
 def test_a_run_without_a_learning_rate_is_named(study):
     study.write_all()
-    records = from_folder(study.root)
-    records[0] = replace(records[0], lr=float("nan"))
-    result = analyze(records, StudyConfig())
+    first, *others = from_folder(study.root)
+    result = analyze([replace(first, lr=float("nan")), *others], StudyConfig())
     assert result.runs[0].note == "run run0 has no learning rate: log the metric thermo/lr"
 
 

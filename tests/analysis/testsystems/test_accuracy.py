@@ -37,7 +37,7 @@ def test_shape_preserving_gaussians(name, d, tolerance, estimator):
     assert row.median_error <= tolerance, table_row(row)
 
 
-@pytest.mark.parametrize("estimator", ["knn-graph", "kl", "oas", "ppca"])
+@pytest.mark.parametrize("estimator", ["knn-graph", "kl", "oas", pytest.param("ppca", marks=pytest.mark.slow)])
 def test_shape_preserving_gaussians_in_a_thousand_dimensions(estimator):
     # Probabilistic PCA there takes seconds for each temperature.
     for name in ("isotropic quadratic", "quadratic"):

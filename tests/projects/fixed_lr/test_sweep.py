@@ -140,7 +140,10 @@ def test_two_sweeps_that_start_together_on_a_fresh_store(sweep):
     assert [run.info.status for run in runs] == ["FINISHED"] * 4
 
 
-@pytest.mark.parametrize("storage", ["full", "isometric", "sketch"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("storage", ["full", *(pytest.param(one, marks=SLOW) for one in ("isometric", "sketch"))])
 def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
     """Its last snapshots are not finite, in whatever form they are kept."""
     process = sweep(
@@ -160,6 +163,7 @@ def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
     assert not finite[-1]
 
 
+@pytest.mark.slow
 def test_a_killed_process_fails_its_runs_and_not_the_others(sweep):
     """Out of memory, say: nobody is left to close the runs of that stack, so the sweep does."""
     process = sweep(lrs="0.001,0.01,0.02", jobs=2, steps=4000, engine="batched")

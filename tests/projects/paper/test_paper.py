@@ -137,6 +137,7 @@ def paper(store, folder, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_full_scale_end_to_end_on_a_miniature(store, tmp_path):
     """All eight settings for a few steps, each with its own architecture, on files in CIFAR's format."""
     write_miniature(tmp_path / "data", n=20)
@@ -161,6 +162,7 @@ def test_full_scale_end_to_end_on_a_miniature(store, tmp_path):
     assert done.stderr.index("op-resnet-cifar100: 1 runs of 4 steps, d = ") < done.stderr.index("[1/11]")
 
 
+@pytest.mark.slow
 def test_laptop_scale_reports_with_holes_and_goes_on_where_it_stopped(store, tmp_path):
     arguments = ("--scale", "laptop", "--steps", "120", "--seeds", "0", "--snapshots", "40", "--burst_size", "12",
                  "--bursts", "4", "--width", "1")  # fmt: skip

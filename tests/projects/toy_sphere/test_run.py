@@ -34,7 +34,12 @@ def runs_of(store):
 
 
 def test_what_it_leaves_behind(ran):
-    store, _ = ran
+    store, folder = ran
+    check_runs(store)
+    check_tables_and_figures(store, folder)
+
+
+def check_runs(store):
     own, runs = runs_of(store)
     assert len(own) == 1
     assert {run.info.status for run in own + runs} == {"FINISHED"}
@@ -64,8 +69,7 @@ def test_what_it_leaves_behind(ran):
         from_tracking("study")
 
 
-def test_tables_and_figures(ran):
-    store, folder = ran
+def check_tables_and_figures(store, folder):
     own, _ = runs_of(store)
     kept = {file.path for file in store.list_artifacts(own[0].info.run_id)}
     assert {"toy.csv", "toy.json", "decay.csv", "figures"} <= kept
