@@ -19,10 +19,7 @@ def summary(result: StudyResult) -> str:
         return f"{len(result.runs)} runs ({said}); no power law."
     ratios = [run.paper.ratio for run in result.runs if run.paper.ratio is not None]
     ratio = f" The paper's estimate is {median(ratios):.2f} of it (median)." if ratios else ""
-    return (
-        f"{len(result.runs)} runs ({said}); T = {law.prefactor:.3g}·lr^({law.exponent:.3f} ± "
-        f"{law.exponent_stderr:.3f}) for lr from {law.lr_min:.3g} to {law.lr_max:.3g}.{ratio}"
-    )
+    return f"{len(result.runs)} runs ({said}); {law}.{ratio}"
 
 
 def bounds(result: StudyResult) -> str:

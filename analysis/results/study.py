@@ -61,6 +61,12 @@ class PowerLaw:
     n: int
     n_excluded: int
 
+    def __str__(self) -> str:
+        return (
+            f"T = {self.prefactor:.3g}·lr^({self.exponent:.3f} ± {self.exponent_stderr:.3f}) for lr from "
+            f"{self.lr_min:.3g} to {self.lr_max:.3g}"
+        )
+
 
 @dataclass(frozen=True)
 class Baselines:

@@ -146,6 +146,18 @@ def _n_train(trajectory: Trajectory) -> int | None:
     return int(logged) if logged.isdigit() else None
 
 
+def _weight_decay(trajectory: Trajectory) -> float:
+    """As the run logged it, 0 where it did not; NaN where that is no number."""
+    logged = trajectory.params.get("weight_decay", "")
+    if logged in ("", "None"):
+        return 0.0
+    try:
+        return float(logged)
+    except ValueError:
+        # A parameter is whatever text the training logged; an unknown decay costs the run this ratio, not the analysis.
+        return math.nan
+
+
 def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
     """From the sums over the second half of training; None where they were not logged or do not apply."""
     sums = {
@@ -153,8 +165,7 @@ def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
         for name, value in trajectory.metrics.items()
         if name.startswith(schema.PREFIX_WINDOW)
     }
-    decay = float(trajectory.params.get("weight_decay", 0) or 0)
-    if not sums or (not trajectory.on_sphere and decay != 0):
+    if not sums or (not trajectory.on_sphere and _weight_decay(trajectory) != 0):
         # Weight decay adds a force that the sums do not include.
         return None
     try:

@@ -55,7 +55,7 @@ def config(**options):
         {"protocol": "fixed_lr", "weight_decay": 0.1, "sampling": "epochs"},
         {"protocol": "fixed_elr", "weight_decay": 0.1, "model": "mlp", "width": 8},
         {"loss": "mse", "model": "resnet18"},
-        {"dataset": "random", "label_noise": 0.0, "batch_size": 32, "steps": 30},
+        pytest.param({"dataset": "random", "label_noise": 0.0, "batch_size": 32, "steps": 30}, marks=pytest.mark.slow),
     ],
     ids=["sphere", "fixed_lr", "mlp", "resnet18", "convolutions"],
 )

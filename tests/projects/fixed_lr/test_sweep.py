@@ -59,11 +59,14 @@ def child_that_trains(parent, lrs):
     return found[0] if found else None
 
 
+SLOW = pytest.mark.slow
+
+
 def by_kind(client, kind):
     return client.search_runs(["0"], f"tags.`{schema.TAG_KIND}` = '{kind}'")
 
 
-@pytest.mark.parametrize("engine", ["process", "batched"])
+@pytest.mark.parametrize("engine", [pytest.param("process", marks=SLOW), "batched"])
 def test_one_failed_run_does_not_stop_the_others(sweep, engine):
     process = sweep(lrs="0.001,0.01,1e30", seeds="0", jobs=1 if engine == "batched" else 2, engine=engine)
     out, err = process.communicate(timeout=300)
@@ -89,7 +92,7 @@ def test_one_failed_run_does_not_stop_the_others(sweep, engine):
             assert run.info.run_id in text
 
 
-@pytest.mark.parametrize("engine", ["process", "batched"])
+@pytest.mark.parametrize("engine", [pytest.param("process", marks=SLOW), "batched"])
 def test_an_ended_sweep_ends_its_runs(sweep, engine):
     process = sweep(lrs="0.001,0.01,0.1", jobs=2, steps=1_000_000, engine=engine)
     started = 2 if engine == "process" else 3
@@ -129,6 +132,7 @@ def test_a_killed_sweep_leaves_no_run_open(sweep):
     assert [run.data.tags[schema.TAG_SNAPSHOTS] for run in runs] == [schema.SNAPSHOTS_PARTIAL] * 3
 
 
+@SLOW
 def test_two_sweeps_that_start_together_on_a_fresh_store(sweep):
     both = [sweep(lrs="0.001,0.01", jobs=1, engine="batched", experiment="both") for _ in range(2)]
     for process in both:
@@ -138,9 +142,6 @@ def test_two_sweeps_that_start_together_on_a_fresh_store(sweep):
     where = client.get_experiment_by_name("both").experiment_id
     runs = client.search_runs([where], f"tags.`{schema.TAG_KIND}` = 'train'")
     assert [run.info.status for run in runs] == ["FINISHED"] * 4
-
-
-SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize("storage", ["full", *(pytest.param(one, marks=SLOW) for one in ("isometric", "sketch"))])
@@ -163,7 +164,7 @@ def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
     assert not finite[-1]
 
 
-@pytest.mark.slow
+@SLOW
 def test_a_killed_process_fails_its_runs_and_not_the_others(sweep):
     """Out of memory, say: nobody is left to close the runs of that stack, so the sweep does."""
     process = sweep(lrs="0.001,0.01,0.02", jobs=2, steps=4000, engine="batched")
