@@ -38,7 +38,7 @@ def _truncation(series: FloatArray) -> int:
     count = n // size
     if count < 4:
         return 0
-    # Samples that fill no batch are left out at the start: a batch with them would dilute a transient.
+    # The samples that fill no batch are the first ones, which go with any transient that is dropped.
     offset = n - count * size
     means = series[offset:].reshape(count, size).mean(axis=1)
     error = np.array([means[k:].var() / (count - k) for k in range(count // 2 + 1)])

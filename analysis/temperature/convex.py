@@ -48,7 +48,7 @@ def convex_fit(s: FloatArray, u: FloatArray, du: FloatArray, ds: FloatArray) -> 
     reach = float(np.ptp(knots)) or 1.0
     scale = float(np.ptp(u)) or 1.0
     z, y = (knots - knots[0]) / reach, (u - u.min()) / scale
-    # A constant of either sign, a first slope, and an increment of the slope at each inner knot: non-negative all.
+    # A constant of either sign, a first slope, and an increment of the slope at each inner knot; none is negative.
     hinges = np.maximum(z[:, None] - z[None, 1:-1], 0.0)
     design = np.column_stack([np.ones_like(z), -np.ones_like(z), z, hinges])
     slope = np.zeros(len(z))

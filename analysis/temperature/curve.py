@@ -49,8 +49,8 @@ def temperature_curve(
     ----------
     lr, loss, entropy : (n,) learning rates in any order, repeats (seeds) allowed; losses; entropies in nats.
     loss_stderr, entropy_stderr : (n,) standard errors. One that is missing (NaN) or zero is replaced by the largest of
-        its neighbours' (`States.completed`), and the curve's `notes` say so. Without any, all temperatures have status
-        ``no-interval``.
+        its neighbours' (`States.completed`), and the curve's `notes` say so. Without any, temperatures have no
+        intervals and status ``no-interval``.
     method : ``local-quadratic`` fits U and S each by a local polynomial in ln lr and takes
         T = (dU/d ln lr)/(dS/d ln lr) with a delta-method interval. ``interval`` is the estimate of arXiv
         2505.23489, the temperatures at which every state minimises its own free energy; its bounds are not a
@@ -71,7 +71,8 @@ def temperature_curve(
     Raises
     ------
     ValueError
-        Lists of different length, values that are not finite, negative standard errors, or an unknown method.
+        Lists of different length, values that are not finite, negative standard errors, an unknown method, or a level,
+        epsilon or correlation out of range.
     InsufficientData
         Fewer than three different learning rates.
 

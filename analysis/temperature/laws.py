@@ -87,7 +87,7 @@ def power_law(
         matrix = np.linalg.pinv(design * np.sqrt(points.weight)[:, None]) * np.sqrt(points.weight)
         known = np.asarray(covariance, dtype=float)[np.ix_(points.kept, points.kept)] / np.outer(points.t, points.t)
         propagated = np.sqrt(np.diag(matrix @ known @ matrix.T))
-        log_a_err, b_err = (max(float(a), float(b)) for a, b in zip((log_a_err, b_err), propagated, strict=True))
+        log_a_err, b_err = (max(float(e), float(p)) for e, p in zip((log_a_err, b_err), propagated, strict=True))
     a = float(np.exp(log_a))
     return PowerLawFit(
         float(b), float(b_err), a, a * float(log_a_err), float(points.lr.min()), float(points.lr.max()), len(y),

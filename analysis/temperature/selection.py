@@ -142,7 +142,7 @@ class GuidedFit:
         return one - self.u_fit.level, -through, one - self.s_fit.level
 
     def can_be_judged(self) -> bool:
-        """Whether leaving states out can judge the fit: none is fitted exactly, nor all of them if without errors."""
+        """Whether cross-validation can judge the fit: it passes through no inner state, and is not too flexible."""
         spare = min(self.u_fit.degrees_of_freedom(), self.s_fit.degrees_of_freedom())
         # Without errors, five states would be joined by a curve through all of them, noise included.
         if not self.data.has_errors and spare < 1.0:
