@@ -12,7 +12,7 @@ All that a user of the library needs; names load when they are first used. An an
 1  0.017783  0.003... -4.9...     0.002...     ok
 >>> law = result.power_law
 >>> print(law)  # doctest: +ELLIPSIS
-T = 0.1...·lr^(1.0... ± 0...) for lr from 0.01 to 1
+T = 0.1...·lr^(1.1... ± 0...) for lr from 0.01 to 1
 >>> paths = result.write("report")  # report.html, result.json, temperature.csv, figures/
 >>> chart = result.plot_temperature()  # Altair; chart.save("temperature.png")
 
