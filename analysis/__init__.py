@@ -22,7 +22,7 @@ per nat.
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from analysis.entropy import (
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from analysis.tracking import from_folder as from_folder, from_tracking as from_tracking
     from analysis.trajectory import Trajectory as Trajectory
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "entropy": [
             "GaussianEntropy",
             "GaussianMixtureEntropy",

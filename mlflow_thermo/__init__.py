@@ -7,7 +7,7 @@ torch nor MLflow. Every name loads when it is first used, so that importing the 
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from mlflow_thermo import errors as errors, schema as schema, store as store
@@ -36,10 +36,9 @@ if TYPE_CHECKING:
         spaced as spaced,
     )
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submodules=["errors", "schema", "store"],
-    submod_attrs={
+    {
         "buffering": ["buffer_bytes"],
         "errors": ["ThermoError", "without_password"],
         "observables": [
@@ -56,4 +55,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "recorder": ["SnapshotRecorder"],
         "schedule": ["Schedule", "bursts", "consecutive", "spaced"],
     },
+    submodules=["errors", "schema", "store"],
 )

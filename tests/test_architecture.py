@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("mlflow_thermo", "analysis", "projects", "benchmarks")
-#: Rooms of the plugin that the analysis may enter: the contract between the two.
-SHARED = {"mlflow_thermo.errors", "mlflow_thermo.schema", "mlflow_thermo.store"}
+#: Rooms of the plugin that the analysis may enter: the contract between the two, and how a package shows its names.
+SHARED = {"mlflow_thermo.errors", "mlflow_thermo.schema", "mlflow_thermo.store", "mlflow_thermo.faces"}
 
 WITHOUT_TORCH = """
 import sys
@@ -119,7 +119,7 @@ def test_the_face_check_sees_what_it_should():
     assert target("analysis.temperature", "power_law") == "analysis.temperature"
 
 
-def test_the_analysis_enters_three_rooms_of_the_plugin():
+def test_the_analysis_enters_the_shared_rooms_of_the_plugin_only():
     entered = {target(module, name) for path in source_files("analysis") for module, name in imports(path)}
     assert {module for module in entered if module.startswith("mlflow_thermo")} <= SHARED
 

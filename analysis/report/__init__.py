@@ -5,7 +5,7 @@ Names load when they are first used: words and folders need no plotting library.
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from analysis.report.cache import ReportCache as ReportCache, study_key as study_key
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from analysis.report.text import summary as summary, text_table as text_table
     from analysis.report.write import write_accuracy as write_accuracy, write_report as write_report
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "cache": ["ReportCache", "study_key"],
         "figures": [
             "BELOW",

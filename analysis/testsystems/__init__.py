@@ -10,7 +10,7 @@ Natural units as in `analysis.results`.
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from analysis.testsystems._base import GibbsSystem as GibbsSystem, SGDSystem as SGDSystem, System as System
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from analysis.testsystems.toy_sphere import SphereToy as SphereToy, ToyLines as ToyLines, toys as toys
     from analysis.testsystems.weight_decay import IsotropicNoiseSphere as IsotropicNoiseSphere
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "_base": ["GibbsSystem", "SGDSystem", "System"],
         "accuracy": ["COLUMNS", "CalibrationRow", "calibrate", "sample_entropy", "table_row", "ESTIMATORS"],
         "cases": ["calibration_systems"],

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from analysis.tracking.download import cache_folder as cache_folder
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from analysis.tracking.records import RunRecord as RunRecord, SourceError as SourceError, StudyRuns as StudyRuns
     from analysis.tracking.server import from_tracking as from_tracking, search_runs as search_runs
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "publish": ["publish_accuracy", "publish_result", "publish_study", "upload_report"],
         "download": ["cache_folder"],
         "folder": ["from_folder"],

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from projects.common.lifetime import ParentWatch as ParentWatch, Terminated as Terminated
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     )
     from projects.common.workers import Outcome as Outcome, Workers as Workers
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "lifetime": ["ParentWatch", "Terminated"],
         "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
         "tracking": ["MetricLog", "end_run", "first_line", "log_new_params", "open_run", "own_run"],

@@ -5,7 +5,7 @@ Names load when they are first used: reading a preset needs no torch.
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from projects.fixed_lr.cifar import cifar_folder as cifar_folder, cifar_is_there as cifar_is_there
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
         prepare as prepare,
     )
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "cifar": ["cifar_folder", "cifar_is_there"],
         "config": ["TrainConfig", "resolve"],
         "data": ["Dataset", "load_dataset"],

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from projects.paper.claims import Claim as Claim, evaluate as evaluate
     from projects.paper.plan import Plan as Plan, make_plan as make_plan
     from projects.paper.report import PaperResult as PaperResult, write_paper_report as write_paper_report
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "claims": ["Claim", "evaluate"],
         "plan": ["Plan", "make_plan"],
         "report": ["PaperResult", "write_paper_report"],

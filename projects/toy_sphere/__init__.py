@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import lazy_loader
+from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from projects.toy_sphere.facts import Fact as Fact, toy_facts as toy_facts
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from projects.toy_sphere.measurement import CHAINS as CHAINS, STEPS as STEPS, run_toys as run_toys
     from projects.toy_sphere.report import write_toy_report as write_toy_report
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    submod_attrs={
+    {
         "facts": ["Fact", "toy_facts"],
         "figures": ["toy_figures"],
         "measurement": ["CHAINS", "STEPS", "run_toys"],
