@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from analysis.tracking import server_errors
 from mlflow_thermo.errors import ThermoError, without_password
 
 
@@ -211,15 +212,11 @@ def entry(command: click.Command) -> None:
     # MLflow prints links to its runs, with the tracking URI as it is, password and all.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
-        command()
+        with server_errors():
+            command()
     except ThermoError as error:
         _fail(str(error))
-    except Exception as error:
-        # Imported here: neither --help nor a ThermoError must wait for MLflow.
-        from mlflow.exceptions import MlflowException
-
-        if isinstance(error, MlflowException):
-            _fail(f"MLflow: {str(error).splitlines()[0]}")
+    except Exception:
         click.echo(without_password(traceback.format_exc()), err=True, nl=False)
         sys.exit(1)
 

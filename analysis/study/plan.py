@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import clone
 
 from analysis.entropy import (
-    ESTIMATOR_NAMES,
     EntropyEstimator,
     choose_estimator,
     make_estimator,
@@ -21,7 +20,7 @@ from analysis.stationarity import evenly_spaced
 from analysis.study.examination import Examined
 from analysis.trajectory import Trajectory
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.schema import SPACED, STATIONARY
+from mlflow_thermo.schema import AUTO, SPACED, STATIONARY
 
 #: A run with a smaller share of the median number of snapshots is left out instead of thinning all others to it.
 SHORT = 0.5
@@ -62,7 +61,7 @@ def plan_of(examined: Sequence[Examined], shape: Trajectory, entropy: str, jackk
     Raises
     ------
     ThermoError
-        An unknown estimator, or a model without a free dimension.
+        A model without a free dimension.
     """
     readable = [e for e in examined if e.shape is not None]
     # Equal numbers for all: one run cut short must not cost the others their snapshots.
@@ -87,12 +86,9 @@ def plan_of(examined: Sequence[Examined], shape: Trajectory, entropy: str, jackk
 
 def _choose(entropy: str, n_eff: float, dim: int, on_sphere: bool) -> tuple[str, str, EntropyEstimator]:
     """Short name, reason and estimator."""
-    if entropy == "auto":
+    if entropy == AUTO:
         choice = choose_estimator(n_eff, dim, on_sphere)
         return choice.name, choice.reason, choice.estimator
-    if entropy not in ESTIMATOR_NAMES:
-        names = ", ".join(ESTIMATOR_NAMES)
-        raise ThermoError(f"entropy: unknown entropy estimator {entropy!r}: choose one of {names}")
     return entropy, "as requested", make_estimator(entropy, dim=dim)
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from analysis.entropy import ESTIMATOR_NAMES
 from analysis.results import OK, FloatArray, RunResult, StudyResult
 from analysis.study.baselines import baselines_of
 from analysis.study.branches import branches_of
@@ -23,7 +24,7 @@ from analysis.study.temperatures import with_temperatures
 from analysis.temperature import METHODS
 from analysis.trajectory import Trajectory
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.schema import STATIONARY
+from mlflow_thermo.schema import AUTO, STATIONARY
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -37,8 +38,13 @@ class StudyConfig:
     ----------
     entropy : short name of an estimator, or ``auto``.
     method : of `analysis.temperature_curve`.
-    jackknife_blocks : time blocks behind the entropies' standard errors.
+    jackknife_blocks : time blocks behind the entropies' standard errors; 0 for none.
     jobs : runs that are read and measured at the same time, in threads with single-threaded linear algebra each.
+
+    Raises
+    ------
+    ThermoError
+        An unknown estimator or method, a single block, or no job at all.
 
     Examples
     --------
@@ -46,10 +52,22 @@ class StudyConfig:
     'local-quadratic'
     """
 
-    entropy: str = "auto"
+    entropy: str = AUTO
     method: str = METHODS[0]
     jackknife_blocks: int = 10
     jobs: int = 1
+
+    def __post_init__(self) -> None:
+        # Not when they are needed, which is minutes later, after the runs have been read.
+        if self.entropy not in (AUTO, *ESTIMATOR_NAMES):
+            names = ", ".join((AUTO, *ESTIMATOR_NAMES))
+            raise ThermoError(f"entropy: unknown entropy estimator {self.entropy!r}: choose one of {names}")
+        if self.method not in METHODS:
+            raise ThermoError(f"method {self.method!r} is unknown: choose one of {', '.join(METHODS)}")
+        if self.jackknife_blocks < 0 or self.jackknife_blocks == 1:
+            raise ThermoError(f"jackknife_blocks must be 0 (off) or at least 2, got {self.jackknife_blocks}")
+        if self.jobs < 1:
+            raise ThermoError(f"jobs must be at least 1, got {self.jobs}")
 
 
 def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> StudyResult:
@@ -71,8 +89,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     Raises
     ------
     ThermoError
-        Fewer than three learning rates with readable snapshots, runs of different models or protocols, or an unknown
-        estimator or method.
+        Fewer than three learning rates with readable snapshots, or runs of different models or protocols.
 
     Examples
     --------
@@ -84,8 +101,6 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     (9, 3, {'stationary'})
     """
     config = StudyConfig() if config is None else config
-    if config.method not in METHODS:
-        raise ThermoError(f"method {config.method!r} is unknown: choose one of {', '.join(METHODS)}")
     examined = _each(lambda run: _examined(run, len(runs)), runs, config.jobs)
     shape = _require_a_study(examined)
     plan = plan_of(examined, shape, config.entropy, config.jackknife_blocks)

@@ -6,6 +6,11 @@ from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from analysis.tracking.download import cache_folder as cache_folder
+    from analysis.tracking.errors import (
+        ServerError as ServerError,
+        SourceError as SourceError,
+        server_errors as server_errors,
+    )
     from analysis.tracking.folder import from_folder as from_folder
     from analysis.tracking.publish import (
         publish_accuracy as publish_accuracy,
@@ -13,7 +18,7 @@ if TYPE_CHECKING:
         publish_study as publish_study,
         upload_report as upload_report,
     )
-    from analysis.tracking.records import RunRecord as RunRecord, SourceError as SourceError, StudyRuns as StudyRuns
+    from analysis.tracking.records import RunRecord as RunRecord, StudyRuns as StudyRuns
     from analysis.tracking.server import from_tracking as from_tracking, search_runs as search_runs
 
 __getattr__, __dir__, __all__ = lazy_names(
@@ -21,8 +26,9 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "publish": ["publish_accuracy", "publish_result", "publish_study", "upload_report"],
         "download": ["cache_folder"],
+        "errors": ["ServerError", "SourceError", "server_errors"],
         "folder": ["from_folder"],
-        "records": ["RunRecord", "SourceError", "StudyRuns"],
+        "records": ["RunRecord", "StudyRuns"],
         "server": ["from_tracking", "search_runs"],
     },
 )

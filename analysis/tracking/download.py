@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from analysis.results import CORRUPT
+from analysis.tracking.errors import server_errors
 from analysis.tracking.folder import files_on_disk
 from analysis.tracking.records import DroppedFromCache
 from analysis.trajectory import RunError
@@ -37,6 +38,7 @@ def cache_folder(cache: str | Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-thermo"
 
 
+@server_errors()
 def fingerprint(client: MlflowClient, run: Run) -> object:
     """Identifies the content of the run's snapshots: by their files if on this machine, else by the run's digest.
 
@@ -114,6 +116,7 @@ def _intact(folder: Path) -> bool:
     return True
 
 
+@server_errors()
 def _download(client: MlflowClient, run: Run, target: Path) -> None:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException

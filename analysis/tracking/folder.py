@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from analysis.results import Origin
-from analysis.tracking.records import RunRecord, SourceError, StudyRuns
+from analysis.tracking.errors import SourceError
+from analysis.tracking.records import RunRecord, StudyRuns
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import SeriesIndex
@@ -46,7 +47,8 @@ def from_folder(path: str | Path) -> StudyRuns:
     """
     root = Path(path)
     if not root.is_dir():
-        raise SourceError(f"folder {root} does not exist: give one that holds recorded runs")
+        problem = "is a file" if root.exists() else "does not exist"
+        raise SourceError(f"folder {root} {problem}: give one that holds recorded runs")
     records = []
     for index_path in sorted(root.glob(f"*/{schema.SPACED}/{schema.INDEX_NAME}")):
         run = index_path.parent.parent

@@ -15,6 +15,7 @@ from mlflow.entities import Metric, Run, RunTag
 
 from analysis.report import ACCURACY, STUDY, report_files
 from analysis.results import RunResult, StudyResult, run_row
+from analysis.tracking.errors import server_errors
 from analysis.tracking.server import search_runs
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
@@ -33,6 +34,7 @@ _MORE = (
 Known = tuple[Mapping[str, float], Mapping[str, str]]
 
 
+@server_errors()
 def publish_study(
     result: StudyResult,
     folder: str | Path,
@@ -101,6 +103,7 @@ def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
     client.set_terminated(run_id)
 
 
+@server_errors()
 def publish_result(
     result: StudyResult,
     folder: str | Path | None = None,
@@ -120,7 +123,7 @@ def publish_result(
     Raises
     ------
     ThermoError
-        The runs did not come from a tracking server.
+        The runs did not come from a tracking server, or it does not answer.
     """
     origin = result.origin
     if origin is None or origin.experiment_id is None:
@@ -169,6 +172,7 @@ def _study_values(result: StudyResult) -> dict[str, float | None]:
     return {schema.PREFIX_RESULT + name: value for name, value in values.items()}
 
 
+@server_errors()
 def publish_accuracy(
     rows: Sequence[CalibrationRow],
     folder: str | Path,

@@ -19,10 +19,6 @@ from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import Snapshots, read_index, read_snapshots
 
 
-class SourceError(ThermoError):
-    """The experiment, its runs or a run's snapshots cannot be read."""
-
-
 @dataclass(frozen=True)
 class RunRecord:
     """One run as the analysis knows it before its snapshots are read.

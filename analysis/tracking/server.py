@@ -18,7 +18,8 @@ import numpy as np
 
 from analysis.results import FloatArray, IntArray, Origin
 from analysis.tracking.download import artifacts, cache_folder, fingerprint
-from analysis.tracking.records import RunRecord, SourceError, StudyRuns
+from analysis.tracking.errors import SourceError, server_errors
+from analysis.tracking.records import RunRecord, StudyRuns
 from mlflow_thermo import schema
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _LISTED = 10
 _LARGEST_SEED = 2**64
 
 
+@server_errors()
 def from_tracking(
     experiment: str | None = None,
     tracking_uri: str | None = None,
@@ -64,7 +66,8 @@ def from_tracking(
     Raises
     ------
     ThermoError
-        No such experiment, a deleted one, no training run that matches, or a filter that MLflow cannot read.
+        No such experiment, a deleted one, no training run that matches, a filter that MLflow cannot read, or a server
+        that does not answer.
 
     Examples
     --------
@@ -89,6 +92,8 @@ def from_tracking(
     try:
         runs = list(search_runs(client, found.experiment_id, query))
     except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
         reason = str(error).splitlines()[0]
         raise SourceError(f"filter {filter!r} cannot be used: {reason}") from error
     folder = cache_folder(cache)
@@ -181,6 +186,7 @@ def _number(text: str | None) -> Decimal | None:
     return found if found.is_finite() else None
 
 
+@server_errors()
 def _history(client: MlflowClient, run: Run, names: Sequence[str]) -> dict[str, tuple[IntArray, FloatArray]]:
     """The metrics of `names` that the run has, by step; of a step that was logged twice the later value."""
     found = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from analysis import StudyConfig, StudyResult, analyze, from_tracking
-from analysis.tracking import RunRecord, SourceError
+from analysis.tracking import RunRecord, ServerError, SourceError
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import DIVERGED
 from projects.paper.plan import Plan, Study
@@ -72,6 +72,9 @@ def analyse_all(
         except SourceError:
             # A study that could not be trained is listed already, with the reason.
             missing += [] if study.name in untrained else [f"{study.name}: no run was trained"]
+        except ServerError:
+            # The other studies would wait for the same server.
+            raise
         except ThermoError as error:
             missing.append(f"{study.name}: {error}")
     return results, missing

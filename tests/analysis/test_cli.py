@@ -98,6 +98,14 @@ def test_a_password_is_in_no_error(command, monkeypatch, uri, word):
     assert "sec" not in (out + err).replace("secure", "").replace("second", "")
 
 
+def test_a_database_that_is_none_is_one_line(command, tmp_path):
+    (tmp_path / "text.db").write_text("text" * 1000)
+    code, _, err = command("analyze", "--experiment", "study", "--tracking-uri", f"sqlite:///{tmp_path}/text.db")
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: MLflow: ")
+    assert "Traceback" not in err
+
+
 class TestBadInput:
     def check(self, result, message):
         code, _, err = result

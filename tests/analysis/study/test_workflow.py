@@ -167,10 +167,27 @@ def test_a_run_without_losses_is_told_so(study):
     assert (silent.temperature, silent.status) == (None, "not-stationary")
 
 
-def test_unknown_estimator(study):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"entropy": "magic"}, "entropy: unknown entropy estimator 'magic': choose one of auto, knn"),
+        ({"method": "magic"}, "method 'magic' is unknown: choose one of local-quadratic"),
+        ({"jackknife_blocks": 1}, "jackknife_blocks must be 0 .off. or at least 2, got 1"),
+        ({"jobs": 0}, "jobs must be at least 1, got 0"),
+    ],
+)
+def test_a_wrong_setting_is_found_before_any_run_is_read(wrong, message):
+    with pytest.raises(ThermoError, match=message):
+        StudyConfig(**wrong)
+
+
+def test_without_blocks_there_is_no_standard_error(study):
     study.write_all()
-    with pytest.raises(ThermoError, match="entropy: unknown entropy estimator 'magic': choose one of"):
-        analyze(from_folder(study.root), StudyConfig(entropy="magic"))
+    result = analyze(from_folder(study.root), StudyConfig(entropy="kl", jackknife_blocks=0))
+    rows = result.to_frame()
+    assert rows["temperature"].notna().all()
+    assert rows["temperature_lower"].isna().all()
+    assert set(rows["status"]) == {"no-interval"}
 
 
 class TestRegimes:

@@ -6,7 +6,7 @@ import pytest
 
 from analysis.report.folder import STUDY, start_report
 from analysis.study import analyze
-from analysis.tracking import from_folder, from_tracking, publish_result, publish_study
+from analysis.tracking import ServerError, from_folder, from_tracking, publish_result, publish_study
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 
@@ -98,6 +98,13 @@ class TestFromTheResult:
         run_id = result.publish()
         assert {file.path for file in client.list_artifacts(run_id)} >= {"report.html", "result.json", "figures"}
         assert [path for path in sorted(tmp_path.rglob("report.html")) if "artifacts" not in path.parts] == before
+
+    def test_a_server_that_is_gone(self, done, monkeypatch):
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        _, runs, result, folder = done
+        gone = replace(result, origin=replace(runs.origin, tracking_uri="http://127.0.0.1:1"))
+        with pytest.raises(ServerError, match="MLflow: API request to"):
+            gone.publish(folder)
 
     def test_runs_of_a_folder_have_no_server(self, done, study, tmp_path):
         _, runs, result, folder = done

@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import traceback
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, Origin
-from analysis.tracking import SourceError, StudyRuns, from_folder, from_tracking
+from analysis.tracking import ServerError, SourceError, StudyRuns, from_folder, from_tracking
+from analysis.tracking.download import fingerprint
+from analysis.tracking.server import _history
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
 from mlflow_thermo.store import read_index
@@ -32,6 +36,9 @@ class TestFolder:
             from_folder(tmp_path / "nowhere")
         with pytest.raises(SourceError, match=r"holds no runs: expected RUN/spaced/index\.json"):
             from_folder(tmp_path)
+        (tmp_path / "file").touch()
+        with pytest.raises(SourceError, match="is a file: give one"):
+            from_folder(tmp_path / "file")
 
     def test_corrupt_chunk_names_run_and_chunk(self, study):
         folder = study.write_run("bad", 0.1)
@@ -211,6 +218,28 @@ def test_cache_folder_from_the_environment(remote, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_THERMO_CACHE", str(tmp_path / "named"))
     load()
     assert os.listdir(tmp_path / "named") == [run_id * 2]
+
+
+def test_a_server_that_does_not_answer_is_one_line_without_the_password(monkeypatch):
+    """Also in the traceback of a notebook, which shows the cause of an error."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ServerError, match=r"MLflow: API request to http://127\.0\.0\.1:1/") as caught:
+        from_tracking("study", "http://user:secret@127.0.0.1:1")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "MlflowException" not in shown
+    assert "secret@" not in shown.replace('"http://user:secret@127.0.0.1:1")', "")
+
+
+def test_a_server_that_goes_away_while_runs_are_read(study, tracked, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    client = MlflowClient("http://user:secret@127.0.0.1:1")
+    run = tracked.search_runs([experiment_id(tracked)])[0]
+    with pytest.raises(ServerError, match="MLflow: API request"):
+        _history(client, run, [*run.data.metrics])
+    run.data.tags.pop(schema.TAG_DIGEST, None)
+    run.info._artifact_uri = "mlflow-artifacts:/1/a/artifacts"
+    with pytest.raises(ServerError, match="MLflow: API request"):
+        fingerprint(client, run)
 
 
 def test_runs_are_a_sequence_that_shows_no_password():
