@@ -97,12 +97,7 @@ def convexity_test(
     >>> convexity_test(lr, np.log(lr), lr, np.full(5, 0.01), 0.01 * lr).p_value < 0.05
     True
     """
-    states = States.of(lr, loss, entropy, loss_stderr, entropy_stderr)
-    count = len(np.unique(states.lr))
-    if count < 4:
-        raise InsufficientData(f"lr holds {count} different learning rates: convexity needs at least 4")
-    if not np.isfinite(states.entropy).all():
-        raise InsufficientData("entropy must be finite: leave collapsed runs out")
+    states = _finite_states(States.of(lr, loss, entropy, loss_stderr, entropy_stderr), 4, "convexity")
     rng = np.random.default_rng(0) if rng is None else rng
     du, ds = states.completed()[0].errors("a test of convexity")
     fit = convex_fit(states.entropy, states.loss, du, ds)
@@ -164,15 +159,11 @@ def leave_one_out(
         Fewer than five different learning rates, a collapsed state (entropy -inf), no standard errors, or a loss that
         does not rise with the entropy.
     """
-    states = States.of(lr, loss, entropy, loss_stderr, entropy_stderr)
-    count = len(np.unique(states.lr))
-    if count < 5:
-        raise InsufficientData(f"lr holds {count} different learning rates: leaving one out needs at least 5")
-    if not np.isfinite(states.entropy).all():
-        raise InsufficientData("entropy must be finite: leave collapsed runs out")
+    states = _finite_states(States.of(lr, loss, entropy, loss_stderr, entropy_stderr), 5, "leaving one out")
     mean, _ = states.completed()[0].by_lr()
     u, s, (du, ds) = mean.loss, mean.entropy, mean.errors("leaving one out")
     rows = []
+    count = len(mean.lr)
     for i in range(1, count - 1):
         others = np.delete(np.arange(count), i)
         curve = temperature_curve(mean.lr[others], u[others], s[others], du[others], ds[others])
@@ -188,3 +179,13 @@ def leave_one_out(
         error = float(np.sqrt(du[i] ** 2 + du[best] ** 2 + t**2 * (ds[i] ** 2 + ds[best] ** 2))) if best != i else 0.0
         rows.append((mean.lr[i], t, mean.lr[best], best - i, free[i] - free[best], error))
     return LeaveOneOut(*np.array(rows, dtype=float).T)
+
+
+def _finite_states(states: States, fewest: int, purpose: str) -> States:
+    """The states; InsufficientData at fewer than `fewest` learning rates, or where one has collapsed."""
+    count = len(np.unique(states.lr))
+    if count < fewest:
+        raise InsufficientData(f"lr holds {count} different learning rates: {purpose} needs at least {fewest}")
+    if not np.isfinite(states.entropy).all():
+        raise InsufficientData("entropy must be finite: leave collapsed runs out")
+    return states
