@@ -36,6 +36,17 @@ def without_password(text: object) -> str:
     return _PARAMETER.sub(r"\1***", shown)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, without passwords; its type where it has none.
+
+    Examples
+    --------
+    >>> first_line(OSError("disk full\\ndetails")), first_line(TimeoutError())
+    ('disk full', 'TimeoutError')
+    """
+    return next(iter(without_password(error).strip().splitlines()), type(error).__name__)
+
+
 class ThermoError(Exception):
     """An error that the user can fix: one line that says what is wrong and what to do, without passwords.
 

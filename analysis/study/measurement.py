@@ -31,6 +31,7 @@ from analysis.study.plan import Plan
 from analysis.study.run_input import Logged, RunInput
 from analysis.temperature import equipartition
 from analysis.trajectory import Trajectory
+from mlflow_thermo.errors import first_line
 from mlflow_thermo.schema import SPACED
 
 
@@ -69,7 +70,7 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
     except InsufficientData as error:
         if result.status == ZERO_TEMPERATURE:
             return Measured(replace(result, temperature=ZERO))
-        note = f"run {run.run_id}: {str(error).splitlines()[0]}"
+        note = f"run {run.run_id}: {first_line(error)}"
         return Measured(replace(result, status=error.status, note=note))
     if result.status == OK and status != OK:
         result = replace(result, status=status, note=remedy(status))

@@ -17,7 +17,7 @@ from analysis.tracking.folder import files_on_disk
 from analysis.tracking.records import DroppedFromCache
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
-from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.errors import ThermoError, first_line
 from mlflow_thermo.store import read_index
 
 if TYPE_CHECKING:
@@ -129,5 +129,4 @@ def _download(client: MlflowClient, run: Run, target: Path) -> None:
     except (MlflowException, OSError) as error:
         if not client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
             return
-        reason = str(error).splitlines()[0]
-        raise RunError(f"run {run_id}: its snapshots could not be downloaded: {reason}", CORRUPT) from error
+        raise RunError(f"run {run_id}: its snapshots could not be downloaded: {first_line(error)}", CORRUPT) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.errors import ThermoError, first_line
 
 
 class SourceError(ThermoError):
@@ -33,6 +33,5 @@ def server_errors() -> Iterator[None]:
 
         if not isinstance(error, MlflowException | SQLAlchemyError):
             raise
-        reason = str(error).strip().splitlines()[0]
         # Without its cause, whose text a notebook would show with the password of the tracking URI.
-        raise ServerError(f"MLflow: {reason}") from None
+        raise ServerError(f"MLflow: {first_line(error)}") from None

@@ -21,6 +21,7 @@ from analysis.tracking.download import artifacts, cache_folder, fingerprint
 from analysis.tracking.errors import SourceError, server_errors
 from analysis.tracking.records import RunRecord, StudyRuns
 from mlflow_thermo import schema
+from mlflow_thermo.errors import first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -94,8 +95,7 @@ def from_tracking(
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
-        reason = str(error).splitlines()[0]
-        raise SourceError(f"filter {filter!r} cannot be used: {reason}") from error
+        raise SourceError(f"filter {filter!r} cannot be used: {first_line(error)}") from error
     folder = cache_folder(cache)
     records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in _NO_TRAINING]
     if not records:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from mlflow_thermo.errors import without_password
+from mlflow_thermo.errors import first_line
 from mlflow_thermo.packing import layout_of, trainable
 from projects.fixed_lr.objective import sample_losses, weighted
 from projects.fixed_lr.training_setup import TrainingSetup
@@ -85,7 +85,7 @@ class ModelStack(TrainingSetup):
             self.compile(options)
         except Exception as error:
             # A compiler that is there and does not work must not cost the training.
-            logger.warning("compiling failed, going on without: %s", without_password(error).splitlines()[0])
+            logger.warning("compiling failed, going on without: %s", first_line(error))
             return False
         return True
 

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.errors import ThermoError, first_line, without_password
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,8 @@ def test_one_class_at_each_of_its_addresses():
     import mlflow_thermo
 
     assert mlflow_thermo.ThermoError is ThermoError
+
+
+def test_the_first_line_of_an_error_is_never_empty_and_holds_no_password():
+    assert first_line(RuntimeError("\ncannot open http://user:secret@host/x\nmore")) == "cannot open http://host/x"
+    assert first_line(RuntimeError("")) == first_line(RuntimeError("\n")) == "RuntimeError"
