@@ -42,7 +42,14 @@ def sweep(tmp_path):
         started.append(process)
         return process
 
+    def ready_client():
+        """A client to watch a sweep with: MLflow breaks a store that two processes make at the same moment."""
+        client = start.client()
+        client.search_experiments()
+        return client
+
     start.client = lambda: MlflowClient(f"sqlite:///{tmp_path / 'fresh.db'}")
+    start.ready_client = ready_client
     yield start
     # A test that fails must not leave pipes open: their warning would fail the next one.
     for process in started:
@@ -94,9 +101,9 @@ def test_one_failed_run_does_not_stop_the_others(sweep, engine):
 
 @pytest.mark.parametrize("engine", [pytest.param("process", marks=SLOW), "batched"])
 def test_an_ended_sweep_ends_its_runs(sweep, engine):
+    client = sweep.ready_client()
     process = sweep(lrs="0.001,0.01,0.1", jobs=2, steps=1_000_000, engine=engine)
     started = 2 if engine == "process" else 3
-    client = sweep.client()
     for _ in range(240):
         time.sleep(0.5)
         if len(by_kind(client, schema.KIND_TRAIN)) == started:
@@ -112,11 +119,12 @@ def test_an_ended_sweep_ends_its_runs(sweep, engine):
 
 def test_a_killed_sweep_leaves_no_run_open(sweep):
     """Nobody tells the child, and nobody reads what it says: it must notice, and save what every run has."""
+    client = sweep.ready_client()
     process = sweep(lrs="0.001,0.01,0.02", jobs=1, steps=1_000_000, engine="batched", bursts=20)
-    client = sweep.client()
     child = None
     for _ in range(600):
         time.sleep(0.2)
+        assert process.poll() is None, process.communicate()
         child = child or child_that_trains(process.pid, "0.02,0.01,0.001")
         runs = by_kind(client, schema.KIND_TRAIN)
         if len(runs) == 3 and all(r.data.tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_RECORDING for r in runs):
@@ -167,8 +175,8 @@ def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
 @SLOW
 def test_a_killed_process_fails_its_runs_and_not_the_others(sweep):
     """Out of memory, say: nobody is left to close the runs of that stack, so the sweep does."""
+    client = sweep.ready_client()
     process = sweep(lrs="0.001,0.01,0.02", jobs=2, steps=4000, engine="batched")
-    client = sweep.client()
     # With its params there, a run is about to train; the others' runs may come later.
     opened, victim = False, None
     for _ in range(600):
