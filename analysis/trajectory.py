@@ -17,39 +17,42 @@ History: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, Floa
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Snapshots of one run's weights in the order in which they were taken.
+    """Snapshots of one run's weights: of each of its chains, in the order in which they were taken.
+
+    Chains go on from one state with batches of their own. A run that has only one may give its arrays without the
+    axis of the chains.
 
     Attributes
     ----------
-    steps : (n,) optimiser step of each snapshot, increasing.
-    weights : (n, d) float array; float32 as recorded, or float64.
-    loss : (n,) training loss that belongs to each snapshot, in loss units; NaN where none was recorded.
-    snapshot_loss : (n,) minibatch loss at each snapshot's own weights, where `loss` is a mean over the steps between
-        two; NaN where none was recorded.
+    steps : (draw,) optimiser step of each snapshot, increasing.
+    weights : (chain, draw, d) float array; float32 as recorded, or float64.
+    loss : (chain, draw) training loss that belongs to each snapshot, in loss units; NaN where none was recorded.
+    snapshot_loss : (chain, draw) minibatch loss at each snapshot's own weights, where `loss` is a mean over the steps
+        between two; NaN where none was recorded.
     lr : learning rate.
     seed : run seed.
     protocol : ``sphere``, ``fixed_elr`` or ``fixed_lr``; on the sphere the weights live on S^(d-1).
     run_id : name of the run.
     series : name of the snapshot series, e.g. ``spaced``.
-    n_weights : d of the trained model; larger than ``weights.shape[1]`` when the weights were stored as an
+    n_weights : d of the trained model; larger than ``weights.shape[-1]`` when the weights were stored as an
         isometric embedding. The formulas need this d.
     params, metrics : of the run on its tracking server, as logged; empty for a run of a folder.
     sketch_error : relative error of the distances where the snapshots are a sketch.
-    shared : (n, m) the same snapshots in columns that all runs of one model share, where those of `weights` are the
-        run's own, as in an isometric embedding; None where they are the model's.
+    shared : (chain, draw, m) the same snapshots in columns that all runs of one model share, where those of `weights`
+        are the run's own, as in an isometric embedding; None where they are the model's.
 
     Raises
     ------
     ValueError
-        Weights that are not two-dimensional, arrays of different length, or steps that do not increase.
+        Weights of another number of axes, arrays of different length, or steps that do not increase.
 
     Examples
     --------
     >>> import numpy as np
     >>> from analysis import Trajectory
     >>> run = Trajectory(steps=np.arange(1, 6), weights=np.zeros((5, 3)), loss=np.ones(5), lr=0.1)
-    >>> len(run), run.n_weights, run.take(slice(2, None)).steps.tolist()
-    (5, 3, [3, 4, 5])
+    >>> len(run), run.n_chains, run.n_weights, run.take(slice(2, None)).steps.tolist()
+    (5, 1, 3, [3, 4, 5])
     """
 
     steps: IntArray
@@ -68,20 +71,32 @@ class Trajectory:
     shared: AnyArray | None = None
 
     def __post_init__(self) -> None:
-        if self.weights.ndim != 2:
-            raise ValueError(f"weights must have shape (n_snapshots, n_weights), got {self.weights.shape}")
-        n = len(self.weights)
-        if len(self.steps) != n or len(self.loss) != n:
+        if self.weights.ndim == 2:
+            for name in ("weights", "loss", "snapshot_loss", "shared"):
+                if getattr(self, name) is not None:
+                    object.__setattr__(self, name, getattr(self, name)[None])
+        if self.weights.ndim != 3:
             raise ValueError(
-                f"steps, weights and loss must have one entry per snapshot: got {len(self.steps)}, {n} "
-                f"and {len(self.loss)}"
+                f"weights must have shape (n_snapshots, n_weights) or (n_chains, n_snapshots, n_weights), got "
+                f"{self.weights.shape}"
             )
-        if n > 1 and not bool(np.all(np.diff(self.steps) > 0)):
+        shape = self.weights.shape[:2]
+        if len(self.steps) != shape[1] or self.loss.shape != shape:
+            raise ValueError(
+                f"steps, weights and loss must have one entry per snapshot: got {len(self.steps)}, {shape} "
+                f"and {self.loss.shape}"
+            )
+        if shape[1] > 1 and not bool(np.all(np.diff(self.steps) > 0)):
             raise ValueError("steps must increase: sort the snapshots and remove repeated steps")
         if self.n_weights == 0:
-            object.__setattr__(self, "n_weights", int(self.weights.shape[1]))
+            object.__setattr__(self, "n_weights", int(self.weights.shape[-1]))
 
     def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def n_chains(self) -> int:
+        """Number of chains."""
         return len(self.weights)
 
     @property
@@ -90,24 +105,38 @@ class Trajectory:
         return self.protocol == "sphere"
 
     @property
+    def dim(self) -> int:
+        """D of the entropy formulas: the free dimensions of the weights."""
+        return self.n_weights - int(self.on_sphere)
+
+    @property
+    def points(self) -> AnyArray:
+        """Snapshots (chain · draw, d) of all chains, one chain after the other."""
+        return self.weights.reshape(-1, self.weights.shape[-1])
+
+    @property
+    def losses(self) -> FloatArray:
+        """Losses (chain · draw,) in the order of `points`."""
+        return self.loss.reshape(-1)
+
+    @property
     def common(self) -> AnyArray:
-        """Snapshots (n, m) in columns that mean the same in all runs of one model."""
-        return self.weights if self.shared is None else self.shared
+        """Snapshots (chain · draw, m) in columns that mean the same in all runs of one model."""
+        return self.points if self.shared is None else self.shared.reshape(-1, self.shared.shape[-1])
 
     def at_own_weights(self) -> Trajectory:
         """The same run with the losses at the snapshots' own weights, where those are known."""
         return self if self.snapshot_loss is None else replace(self, loss=self.snapshot_loss)
 
     def take(self, index: slice | IntArray) -> Trajectory:
-        """The same run with only the snapshots at `index`."""
-        at_snapshot = None if self.snapshot_loss is None else self.snapshot_loss[index]
+        """The same run with only the snapshots at `index` of every chain."""
         return replace(
             self,
             steps=self.steps[index],
-            weights=self.weights[index],
-            loss=self.loss[index],
-            snapshot_loss=at_snapshot,
-            shared=None if self.shared is None else self.shared[index],
+            weights=self.weights[:, index],
+            loss=self.loss[:, index],
+            snapshot_loss=None if self.snapshot_loss is None else self.snapshot_loss[:, index],
+            shared=None if self.shared is None else self.shared[:, index],
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,17 @@ def default_series(total_steps: Any) -> tuple[Schedule, ...]:
     return spaced(steps), consecutive(steps), bursts(steps)
 
 
+def distinct(series: Sequence[Schedule]) -> Sequence[Schedule]:
+    """`series`; ThermoError where two of them share a name, and with it a folder."""
+    if len({schedule.name for schedule in series}) != len(series):
+        raise ThermoError("series: two schedules share one name, give each its own")
+    return series
+
+
 def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Schedule, folder: Path) -> None:
     """Raise ThermoError where the series on disk belongs to another training than the one that resumes it."""
     # A sketch is always float32, whatever the dtype of the weights.
-    same = ("d", "layout", "protocol", "lr", "seed", *(("dtype",) if found.storage != schema.SKETCH else ()))
+    same = ("d", "layout", "protocol", "lr", "seed", "chains", *(("dtype",) if found.storage != schema.SKETCH else ()))
     for name in same:
         before, now = getattr(found, name), getattr(asked, name)
         if before != now:
@@ -33,7 +41,7 @@ def require_same_training(found: SeriesIndex, asked: SeriesIndex, schedule: Sche
                 f"{name}, or choose another directory"
             )
     reduced = found.storage == schema.ISOMETRIC
-    if not set(found.steps) <= set(schedule.steps) or (reduced and found.steps != schedule.steps):
+    if not set(found.steps) <= set(schedule.steps) or (reduced and found.steps[:: found.chains] != schedule.steps):
         raise ThermoError(
             f"{folder} holds snapshots at other steps than the schedule {schedule.name!r}: resume with the same "
             "total_steps and series, or choose another directory"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -12,9 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses
+from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses, StepLosses
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE
@@ -52,22 +52,25 @@ def disk_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def block_rows(n: int, d: int, itemsize: int, storage: str) -> int:
-    """Rows in a block of a series of `n` snapshots of `d` weights, stored as `storage`."""
-    return rows_per_chunk(n, d, itemsize, MAX_CHUNK_BYTES if storage == FULL else _LOCAL_BYTES)
+def block_rows(n: int, d: int, itemsize: int, storage: str, chains: int = 1) -> int:
+    """Rows in a block of a series of `n` snapshots of `d` weights, stored as `storage`; a multiple of `chains`."""
+    rows = rows_per_chunk(n, d, itemsize, MAX_CHUNK_BYTES if storage == FULL else _LOCAL_BYTES)
+    return max(1, rows // chains) * chains
 
 
-def buffer_bytes(n: int, d: int, itemsize: int, storage: str) -> int:
+def buffer_bytes(n: int, d: int, itemsize: int, storage: str, chains: int = 1) -> int:
     """Host memory that a recorder needs for the blocks of one series.
 
     Parameters
     ----------
     n, d : int
-        Numbers of snapshots and of weights.
+        Numbers of snapshots, over all chains, and of weights.
     itemsize : int
         Bytes per weight.
     storage : str
         ``full``, ``isometric`` or ``sketch``.
+    chains : int
+        Chains of the series.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def buffer_bytes(n: int, d: int, itemsize: int, storage: str) -> int:
     >>> buffer_bytes(1000, 24_408, 4, "full")
     48816000
     """
-    return _BLOCKS * block_rows(n, d, itemsize, storage) * d * itemsize
+    return _BLOCKS * block_rows(n, d, itemsize, storage, chains) * d * itemsize
 
 
 class _Block:
@@ -104,20 +107,27 @@ class SeriesBuffer:
         Whether the full snapshots are only kept on this machine until the series is closed and reduced.
     """
 
-    def __init__(self, schedule: Schedule, packer: Packer, writer: SeriesWriter, storage: str = FULL) -> None:
+    def __init__(
+        self, schedule: Schedule, packers: Sequence[Packer], writer: SeriesWriter, storage: str = FULL
+    ) -> None:
         self.schedule = schedule
         self.writer = writer
         self.reduced_at_end = storage == ISOMETRIC
-        taken = writer.index.steps
+        self._packers = packers
+        self.chains = chains = len(packers)
+        packer = packers[0]
+        taken = writer.index.steps[::chains]
         self.cursor = int(np.searchsorted(schedule.steps, taken[-1], side="right")) if taken else 0
         self._missed = len(taken) < self.cursor
         sketched = writer.index.storage == SKETCH
         self._sketch = CountSketch(packer.d, writer.index.sketch_dim) if sketched else None
         self._error = writer.index.sketch_error
         self._packer = packer
-        self._rows = block_rows(len(schedule.steps), packer.d, packer.itemsize, storage)
+        self._rows = block_rows(chains * len(schedule.steps), packer.d, packer.itemsize, storage, chains)
         self.losses: Losses = (
-            HostLosses(self._rows) if packer.device.type == "cpu" else DeviceLosses(self._rows, packer.device)
+            HostLosses(self._rows, chains)
+            if packer.device.type == "cpu"
+            else DeviceLosses(self._rows, packer.device, chains)
         )
         self._block = _Block(self._rows, packer)
         self._blocks = 1
@@ -158,17 +168,19 @@ class SeriesBuffer:
             self.next_step = self._step_at_cursor()
             self._from = self._window_start()
 
-    def step(self, number: int, loss: Tensor | float | None) -> bool:
-        """Count the optimiser step `number`; return whether the block is full now."""
+    def step(self, number: int, loss: StepLosses | None) -> bool:
+        """Count the optimiser step `number` with the losses of all chains; return whether the block is full now."""
         if self.next_step < 0 or number <= self._from:
             return False
         if loss is not None:
+            loss = loss[: self.chains]
             self.losses.add(loss)
         if number != self.next_step:
             return False
-        self._packer.pack_into(self._block.weights[self._fill])
+        for chain, packer in enumerate(self._packers):
+            packer.pack_into(self._block.weights[self._fill + chain])
         self.losses.keep(self._fill, loss)
-        self._fill += 1
+        self._fill += self.chains
         self.cursor += 1
         self._from = number
         self.next_step = self._step_at_cursor()
@@ -182,7 +194,8 @@ class SeriesBuffer:
         if not self._fill:
             return None
         block, rows = self._block, self._fill
-        block.steps = self.schedule.steps[self.cursor - rows : self.cursor]
+        taken = self.schedule.steps[self.cursor - rows // self.chains : self.cursor]
+        block.steps = tuple(step for step in taken for _ in range(self.chains))
         block.losses = self.losses.read(rows)
         if self._packer.device.type == "cuda":
             block.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -221,6 +234,12 @@ class SeriesBuffer:
             some = np.linspace(0, len(rows) - 1, min(len(rows), _ERROR_ROWS)).astype(int)
             self._error = measured_error(rows[some], found[some])
         return found
+
+    def end_here(self) -> None:
+        """Take the snapshots that are scheduled after the last one off the schedule."""
+        if self.cursor:
+            self.schedule = replace(self.schedule, steps=self.schedule.steps[: self.cursor])
+        self.next_step = self._step_at_cursor()
 
     def close(self, done: bool) -> None:
         """Write the final index; `done` says whether the training reached its end."""

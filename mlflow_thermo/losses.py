@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlflow_thermo.errors import ThermoError
+
+#: Losses (chains,) of one step: an array on the CPU, a tensor on a device.
+StepLosses: TypeAlias = Any
+
 
 class Losses(Protocol):
-    """Losses at the snapshots of one block, each with the mean loss since the previous snapshot."""
+    """Losses at the snapshots of one block, each with the mean loss since the previous snapshot of its chain."""
 
-    def add(self, loss: Tensor | float) -> None:
-        """Add the loss of one step."""
+    def add(self, loss: StepLosses) -> None:
+        """Add the losses (chains,) of one step."""
 
-    def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """Store the loss at the snapshot in `row` and the mean since the previous snapshot; None leaves NaN."""
+    def keep(self, row: int, loss: StepLosses | None) -> None:
+        """Store the losses at the snapshots from `row` on and the means since the previous ones; None leaves NaN."""
 
     def read(self, rows: int) -> NDArray[np.float64]:
         """Losses and means of the first `rows` snapshots, shape (rows, 2); the rows are reset to NaN."""
@@ -26,20 +32,24 @@ class Losses(Protocol):
 class HostLosses:
     """Losses on the CPU, where reading one costs nothing."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, chains: int = 1) -> None:
         self._kept = np.full((rows, 2), np.nan)
-        self._sum, self._count = 0.0, 0
+        self._sum = np.zeros(chains)
+        self._count = 0
 
-    def add(self, loss: Tensor | float) -> None:
-        """Add the loss of one step."""
-        self._sum += float(loss)
+    def add(self, loss: StepLosses) -> None:
+        """Add the losses (chains,) of one step."""
+        self._sum += loss
         self._count += 1
 
-    def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """Store the loss at the snapshot in `row` and the mean since the previous snapshot."""
+    def keep(self, row: int, loss: StepLosses | None) -> None:
+        """Store the losses at the snapshots from `row` on and the means since the previous ones."""
         if loss is not None:
-            self._kept[row] = float(loss), self._sum / self._count
-        self._sum, self._count = 0.0, 0
+            rows = self._kept[row : row + len(self._sum)]
+            rows[:, 0] = loss
+            rows[:, 1] = self._sum / self._count
+        self._sum[:] = 0.0
+        self._count = 0
 
     def read(self, rows: int) -> NDArray[np.float64]:
         """Losses and means of the first `rows` snapshots, shape (rows, 2); the rows are reset to NaN."""
@@ -51,23 +61,24 @@ class HostLosses:
 class DeviceLosses:
     """Losses that stay on the device until a block is written: reading one makes the training wait for the device."""
 
-    def __init__(self, rows: int, device: torch.device) -> None:
+    def __init__(self, rows: int, device: torch.device, chains: int = 1) -> None:
         # MPS has no float64.
         place = torch.device("cpu") if device.type == "mps" else device
         self._kept = torch.full((rows, 2), float("nan"), dtype=torch.float64, device=place)
-        self._sum = torch.zeros((), dtype=torch.float64, device=place)
+        self._sum = torch.zeros(chains, dtype=torch.float64, device=place)
         self._count = 0
 
-    def add(self, loss: Tensor | float) -> None:
-        """Add the loss of one step."""
-        self._sum += loss.to(self._sum.device) if isinstance(loss, Tensor) else loss
+    def add(self, loss: StepLosses) -> None:
+        """Add the losses (chains,) of one step."""
+        self._sum += loss.to(self._sum.device)
         self._count += 1
 
-    def keep(self, row: int, loss: Tensor | float | None) -> None:
-        """Store the loss at the snapshot in `row` and the mean since the previous snapshot."""
+    def keep(self, row: int, loss: StepLosses | None) -> None:
+        """Store the losses at the snapshots from `row` on and the means since the previous ones."""
         if loss is not None:
-            self._kept[row, 0] = loss
-            self._kept[row, 1] = self._sum / self._count
+            rows = self._kept[row : row + len(self._sum)]
+            rows[:, 0] = loss
+            rows[:, 1] = self._sum / self._count
         self._sum.zero_()
         self._count = 0
 
@@ -76,3 +87,25 @@ class DeviceLosses:
         found = np.array(self._kept[:rows].cpu().numpy())
         self._kept[:rows] = float("nan")
         return found
+
+
+def step_losses(loss: Any, chains: int) -> StepLosses:
+    """What a training loop gives as the loss of one step, as one number for each of its `chains`.
+
+    Raises
+    ------
+    ThermoError
+        Another number of losses than there are chains.
+    """
+    if isinstance(loss, Tensor):
+        # Reading a loss from a device would wait for it; on the CPU it costs nothing.
+        found: StepLosses = loss.detach().reshape(-1)
+    elif isinstance(loss, Sequence):
+        found = torch.stack([torch.as_tensor(one).detach().reshape(()) for one in loss])
+    else:
+        found = np.atleast_1d(np.asarray(loss, dtype=float))
+    if isinstance(found, Tensor) and found.device.type == "cpu":
+        found = found.to(torch.float64).numpy()
+    if len(found) != chains:
+        raise ThermoError(f"step got {len(found)} losses for {chains} chains: give the mean loss of each chain's batch")
+    return found

@@ -19,7 +19,7 @@ from mlflow_thermo.store import SeriesWriter, choose_storage
 def open_series(
     schedules: Sequence[Schedule],
     index: SeriesIndex,
-    packer: Packer,
+    packers: Sequence[Packer],
     directory: Path,
     *,
     resume: bool,
@@ -32,33 +32,41 @@ def open_series(
     Parameters
     ----------
     index : what all series have in common.
+    packers : one for each chain.
     resume, storage, sketch_columns, disk_share : as `SnapshotRecorder` takes them.
     """
     room = disk_share * shutil.disk_usage(directory).free
     opened = []
+    packer = packers[0]
     for schedule in schedules:
-        folder, named = directory / schedule.name, replace(index, series=schedule.name)
+        recorded = packers if schedule.every_chain else packers[:1]
+        folder, named = directory / schedule.name, replace(index, series=schedule.name, chains=len(recorded))
         if resume and (folder / INDEX_NAME).exists():
-            opened.append(_resumed(schedule, named, packer, folder, storage))
+            opened.append(_resumed(schedule, named, recorded, folder, storage))
             continue
-        mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, room)
+        count = len(recorded) * len(schedule.steps)
+        mode = choose_storage(storage, count, packer.d, packer.itemsize, room)
         if mode == SKETCH:
             named = replace(named, storage=mode, sketch_dim=sketch_columns, dtype="float32")
         with disk_errors(folder):
             writer = SeriesWriter.create(folder, named)
-        fresh = SeriesBuffer(schedule, packer, writer, mode)
+        fresh = SeriesBuffer(schedule, recorded, writer, mode)
         if fresh.reduced_at_end:
-            room -= len(schedule.steps) * packer.d * packer.itemsize
+            room -= count * packer.d * packer.itemsize
         opened.append(fresh)
     return opened
 
 
-def _resumed(schedule: Schedule, index: SeriesIndex, packer: Packer, folder: Path, storage: str) -> SeriesBuffer:
+def _resumed(
+    schedule: Schedule, index: SeriesIndex, packers: Sequence[Packer], folder: Path, storage: str
+) -> SeriesBuffer:
+    packer = packers[0]
     writer = SeriesWriter.resume(folder)
     require_same_training(writer.index, index, schedule, folder)
     # The disk had enough room when the series was started. Full snapshots can still be reduced at the end; no other
     # change of storage is possible.
-    mode = choose_storage(storage, len(schedule.steps), packer.d, packer.itemsize, math.inf)
+    count = len(packers) * len(schedule.steps)
+    mode = choose_storage(storage, count, packer.d, packer.itemsize, math.inf)
     if writer.index.storage != FULL or mode == SKETCH:
         mode = writer.index.storage
-    return SeriesBuffer(schedule, packer, writer, mode)
+    return SeriesBuffer(schedule, packers, writer, mode)

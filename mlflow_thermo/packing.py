@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import ParameterSlice
+
+#: A module, or pairs of name and tensor as ``named_parameters()`` gives them.
+Parameters: TypeAlias = "nn.Module | Iterable[tuple[str, Tensor]]"
 
 
 def trainable(parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
@@ -94,6 +98,33 @@ def flatten_parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
         tensor.data = weights[place.offset : end].view(place.shape)
         tensor.grad = gradient[place.offset : end].view(place.shape)
     return weights, gradient
+
+
+def packers_of(parameters: Parameters | Sequence[Parameters]) -> list[Packer]:
+    """A packer for each chain: one for a module or named tensors, several for a sequence of them.
+
+    Raises
+    ------
+    ThermoError
+        Chains whose parameters differ in name, shape, dtype or device, or as `Packer`.
+    """
+    packers = [Packer(chain) for chain in _chains(parameters)]
+    for number, packer in enumerate(packers):
+        if (packer.layout, packer.dtype, packer.device) != (packers[0].layout, packers[0].dtype, packers[0].device):
+            raise ThermoError(
+                f"parameters: chain {number} differs from chain 0 in its layers, dtype or device: chains are copies "
+                "of one model"
+            )
+    return packers
+
+
+def _chains(parameters: Parameters | Sequence[Parameters]) -> Sequence[Parameters]:
+    if isinstance(parameters, nn.Module):
+        return [parameters]
+    listed: list[Any] = list(parameters)
+    # A pair of name and tensor belongs to a chain, anything else is one.
+    pairs = not listed or (isinstance(listed[0], tuple) and isinstance(listed[0][0], str))
+    return [listed] if pairs else listed
 
 
 class Packer:

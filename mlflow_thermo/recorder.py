@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from mlflow_thermo import schema
-from mlflow_thermo.arguments import default_series, positive, require_json, whole
+from mlflow_thermo.arguments import default_series, distinct, positive, require_json, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.failures import Failures
+from mlflow_thermo.losses import step_losses
 from mlflow_thermo.opening import open_series
-from mlflow_thermo.packing import Packer
+from mlflow_thermo.packing import Parameters, packers_of
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS
@@ -35,8 +37,9 @@ class SnapshotRecorder:
 
     Parameters
     ----------
-    parameters : torch.nn.Module or iterable of (str, Tensor)
-        A module, or pairs as ``named_parameters()`` gives them; those that require a gradient are recorded.
+    parameters : torch.nn.Module or iterable of (str, Tensor), or a list of them
+        A module, or pairs as ``named_parameters()`` gives them; those that require a gradient are recorded. A list
+        holds the chains of a run: copies of one model that go on from one state, each with batches of its own.
     total_steps : int, optional
         Optimiser steps of the training. Needed for the default series.
     series : sequence of Schedule, optional
@@ -46,22 +49,19 @@ class SnapshotRecorder:
     seed, protocol : int, str, optional
         Seed and protocol (one of `schema.PROTOCOLS`) of the training, written into the index.
     run_id : str, optional
-        MLflow run to record into; by default the active run. Not needed with `directory`. A run holds the snapshots of
-        one recorder.
+        MLflow run to record into, one recorder each; by default the active run. Not needed with `directory`.
     directory : str or Path, optional
         Keep the series in this folder too, in one folder each; without a run, only there.
     resume : bool
         Continue the series found in `directory` after their last finished chunk; see `flush` and `fast_forward`.
     storage : str
-        ``full`` keeps every weight. ``isometric`` keeps the inner products of the snapshots of a series, which is all
-        that an entropy needs: N×N numbers, however many weights there are; the full snapshots stay in a local folder
-        until the series is closed. ``sketch`` keeps `sketch_columns` columns, and distances up to a known error; full
-        snapshots are never written. ``auto`` chooses by size.
+        ``full`` keeps every weight. ``isometric`` keeps the inner products of the snapshots, which is all that an
+        entropy needs; full snapshots stay in a local folder until the series is closed. ``sketch`` keeps
+        `sketch_columns` columns, and distances up to a known error. ``auto`` chooses by size.
     sketch_columns : int
         Columns of a sketch.
     disk_share : float
-        With ``auto``, the share of the free disk space that full snapshots may take until they are reduced; choose
-        less where several trainings share a disk.
+        With ``auto``, the share of the free disk space that full snapshots may take until they are reduced.
     attributes : dict, optional
         Anything else that a reader of the index should know; has to fit into JSON.
 
@@ -71,8 +71,10 @@ class SnapshotRecorder:
         MLflow run that is recorded into.
     directory : Path
         Folder of the series: the one given, or a temporary one that is deleted after the last upload.
+    chains : int
+        Chains that are recorded.
     steps_taken : int
-        Optimiser steps counted so far.
+        Optimiser steps counted so far, of each chain.
 
     Raises
     ------
@@ -102,7 +104,7 @@ class SnapshotRecorder:
 
     def __init__(
         self,
-        parameters: nn.Module | Iterable[tuple[str, Tensor]],
+        parameters: Parameters | Sequence[Parameters],
         total_steps: int | None = None,
         *,
         series: Sequence[Schedule] | None = None,
@@ -117,16 +119,15 @@ class SnapshotRecorder:
         disk_share: float = DISK_SHARE,
         attributes: dict[str, Any] | None = None,
     ) -> None:
-        schedules = default_series(total_steps) if series is None else series
-        if len({schedule.name for schedule in schedules}) != len(schedules):
-            raise ThermoError("series: two schedules share one name, give each its own")
+        schedules = default_series(total_steps) if series is None else distinct(series)
         sketch_columns = whole("sketch_columns", sketch_columns, at_least=1)
         lr = None if lr is None else positive("lr", lr)
         seed = None if seed is None else whole("seed", seed)
         require_json("attributes", attributes)
         if resume and directory is None:
             raise ThermoError("resume needs the directory that holds the series")
-        self._packer = Packer(parameters)
+        packers = packers_of(parameters)
+        self.chains = len(packers)
         self._owns_directory = directory is None
         self._uploader = find_uploader(run_id, required=self._owns_directory, keep_files=not self._owns_directory)
         self.run_id = None if self._uploader is None else self._uploader.run_id
@@ -139,18 +140,18 @@ class SnapshotRecorder:
         self._background = Background()
         index = SeriesIndex(
             series="",
-            d=self._packer.d,
-            dtype=str(self._packer.dtype).removeprefix("torch."),
+            d=packers[0].d,
+            dtype=str(packers[0].dtype).removeprefix("torch."),
             protocol=protocol,
             lr=lr,
             seed=seed,
-            layout=self._packer.layout,
+            layout=packers[0].layout,
             attributes=attributes or {},
         )
         self._series = open_series(
             schedules,
             index,
-            self._packer,
+            packers,
             self.directory,
             resume=resume,
             storage=storage,
@@ -162,26 +163,22 @@ class SnapshotRecorder:
         if self._uploader is not None:
             self._uploader.announce(lr)
 
-    def step(self, loss: Tensor | float | None = None) -> None:
+    def step(self, loss: Tensor | float | Sequence[Tensor | float] | NDArray[Any] | None = None) -> None:
         """Count one optimiser step and keep the weights if a schedule asks for them.
 
         Parameters
         ----------
         loss : Tensor or float, optional
-            Minibatch loss of this step. A tensor on a device stays there, so that the training does not wait for it.
+            Minibatch loss of this step, of several chains one for each. A tensor on a device stays there, so that the
+            training does not wait for it.
 
         Raises
         ------
         ThermoError
-            Snapshots of an earlier step could not be written.
+            Snapshots of an earlier step could not be written, or `loss` is not one number for each chain.
         """
         self.steps_taken += 1
-        value: Tensor | float | None = None
-        if isinstance(loss, Tensor):
-            # Reading a loss from a device would wait for it; on the CPU it costs nothing.
-            value = float(loss.detach()) if loss.device.type == "cpu" else loss.detach()
-        elif loss is not None:
-            value = float(loss)
+        value = None if loss is None else step_losses(loss, self.chains)
         full = [series for series in self._series if series.step(self.steps_taken, value)]
         if full:
             for series in full:
@@ -190,12 +187,16 @@ class SnapshotRecorder:
 
     def index(self, series: str) -> SeriesIndex:
         """The index of a series as it is on disk now; ThermoError if there is no such series."""
-        for candidate in self._series:
-            if candidate.schedule.name == series:
-                self._background.wait()
-                return candidate.writer.index
-        names = ", ".join(s.schedule.name for s in self._series)
-        raise ThermoError(f"series {series!r} is not recorded: choose one of {names}")
+        self._background.wait()
+        found = {one.schedule.name: one.writer.index for one in self._series}
+        if series not in found:
+            raise ThermoError(f"series {series!r} is not recorded: choose one of {', '.join(found)}")
+        return found[series]
+
+    def end_here(self) -> None:
+        """Say that the training ends at this step: what is scheduled for later is not missing."""
+        for series in self._series:
+            series.end_here()
 
     def flush(self) -> None:
         """Write everything recorded so far to disk; call this whenever a checkpoint to resume from is saved.

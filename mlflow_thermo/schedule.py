@@ -18,6 +18,8 @@ class Schedule:
         Name of the series and of its folder.
     steps : tuple of int
         Increasing optimiser steps, counted from 1.
+    every_chain : bool
+        Whether all chains of a run are recorded, or the first alone.
 
     Raises
     ------
@@ -32,6 +34,7 @@ class Schedule:
 
     name: str
     steps: tuple[int, ...]
+    every_chain: bool = True
 
     def __post_init__(self) -> None:
         if not self.steps or self.steps[0] < 1 or list(self.steps) != sorted(set(self.steps)):
@@ -77,7 +80,7 @@ def spaced(total_steps: int, n: int = 1000, start: float = 0.5) -> Schedule:
 
 
 def consecutive(total_steps: int, n: int = 1000) -> Schedule:
-    """The last `n` iterates of a training, as in arXiv 2505.23489.
+    """The last `n` iterates of a training, of its first chain, as in arXiv 2505.23489.
 
     Parameters
     ----------
@@ -103,11 +106,11 @@ def consecutive(total_steps: int, n: int = 1000) -> Schedule:
     """
     if n < 1:
         raise ThermoError(f"series 'consecutive': n must be at least 1, got {n}")
-    return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)))
+    return Schedule(schema.CONSECUTIVE, tuple(range(max(1, total_steps - n + 1), total_steps + 1)), False)
 
 
 def bursts(total_steps: int, n: int = 10, size: int = 100) -> Schedule:
-    """Bursts of consecutive iterates that end at log-spaced steps, the last burst with the training.
+    """Bursts of the first chain's consecutive iterates that end at log-spaced steps, the last with the training.
 
     At least one step is left out between two bursts, which is how a reader tells them apart. Early bursts that would
     run into the next one are dropped, so a short training has fewer.
@@ -145,4 +148,5 @@ def bursts(total_steps: int, n: int = 10, size: int = 100) -> Schedule:
         end = max(size, round(size * ratio**i))
         if end < ends[-1] - size:
             ends.append(end)
-    return Schedule(schema.BURSTS, tuple(step for end in reversed(ends) for step in range(end - size + 1, end + 1)))
+    steps = tuple(step for end in reversed(ends) for step in range(end - size + 1, end + 1))
+    return Schedule(schema.BURSTS, steps, every_chain=False)

@@ -13,7 +13,7 @@ from typing import Any
 from mlflow_thermo.errors import ThermoError
 
 #: Version of the snapshot index. A reader refuses a later one and reads every earlier one.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: Folder among a run's artifacts with one folder for each snapshot series.
 ARTIFACT_ROOT = "thermo"
@@ -174,6 +174,8 @@ class SeriesIndex:
         Version of the format.
     complete : bool
         Whether every scheduled snapshot is there.
+    chains : int
+        Chains of the run. What they hold at one step are consecutive snapshots, in the order of the chains.
     steps : tuple of int
         Optimiser step of each snapshot, over all chunks in order.
     loss : tuple of float or None
@@ -201,6 +203,7 @@ class SeriesIndex:
     layout: tuple[ParameterSlice, ...] = ()
     schema_version: int = SCHEMA_VERSION
     complete: bool = False
+    chains: int = 1
     steps: tuple[int, ...] = ()
     loss: tuple[float | None, ...] = ()
     loss_mean: tuple[float | None, ...] = ()

@@ -27,7 +27,7 @@ from analysis.results import (
 from analysis.stationarity import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 #: Maps the indices of the snapshots that are kept to the entropy of that sub-sample, in nats.
 Evaluator: TypeAlias = Callable[[IntArray], float]

@@ -28,8 +28,8 @@ def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[flo
 def flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> tuple[AnyArray, float]:
     """Snapshots in flat space, and the volume correction of the map in nats, 0 where nothing is mapped."""
     if not trajectory.on_sphere or isinstance(estimator, KNNGraphEntropy):
-        return trajectory.weights, 0.0
-    tangent = tangent_space(trajectory.weights, n_weights=trajectory.n_weights)
+        return trajectory.points, 0.0
+    tangent = tangent_space(trajectory.points, n_weights=trajectory.n_weights)
     return tangent.coordinates, tangent.log_volume_correction
 
 
@@ -42,8 +42,7 @@ def paper_entropy(load: Callable[[str], Trajectory]) -> tuple[float | None, int 
     """Entropy of a run's consecutive iterates by the paper's graph, and their number; None where it has none."""
     try:
         trajectory = load(CONSECUTIVE)
-        dim = trajectory.n_weights - int(trajectory.on_sphere)
-        entropy = entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0))[0]
+        entropy = entropy_of(trajectory, KNNGraphEntropy(PAPER_K, dim=trajectory.dim, jackknife_blocks=0))[0]
         return number(entropy), len(trajectory)
     except (RunError, InsufficientData):
         # The paper's estimate is an extra: a run without consecutive iterates keeps its other results.

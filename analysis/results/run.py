@@ -17,13 +17,17 @@ class Evidence(EqualNumbers):
 
     Attributes
     ----------
-    n, dim : snapshots after burn-in; D of the entropy formulas.
+    n, dim : snapshots after burn-in, of all chains; D of the entropy formulas.
+    chains : of the run; NaN for a single one.
     tau, n_eff, burn_in : integrated autocorrelation time in snapshots, independent snapshots, snapshots dropped.
     tail_weight : relative variance of the squared steps between snapshots.
     edge_lag_fraction, edge_lag_independent : nearest neighbours that are neighbours in time, observed and expected of
         independent snapshots.
     msd_slope : of ln mean-squared displacement on ln lag at half of the window.
     drift_p_value, trend_p_value, spread_p_value : of no drift, no trend, equal spread in both halves.
+    between_p_value : of all chains having one mean.
+    far_chain, far_share : the chain whose mean is farthest from that of the others; its share of the variance between
+        the chains.
     drift_dims : independent directions that the slow modes span.
     kpss, split_rhat : KPSS statistic of a constant level; potential scale reduction of the slow components.
     duplicates : snapshots that repeat an earlier one.
@@ -33,6 +37,7 @@ class Evidence(EqualNumbers):
     """
 
     n: float = math.nan
+    chains: float = math.nan
     dim: float = math.nan
     tau: float = math.nan
     n_eff: float = math.nan
@@ -41,6 +46,9 @@ class Evidence(EqualNumbers):
     edge_lag_fraction: float = math.nan
     edge_lag_independent: float = math.nan
     msd_slope: float = math.nan
+    between_p_value: float = math.nan
+    far_chain: float = math.nan
+    far_share: float = math.nan
     drift_p_value: float = math.nan
     drift_dims: float = math.nan
     trend_p_value: float = math.nan

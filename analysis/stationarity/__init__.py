@@ -8,7 +8,7 @@ from analysis.stationarity.correlation import (
     integrated_time,
     mean_and_stderr,
 )
-from analysis.stationarity.diagnosis import Diagnosis, diagnose
+from analysis.stationarity.diagnosis import diagnose
 from analysis.stationarity.drift import DriftTest, drift_test, msd_slope, spread_p_value, trend_p_value
 from analysis.stationarity.neighbours import EdgeLag, edge_lag
 from analysis.stationarity.regime import BLOCKS, Regime, classify
@@ -18,6 +18,7 @@ from analysis.stationarity.thinning import (
     evenly_spaced,
     independent_snapshots,
 )
+from analysis.stationarity.verdict import Diagnosis
 
 __all__ = [
     "BLOCKS",

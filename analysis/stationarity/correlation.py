@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from arviz_stats.base import array_stats
 from numpy.typing import ArrayLike
 from scipy import fft
 from scipy.linalg import eigh
@@ -125,7 +126,27 @@ def _distance(weights: AnyArray) -> FloatArray:
 
 
 def mean_and_stderr(values: ArrayLike) -> tuple[float, float]:
-    """Mean of a correlated series (n,) and its standard error, sd·sqrt(tau/n)."""
-    x = np.asarray(values, dtype=float)
-    tau = integrated_time(x)
-    return float(x.mean()), float(x.std(ddof=1) * np.sqrt(tau / len(x)))
+    """Mean of a correlated series and its standard error, sd·sqrt(tau/n), sd/sqrt(n_eff) of several chains.
+
+    Parameters
+    ----------
+    values : (n,) in time order, or (n_chains, n).
+    """
+    x = np.atleast_2d(np.asarray(values, dtype=float))
+    n_eff = effective_size(x) if len(x) > 1 else x.size / integrated_time(x[0])
+    return float(x.mean()), float(x.std(ddof=1) / np.sqrt(n_eff))
+
+
+def effective_size(chains: FloatArray) -> float:
+    """Independent samples among those of a scalar in several chains (Vehtari et al. 2021), at most all of them.
+
+    Parameters
+    ----------
+    chains : (n_chains, n).
+    """
+    spread = float(chains.std())
+    if spread == 0:
+        return float(chains.size)
+    # Scaled, because the library takes a spread below 10^-15 for none.
+    found = array_stats.ess((chains - chains.mean()) / spread, chain_axis=0, draw_axis=1, method="mean")
+    return float(min(found, chains.size))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigvalsh
 
 from analysis.geometry import (
     centred_columns,
@@ -29,14 +28,16 @@ from analysis.results import (
     Evidence,
     FloatArray,
     Status,
-    remedy,
 )
 from analysis.stationarity.burn_in import mser_truncation
 from analysis.stationarity.chains import KPSS_RARE, kpss_statistic, split_rhat
 from analysis.stationarity.correlation import SLOW_COMPONENTS, correlation_time, integrated_time, leading_scores
 from analysis.stationarity.drift import drift_test, goes_on, msd_slope, spread_p_value, tail_weight, trend_p_value
 from analysis.stationarity.neighbours import edge_lag
+from analysis.stationarity.several_chains import judge_chains
+from analysis.stationarity.spectrum import floor_of, spectrum_of
 from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
+from analysis.stationarity.verdict import TEST_LEVEL, Diagnosis, short_of
 from analysis.trajectory import Trajectory
 
 #: Pairwise diagnostics use at most this many snapshots: the last ones, or evenly spaced ones.
@@ -47,45 +48,10 @@ PROJECTED = 256
 MSD_SLOPE = 0.1
 #: A slope above that of diffusion means a drift, however few independent snapshots there are.
 DIFFUSIVE = 1.0
-#: Level of each of the three F-tests of stationarity.
-TEST_LEVEL = 0.001
 #: Independent snapshots that must be left for a burn-in to be distinguished from a slow fluctuation.
 RESOLVED = 20.0
 #: Correlation time above which a run is called autocorrelated; below it the estimate is within its noise of 1.
 TAU_LIMIT = 2.0
-#: A frozen floor shows as a drop by this factor in the spectrum, below directions that hold most of the variance.
-FLOOR_GAP = 10.0
-#: Number of smallest eigenvalues where jumps are ignored: with as many snapshots as directions spectra end in jumps.
-FLOOR_EDGE = 4
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Whether snapshots are independent draws of a stationary state.
-
-    Attributes
-    ----------
-    status : one of `analysis.results`: ``ok``, ``not-stationary``, ``autocorrelated``, ``unidentified``,
-        ``too-few-samples``, ``duplicates``, ``constant`` or ``diverged``. The first that applies, in the order
-        in which problems have to be fixed.
-    tau : integrated autocorrelation time of the slowest observable, in snapshots, after burn-in.
-    n_eff : independent snapshots, (n − burn_in)/tau.
-    burn_in : leading snapshots to drop.
-    evidence : the numbers behind the status.
-    reason : the evidence for the status in words.
-    """
-
-    status: Status
-    tau: float
-    n_eff: float
-    burn_in: int
-    evidence: Evidence = field(default_factory=Evidence)
-    reason: str = ""
-
-    @property
-    def remedy(self) -> str:
-        """What to do about it, in words; empty when nothing is wrong."""
-        return remedy(self.status)
 
 
 def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> Diagnosis:
@@ -93,8 +59,9 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
 
     Parameters
     ----------
-    weights : (n_snapshots, n_weights) in time order at equal spacing, or a Trajectory.
-    loss : (n_snapshots,) training losses at them; those of the Trajectory when not given. NaN means not recorded.
+    weights : (n_snapshots, n_weights) in time order at equal spacing, (n_chains, n_snapshots, n_weights) for several
+        chains, or a Trajectory.
+    loss : training losses, one for each snapshot; those of the Trajectory when not given. NaN means not recorded.
 
     Returns
     -------
@@ -104,7 +71,7 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     Raises
     ------
     ValueError
-        For weights that are not two-dimensional, or losses of another length. Weights that are not finite are a
+        For weights of another number of axes, or losses of another length. Weights that are not finite are a
         status, not an error.
 
     Examples
@@ -120,28 +87,21 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     >>> diagnose(np.cumsum(noise, axis=0)).status
     'not-stationary'
     """
-    if isinstance(weights, Trajectory):
-        dim = weights.n_weights - int(weights.on_sphere)
-        losses = weights.loss if loss is None else np.asarray(loss, dtype=float)
-        x = weights.weights
-    else:
-        x = np.asarray(weights)
-        if x.ndim != 2:
-            raise ValueError(f"weights must have shape (n_snapshots, n_weights), got {x.shape}")
-        dim = x.shape[1]
-        losses = np.full(len(x), np.nan) if loss is None else np.asarray(loss, dtype=float)
-    n = len(x)
-    if losses.shape != (n,):
-        raise ValueError(f"loss has shape {losses.shape} for {n} snapshots: give one loss for each")
+    run = weights if isinstance(weights, Trajectory) else _trajectory(np.asarray(weights), loss)
+    if isinstance(weights, Trajectory) and loss is not None:
+        run = replace(weights, loss=np.asarray(loss, dtype=float).reshape(weights.loss.shape))
+    x, losses, dim, n = run.points, run.losses, run.dim, len(run)
     if not np.isfinite(x).all() or np.isinf(losses).any():
-        return _short(DIVERGED, n, "weights or losses are not finite")
+        return short_of(DIVERGED, n, "weights or losses are not finite")
     if n < FEWEST_SNAPSHOTS:
-        return _short(TOO_FEW, n, f"{n} snapshots, at least {FEWEST_SNAPSHOTS} are needed")
+        return short_of(TOO_FEW, n, f"{n} snapshots, at least {FEWEST_SNAPSHOTS} are needed")
     duplicates = count_duplicates(x)
-    if duplicates == n - 1:
-        return _short(CONSTANT, 1, "all snapshots are the same")
-    if n > LARGEST_MATRIX < x.shape[1]:
+    if duplicates == len(x) - 1:
+        return short_of(CONSTANT, 1, "all snapshots are the same")
+    if n * run.n_chains > LARGEST_MATRIX < x.shape[1]:
         x = _projected(x)
+    if run.n_chains > 1:
+        return judge_chains(x.reshape(run.n_chains, n, -1), run.loss, dim, duplicates)
     cloud = _Cloud.of(x, losses)
     burn_in = mser_truncation(cloud.series())
     if burn_in:
@@ -153,8 +113,16 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     return _judge(cloud, dim, 0, duplicates)
 
 
-def _short(status: Status, n: int, reason: str) -> Diagnosis:
-    return Diagnosis(status, float("nan"), float(n), 0, Evidence(n=float(n)), reason)
+def _trajectory(x: AnyArray, loss: ArrayLike | None) -> Trajectory:
+    """Bare arrays as a run; ValueError for losses of another shape."""
+    shape = x.shape[:-1]
+    losses = np.full(shape, np.nan) if loss is None else np.asarray(loss, dtype=float)
+    if x.ndim not in (2, 3) or losses.shape != shape:
+        raise ValueError(
+            f"weights must have shape (n_snapshots, n_weights) or (n_chains, n_snapshots, n_weights), got {x.shape}, "
+            f"and loss one value for each snapshot, got {losses.shape}"
+        )
+    return Trajectory(np.arange(shape[-1]), x, losses)
 
 
 def _projected(x: AnyArray) -> FloatArray:
@@ -224,7 +192,7 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
         level = losses[evenly_spaced(n, min(n, LARGEST_MATRIX))]
         trends.append(trend_p_value(np.outer(level - level.mean(), level - level.mean()), 1.0))
     levels = [kpss_statistic(row) for row in [np.diag(gram)] + ([losses] if cloud.has_losses() else [])]
-    active, share, rank = _floor(_spectrum(gram, d), edges.flagged)
+    active, share, rank = floor_of(spectrum_of(gram, d), edges.flagged)
     evidence = Evidence(
         n=float(n), dim=float(dim), tau=tau, n_eff=n_eff, burn_in=float(burn_in), tail_weight=tail_weight(distances),
         edge_lag_fraction=edges.fraction, edge_lag_independent=edges.expected, msd_slope=msd_slope(distances),
@@ -236,28 +204,6 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
     )  # fmt: skip
     status, reason = _status(evidence, edges.flagged)
     return Diagnosis(status, tau, n_eff, burn_in, evidence, reason)
-
-
-def _spectrum(gram: FloatArray, d: int) -> FloatArray:
-    """Eigenvalues of the Gram matrix of the centred snapshots, descending, without the zero that centring makes."""
-    n = len(gram)
-    count = min(n - 1, d)
-    return np.asarray(eigvalsh(gram)[::-1][:count])
-
-
-def _floor(spectrum: FloatArray, correlated: bool) -> tuple[int, float, int]:
-    """Number of directions above a jump of the spectrum (0 for none), their share of the variance, and the rank.
-
-    The spectrum of a diffusing path falls steeply by itself, so that correlated snapshots need a larger jump.
-    """
-    rank = int(np.count_nonzero(spectrum > 100 * np.finfo(float).eps * len(spectrum) * spectrum[0]))
-    most = max(1, len(spectrum) - FLOOR_EDGE)
-    gap = FLOOR_GAP**2 if correlated else FLOOR_GAP
-    jumps = np.nonzero(spectrum[:most] > gap * np.maximum(spectrum[1 : most + 1], 0.0))[0]
-    if not len(jumps):
-        return 0, 0.0, rank
-    active = int(jumps[-1]) + 1
-    return active, float(spectrum[:active].sum() / spectrum.sum()), rank
 
 
 def _status(e: Evidence, edges_flagged: bool) -> tuple[Status, str]:

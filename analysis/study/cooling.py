@@ -31,7 +31,7 @@ def with_late_temperature(
     entropy_of : in nats; raises InsufficientData where there is none.
     """
     early, late = late_temperature(trajectory, entropy_of)
-    if result.status == ZERO_TEMPERATURE or at_optimum(float(trajectory.loss[-1])):
+    if result.status == ZERO_TEMPERATURE or at_optimum(float(trajectory.loss[:, -1].mean())):
         return replace(
             result, status=ZERO_TEMPERATURE, regime=CONVERGING, late_temperature=late,
             temperature=replace(ZERO, upper=abs(late) if late is not None else 0.0),

@@ -46,7 +46,7 @@ def with_course(result: RunResult, load: Callable[[str], Trajectory]) -> RunResu
     """The run with its course; unchanged where it recorded no bursts."""
     try:
         trajectory = load(schema.BURSTS)
-        dim = trajectory.n_weights - int(trajectory.on_sphere)
+        dim = trajectory.dim
         course = follow(
             trajectory,
             lambda burst: entropy_of(burst, make_estimator("oas", dim=dim, jackknife_blocks=_BLOCKS))[:2],

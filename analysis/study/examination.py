@@ -90,15 +90,19 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     if not (np.isfinite(trajectory.weights).all() and np.isfinite(trajectory.loss).all()):
         note = f"run {base.run_id} holds weights or losses that are not finite: lower its lr={base.lr:g}"
         return Examined(replace(base, status=DIVERGED, regime=DIVERGED, note=note))
-    n = len(trajectory)
+    n, chains = len(trajectory), trajectory.n_chains
     if n < BLOCKS:
-        note = f"run {base.run_id} has {n} snapshots, at least {BLOCKS} are needed: record more"
+        each = " in each chain" if chains > 1 else ""
+        note = f"run {base.run_id} has {n} snapshots{each}, at least {BLOCKS} are needed: record more"
         return Examined(replace(base, status=TOO_FEW, note=note))
-    regime = classify(trajectory.steps.astype(float), trajectory.loss, base.uniform_loss, uniform_std)
+    # The regime is that of the run: the mean of its chains has the least noise.
+    mean_loss = trajectory.loss.mean(axis=0)
+    regime = classify(trajectory.steps.astype(float), mean_loss, base.uniform_loss, uniform_std)
     found = diagnose(trajectory)
     status, independent = _verdict(found, regime.name, trajectory)
-    kept = n - found.burn_in
-    loss, loss_stderr = mean_and_stderr(trajectory.loss[found.burn_in :])
+    kept = chains * (n - found.burn_in)
+    after = trajectory.take(slice(found.burn_in, None))
+    loss, loss_stderr = mean_and_stderr(after.loss)
     result = replace(
         base, status=status, regime=regime.name, loss=Estimate(loss, loss_stderr),
         sampling=Sampling(
@@ -113,8 +117,8 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     rows = min(kept, _BASIS_ROWS, max(2, share))
     return Examined(
         result, independent, kept,
-        replace(trajectory, weights=trajectory.weights[:, :1], n_weights=trajectory.n_weights, shared=None),
-        np.array(trajectory.common[evenly_spaced(n, rows, found.burn_in)]),
+        replace(trajectory, weights=trajectory.weights[..., :1], n_weights=trajectory.n_weights, shared=None),
+        np.array(after.common[evenly_spaced(kept, rows)]),
     )  # fmt: skip
 
 
@@ -122,10 +126,13 @@ def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[Sta
     """Status of the run and the number of its independent snapshots."""
     if found.status == CONSTANT:
         # A converged run that no longer moves sits at the optimum; any other frozen run is a mistake.
-        lowest = float(trajectory.loss[-len(trajectory) // 4 :].mean())
+        lowest = float(trajectory.loss[:, -len(trajectory) // 4 :].mean())
         return (ZERO_TEMPERATURE if at_optimum(lowest) else CONSTANT), 0
     if regime in (CONVERGING, UNIFORM):
         return (CONVERGING if regime == CONVERGING else UNIFORM), 0
+    if trajectory.n_chains > 1:
+        # Chains of many correlation times each know theirs: snapshots one such time apart are independent enough.
+        return found.status, int(found.n_eff) if found.status == OK else 0
     spaced = independent_snapshots(len(trajectory), found.tau, found.burn_in)
     if found.status == OK:
         # At a correlation time between one and two snapshots nothing shows that they depend on each other.

@@ -62,9 +62,15 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
         note = f"run {run.run_id} has {e.kept} snapshots where the study's entropies take {plan.n_used}: train it again"
         short = replace(result.sampling, n_used=None)
         return Measured(replace(result, status=TOO_FEW, note=note, sampling=short))
-    index = evenly_spaced(len(trajectory), plan.n_used, burn_in)
+    chains = trajectory.n_chains
+    index = evenly_spaced(len(trajectory), plan.n_used // chains, burn_in)
     used = trajectory.take(index)
     estimator = plan.fresh()
+    blocks = estimator.get_params()["jackknife_blocks"]
+    if chains > 1 and blocks:
+        # Chains are independent of each other, parts of one are not quite: the errors are those between chains, or
+        # between equal parts of chains where there are too few of them.
+        estimator.set_params(jackknife_blocks=chains * math.ceil(blocks / chains))
     try:
         entropy, stderr, status = entropy_of(used, estimator)
     except InsufficientData as error:
@@ -84,7 +90,8 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
         after = trajectory.take(np.arange(burn_in, len(trajectory)))
         return Measured(with_late_temperature(result, after, lambda part: entropy_of(part, quick)[0]))
     values = estimator.entropy_jackknife_
-    correlation = correlation_with_mean(values, trajectory.loss[burn_in:]) if len(values) else math.nan
+    after = trajectory.take(slice(burn_in, None))
+    correlation = correlation_with_mean(values, after.losses) if len(values) else math.nan
     return Measured(with_equipartition(result, trajectory, index), _entropies(used, plan), correlation)
 
 
@@ -93,10 +100,11 @@ def with_equipartition(result: RunResult, trajectory: Trajectory, index: IntArra
 
     On the sphere in the tangent plane: along the radius a state cannot move, which would look like T = 0.
     """
-    at_snapshot = trajectory.snapshot_loss
-    losses = trajectory.loss if at_snapshot is None or not np.isfinite(at_snapshot).all() else at_snapshot
+    used = trajectory.take(index)
+    at_snapshot = used.snapshot_loss
+    losses = used.loss if at_snapshot is None or not np.isfinite(at_snapshot).all() else at_snapshot
     try:
-        found = equipartition(flat(trajectory.take(index))[0], losses[index])
+        found = equipartition(flat(used)[0], losses.reshape(-1))
     except InsufficientData:
         # Too few snapshots, or fewer directions than asked for: the run keeps its other results.
         return result
@@ -108,10 +116,9 @@ def _entropies(used: Trajectory, plan: Plan) -> RunEntropies | None:
     if plan.basis is None:
         return None
     points, correction = flat(used)
-    dim = used.n_weights - int(used.on_sphere)
     try:
         return summarise_run(
-            points, plan.basis.project(used.common), dim=dim, n_eff=plan.n_used, log_volume_correction=correction
+            points, plan.basis.project(used.common), dim=used.dim, n_eff=plan.n_used, log_volume_correction=correction
         )
     except InsufficientData:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,10 @@ def plan_of(examined: Sequence[Examined], shape: Trajectory, entropy: str, jackk
     # Without a run to trust all snapshots are used: thinning could not make them independent either.
     n_used = min(min(independent, default=10**9), *(e.kept for e in usable))
     n_eff = float(n_used) if independent else min(e.result.sampling.n_eff or 1.0 for e in stationary)
-    dim = shape.n_weights - int(shape.on_sphere)
+    # Every chain of a run gives equally many.
+    together = math.lcm(*(e.shape.n_chains for e in usable if e.shape is not None))
+    n_used = max(together, n_used // together * together)
+    dim = shape.dim
     if dim < 1:
         raise ThermoError(
             f"run {shape.run_id} has one weight on a sphere, which leaves it two points: take a larger model"

@@ -182,5 +182,5 @@ def _losses(examined: Sequence[Examined]) -> dict[float, list[FloatArray]]:
     out: dict[float, list[FloatArray]] = {}
     for e in examined:
         if e.shape is not None and e.result.regime == STATIONARY:
-            out.setdefault(e.result.lr, []).append(e.shape.loss[e.result.sampling.burn_in or 0 :])
+            out.setdefault(e.result.lr, []).append(e.shape.loss.mean(axis=0)[e.result.sampling.burn_in or 0 :])
     return out

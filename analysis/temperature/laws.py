@@ -72,7 +72,9 @@ def power_law(
     if covariance is not None and np.shape(covariance) != (np.size(temperature),) * 2:
         raise ValueError(f"covariance has shape {np.shape(covariance)}, temperature has {np.shape(temperature)}")
     y, design = np.log(points.t), sm.add_constant(np.log(points.lr))
-    if robust:
+    # Of points exactly on a line RLM finds no scale to weigh residuals by, and warns; there is nothing to weigh.
+    exact = float(np.ptp(y - design @ np.linalg.lstsq(design, y, rcond=None)[0])) < 1e-12 * float(np.abs(y).max())
+    if robust and not exact:
         # RLM takes no weights: dividing the rows by their errors makes all weights equal.
         root = np.sqrt(points.weight)
         fit = sm.RLM(y * root, design * root[:, None]).fit()

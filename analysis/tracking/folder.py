@@ -42,7 +42,7 @@ def from_folder(path: str | Path) -> StudyRuns:
     >>> runs
     <9 runs, Runs in runs>
     >>> trajectory = runs[0].load()
-    >>> trajectory.lr, trajectory.weights.shape
+    >>> trajectory.lr, trajectory.points.shape
     (0.01, (600, 3))
     """
     root = Path(path)

@@ -11,7 +11,7 @@ from typing import overload
 
 import numpy as np
 
-from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, Origin
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, AnyArray, Origin
 from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
@@ -105,12 +105,18 @@ class RunRecord:
 
 def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: Snapshots) -> Trajectory:
     losses = index.loss_mean if any(value is not None for value in index.loss_mean) else index.loss
+    chains = index.chains
+
+    def by_chain(rows: AnyArray) -> AnyArray:
+        """(draw · chain, …) as on disk, as (chain, draw, …)."""
+        return np.moveaxis(rows.reshape(-1, chains, *rows.shape[1:]), 1, 0)
+
     return Trajectory(
-        steps=np.asarray(index.steps, dtype=np.int64),
-        weights=snapshots.weights,
-        shared=snapshots.shared,
-        loss=np.asarray(losses, dtype=float),
-        snapshot_loss=np.asarray(index.loss, dtype=float),
+        steps=np.asarray(index.steps[::chains], dtype=np.int64),
+        weights=by_chain(snapshots.weights),
+        shared=None if snapshots.shared is None else by_chain(snapshots.shared),
+        loss=by_chain(np.asarray(losses, dtype=float)),
+        snapshot_loss=by_chain(np.asarray(index.loss, dtype=float)),
         lr=record.lr,
         seed=record.seed,
         protocol=index.protocol,

@@ -69,7 +69,7 @@ class SeriesWriter:
         Parameters
         ----------
         steps : sequence of int
-            Optimiser steps (n,), increasing, after those on disk.
+            Optimiser steps (n,), increasing, after those on disk; of K chains each step K times.
         weights : ndarray
             Snapshots (n, d), or (n, m) in a sketch.
         loss, loss_mean : array-like
@@ -83,7 +83,7 @@ class SeriesWriter:
         Raises
         ------
         StoreError
-            The shapes disagree, or the steps do not increase.
+            The shapes disagree, the steps do not increase, or the chains have not one snapshot each at every step.
         OSError
             The disk is full or not writable.
         """
@@ -93,7 +93,13 @@ class SeriesWriter:
                 f"series {self.index.series!r}: a chunk of {len(steps)} steps needs weights of shape "
                 f"({len(steps)}, {self.index.columns}), got {weights.shape}"
             )
-        ordered = [*self.index.steps[-1:], *steps]
+        chains = self.index.chains
+        if len(steps) % chains or any(len(set(steps[i : i + chains])) > 1 for i in range(0, len(steps), chains)):
+            raise StoreError(
+                f"series {self.index.series!r}: each of its {chains} chains needs one snapshot at every step, got "
+                f"steps {steps}"
+            )
+        ordered = [*self.index.steps[-1:], *steps[::chains]]
         if any(after <= before for before, after in pairwise(ordered)):
             raise StoreError(f"series {self.index.series!r}: steps must increase, got {ordered}")
         chunk = write_chunk(self.folder, WEIGHTS_KEY, steps, {WEIGHTS_KEY: weights})

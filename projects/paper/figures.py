@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from analysis.report import HEIGHT, WIDTH, Chart, log_scale
+from analysis.report import HEIGHT, WIDTH, Chart, layered, log_scale
 from projects.paper.claims import SubsetRow
 
 
@@ -29,7 +29,7 @@ def subset_figure(rows: Sequence[SubsetRow]) -> Chart | None:
         y=alt.Y("k:Q", title=title, scale=alt.Scale(zero=False)), tooltip=["name", "n_train", "k", "lower", "upper"]
     )
     one = alt.Chart(pd.DataFrame({"k": [1.0]})).mark_rule(strokeDash=[6, 4]).encode(y="k:Q")
-    chart: alt.LayerChart = alt.layer(one, bars, points).properties(
+    chart: alt.LayerChart = layered(one, bars, points).properties(
         width=WIDTH, height=HEIGHT, title="Gradient noise near the optimum (dashed: k = 1)"
     )
     return chart

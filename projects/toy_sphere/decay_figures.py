@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from analysis.report import HEIGHT, WIDTH, Chart, log_scale
+from analysis.report import HEIGHT, WIDTH, Chart, layered, log_scale
 from mlflow_thermo.schema import FIXED_ELR, FIXED_LR
 from projects.toy_sphere.decay import DecayStudy
 
@@ -43,7 +43,7 @@ def _decay(decays: Sequence[DecayStudy], name: str, title: str, *, log: bool) ->
     base = alt.Chart(data).encode(x=x)
     lines = base.mark_line(color="#777").encode(y=alt.Y("exact:Q", scale=scale, title=title), detail="study:N")
     points = base.mark_point(size=55).encode(y=y, color=color, shape=shape)
-    chart: alt.LayerChart = alt.layer(lines, points).properties(
+    chart: alt.LayerChart = layered(lines, points).properties(
         width=WIDTH, height=HEIGHT, title="Weight decay, isotropic noise (lines: exact)"
     )
     return chart

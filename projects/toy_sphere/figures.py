@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.report import BELOW, HEIGHT, WIDTH, Chart, log_scale, lr_axis
+from analysis.report import BELOW, HEIGHT, WIDTH, Chart, layered, log_scale, lr_axis
 from analysis.testsystems import SphereToy, ToyLines
 from projects.toy_sphere.decay import DecayStudy
 from projects.toy_sphere.decay_figures import decay_figures
@@ -61,7 +61,7 @@ def _against_lr(
     layers: list[Any] = [points]
     for value, label in levels:
         layers += _level(value, label, name, y)
-    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    chart: alt.LayerChart = layered(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
 
 
@@ -105,7 +105,7 @@ def _norms(frame: pd.DataFrame) -> alt.LayerChart:
     color = alt.Color("toy:N", title=None, scale=_COLORS, legend=BELOW)
     points = alt.Chart(long).mark_point(filled=True, size=35).encode(x=lr_axis(), y=y, shape=shape, color=color)
     level = _level(LINES.stochastic_norm, "0.3846", "norm", y)
-    chart: alt.LayerChart = alt.layer(points, *level).properties(
+    chart: alt.LayerChart = layered(points, *level).properties(
         width=WIDTH, height=HEIGHT, title="Gradient norms over the second half (above 1e-6)"
     )
     return chart
@@ -127,7 +127,7 @@ def _temperature(frame: pd.DataFrame) -> alt.LayerChart:
         layers.insert(0, base.mark_area(opacity=0.25, color="#555").encode(y=alt.Y("low:Q", title=title), y2="high:Q"))
         shape = alt.Shape("toy:N", scale=_SHAPES, legend=None)
         layers.append(base.mark_point(filled=True, size=35, color="#1b9e77").encode(y=y, shape=shape))
-    chart: alt.LayerChart = alt.layer(*layers).properties(
+    chart: alt.LayerChart = layered(*layers).properties(
         width=WIDTH, height=HEIGHT, title="Under-parameterised: T = dU/dS, 95 % band (dashed: lr·c/(2 − lr·h))"
     )
     return chart
@@ -150,7 +150,7 @@ def _course(studies: Sequence[ToyStudy], name: str, title: str, heading: str) ->
     dash = alt.StrokeDash("lr:N", title="learning rate", legend=BELOW, scale=alt.Scale(range=[[1, 0], [6, 3], [2, 2]]))
     color = alt.Color("toy:N", title=None, scale=_COLORS, legend=BELOW)
     lines = alt.Chart(data).mark_line(strokeWidth=1.6).encode(x=x, y=y, strokeDash=dash, color=color)
-    chart: alt.LayerChart = alt.layer(lines).properties(
+    chart: alt.LayerChart = layered(lines).properties(
         width=WIDTH, height=HEIGHT, title=f"{heading}, mean over the chains"
     )
     return chart

@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from analysis.report import layered
 from analysis.testsystems import SphereToy, toys
 from projects.toy_sphere.study import ToyStudy
 
@@ -60,7 +61,7 @@ def sphere_picture(study: ToyStudy) -> alt.LayerChart:
         )
     )
     paths, marks = _paths(study, x, y), _marks(toy, x, y)
-    chart: alt.LayerChart = alt.layer(ground, paths, marks).properties(
+    chart: alt.LayerChart = layered(ground, paths, marks).properties(
         width=size, height=size, view=alt.ViewBackground(stroke=None),
         title=f"{NAMES[study.name].capitalize()}, first {_STEPS} steps",
     )  # fmt: skip

@@ -21,7 +21,19 @@ def test_defaults():
 def test_take():
     part = make(steps=np.array([1, 2, 5, 9])).take(slice(1, 3))
     assert part.steps.tolist() == [2, 5]
-    assert part.weights.shape == (2, 3)
+    assert part.weights.shape == (1, 2, 3)
+
+
+def test_chains():
+    weights = np.arange(24.0).reshape(2, 4, 3)
+    run = Trajectory(np.array([1, 2, 5, 9]), weights, np.arange(8.0).reshape(2, 4), protocol="sphere")
+    assert (run.n_chains, len(run), run.dim) == (2, 4, 2)
+    part = run.take(np.array([1, 3]))
+    # One chain after the other: a block of a jackknife is then a chain, or a part of one.
+    np.testing.assert_array_equal(part.points, weights[:, [1, 3]].reshape(4, 3))
+    assert part.losses.tolist() == [1, 3, 5, 7]
+    assert part.common.shape == (4, 3)
+    assert part.steps.tolist() == [2, 9]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, Chart, log_scale, uniform_line
+from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, Chart, layered, log_scale, uniform_line
 from analysis.results import Baselines, Course, GradientCourse, RunResult, StudyResult
 from mlflow_thermo.schema import CONVERGING, REGIMES
 
@@ -132,7 +132,7 @@ def _lines(
     layers.append(base.mark_line(strokeWidth=1.6).encode(strokeDash=dash))
     layers.append(base.mark_point(size=14, filled=True).encode(tooltip=["own", "steps", name, by]))
     layers += uniform_line(level)
-    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    chart: alt.LayerChart = layered(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
 
 
@@ -171,5 +171,5 @@ def _noise_law(runs: Sequence[RunResult]) -> Chart | None:
     line = pd.DataFrame({"full_norm": ends, "minibatch_norm": ends})
     diagonal = alt.Chart(line).mark_line(strokeDash=[4, 4], color="#555").encode(x=x, y=y)
     heading = "Minibatch against full gradient, last decade of steps (dashed: equal)"
-    chart: alt.LayerChart = alt.layer(diagonal, points).properties(width=WIDTH, height=HEIGHT, title=heading)
+    chart: alt.LayerChart = layered(diagonal, points).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart

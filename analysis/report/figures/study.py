@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.free_energy import free_energy_curves
-from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, log_scale, lr_axis, uniform_line
+from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, layered, log_scale, lr_axis, uniform_line
 from analysis.report.text import bounds
 from analysis.results import NORMAL_95, Baselines, Estimate, RunResult, StudyResult
 
@@ -88,7 +88,7 @@ def _points(result: StudyResult, title: str, heading: str, level: float | None, 
     )
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
     layers = [*_branch_points(result), bars, dots, *uniform_line(level)]
-    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    chart: alt.LayerChart = layered(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
 
 
@@ -161,7 +161,7 @@ def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
         line = pd.DataFrame({"lr": grid, "temperature": law.prefactor * grid**law.exponent})
         layers.append(alt.Chart(line).mark_line(strokeDash=[6, 4], color="black").encode(x=lr_axis(), y=y))
         heading += f"; fit lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"
-    chart: alt.LayerChart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    chart: alt.LayerChart = layered(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
     return chart
 
 
@@ -186,7 +186,7 @@ def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
     x = lr_axis("Learning rate lr'")
     lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=color)
     stars = alt.Chart(data[data["star"]]).mark_text(text="★", size=18).encode(x=x, y=y, color=color)
-    chart: alt.LayerChart = alt.layer(lines, stars).properties(
+    chart: alt.LayerChart = layered(lines, stars).properties(
         width=WIDTH, height=HEIGHT, title="F: free energy, ★ at lr' = lr"
     )
     return chart

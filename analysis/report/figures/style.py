@@ -15,6 +15,13 @@ BELOW = alt.Legend(orient="bottom", columns=6)
 Chart = alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.FacetChart
 
 
+def layered(*charts: alt.Chart | alt.LayerChart) -> alt.LayerChart:
+    """Charts on top of each other; none of them is faceted, which the library's own function allows for."""
+    chart = alt.layer(*charts)
+    assert isinstance(chart, alt.LayerChart)
+    return chart
+
+
 def log_scale() -> alt.Scale:
     """A logarithmic scale that ends where the data do."""
     # A "nice" domain would end at whole decades, and leave half of a figure empty.

@@ -99,7 +99,7 @@ def test_exact_entropy(d):
 def test_neighbours_find_the_exact_entropy_in_three_dimensions():
     estimator = KozachenkoLeonenkoEntropy(k=4, dim=2, jackknife_blocks=0)
     rng = np.random.default_rng(0)
-    found = uniform_baseline(lambda run: float(estimator.fit(run.weights).entropy_), 2000, 3, rng)
+    found = uniform_baseline(lambda run: float(estimator.fit(run.points).entropy_), 2000, 3, rng)
     assert found == pytest.approx(np.log(4 * np.pi), abs=0.05)
 
 

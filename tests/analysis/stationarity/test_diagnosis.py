@@ -233,5 +233,5 @@ class TestBadInput:
     def test_shapes(self):
         with pytest.raises(ValueError, match="weights must have shape"):
             diagnose(np.ones(5))
-        with pytest.raises(ValueError, match=r"loss has shape \(3,\) for 20 snapshots"):
+        with pytest.raises(ValueError, match=r"one value for each snapshot, got \(3,\)"):
             diagnose(np.ones((20, 2)), loss=[1, 2, 3])

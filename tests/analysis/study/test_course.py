@@ -34,7 +34,7 @@ def test_bursts_are_the_runs_of_consecutive_steps():
     assert [int(b.steps[-1]) for b in found][-1] == 5000
     assert all(np.all(np.diff(b.steps) == 1) for b in found)
     # Losses are those at the snapshots' own weights, not the means since the snapshot before.
-    assert found[1].loss[0] == 50
+    assert found[1].losses[0] == 50
 
 
 def test_a_burst_that_was_cut_off_is_left_out():

@@ -28,7 +28,7 @@ class TestFolder:
         assert [r.run_id for r in records] == [f"run{i}" for i in range(9)]
         trajectory = records[3].load()
         assert trajectory.lr == pytest.approx(study.lrs[3])
-        assert trajectory.weights.shape == (600, 3)
+        assert trajectory.points.shape == (600, 3)
         assert trajectory.steps[:2].tolist() == [1000, 1010]
 
     def test_missing_and_empty(self, tmp_path):

@@ -1,0 +1,200 @@
+"""The verdict on several chains of one run, which test each other without a model of their correlation.
+
+A chain's mean over a part of its window moves with the correlation in it, whatever that is. The movements between the
+parts of a chain show how far the means of chains may lie apart (analysis of variance), and those that all chains share
+are a drift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from arviz_stats.base import array_stats
+from scipy import stats
+
+from analysis.geometry import centred_gram
+from analysis.results import (
+    AUTOCORRELATED,
+    DUPLICATES,
+    NOT_STATIONARY,
+    OK,
+    TOO_FEW,
+    UNIDENTIFIED,
+    AnyArray,
+    Evidence,
+    FloatArray,
+    Status,
+)
+from analysis.stationarity.correlation import SLOW_COMPONENTS, effective_size, integrated_time, leading_scores
+from analysis.stationarity.spectrum import floor_of, spectrum_of
+from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
+from analysis.stationarity.verdict import TEST_LEVEL, Diagnosis
+
+#: Correlation times that a chain must last: what is slower than a chain cannot be seen in it.
+SHORTEST_CHAIN = 5.0
+#: Parts that a chain is cut into: few, so that each is long against the correlation, and yet a measure of its noise.
+PARTS = 4
+#: Rows of the Gram matrix behind slow components and spectrum.
+LARGEST_MATRIX = 2000
+
+
+def slow_scores(x: AnyArray) -> list[FloatArray]:
+    """Scores (n_chains/2, n) of each half of the chains on the slow principal components of the other half.
+
+    Directions that are found in one half of the chains are not selected for what they happen to do in the other.
+
+    Parameters
+    ----------
+    x : (n_chains, n, d).
+    """
+    out = []
+    for here, there in ((0, 1), (1, 0)):
+        found, scored = x[here::2], x[there::2]
+        rows = found.reshape(-1, x.shape[-1]).astype(np.float64)
+        centre = rows.mean(axis=0)
+        count = min(SLOW_COMPONENTS, x.shape[-1], len(rows) - 1)
+        scores = leading_scores(centred_gram(rows))[:count]
+        # Scores are inner products with unit directions: direction = rowsᵀ·scores/|scores|².
+        directions = (rows - centre).T @ (scores / np.sum(scores**2, axis=1, keepdims=True)).T
+        projected = (scored.reshape(-1, x.shape[-1]) - centre) @ directions
+        out += [column.reshape(scored.shape[:2]) for column in projected.T]
+    return out
+
+
+@dataclass(frozen=True)
+class PartsTest:
+    """What the parts of the chains say about their stationarity.
+
+    Attributes
+    ----------
+    between_p_value : of all chains having one mean.
+    drift_p_value : of no movement along the window that all chains share.
+    spread_p_value : of one spread in both halves.
+    dims : independent directions that the means move in.
+    far : number of the chain whose mean lies farthest from that of the others.
+    far_share : its share of the variance between the chains.
+    """
+
+    between_p_value: float
+    drift_p_value: float
+    spread_p_value: float
+    dims: float
+    far: int
+    far_share: float
+
+
+def parts_test(x: AnyArray, tau: float) -> PartsTest:
+    """Test chains by the means and the spreads of their parts.
+
+    Parameters
+    ----------
+    x : (n_chains, n, d), n at least `PARTS`.
+    tau : correlation time in snapshots of the slowest direction: neighbouring parts depend on each other by it.
+    """
+    chains, n = x.shape[:2]
+    size = n // PARTS
+    parts = x[:, n - PARTS * size :].astype(np.float64).reshape(chains, PARTS, size, -1)
+    means = parts.mean(axis=2)
+    centres = means.mean(axis=1)
+    apart = np.sum((centres - centres.mean(axis=0)) ** 2, axis=1)
+    own = (means - centres[:, None]).reshape(chains * PARTS, -1)
+    within = float(np.sum(own**2)) / (chains * (PARTS - 1))
+    if within <= 0:
+        stuck = float(apart.sum()) > 0
+        return PartsTest(0.0 if stuck else 1.0, 1.0, 1.0, 1.0, int(np.argmax(apart)), 1.0)
+    # E[(a·b)²] = tr Σ² for two independent vectors, E|a|² = tr Σ: the overlap of the movements of different chains
+    # counts the directions that take part.
+    products = (own @ own.T).reshape(chains, PARTS, chains, PARTS)
+    different = ~np.eye(chains, dtype=bool)
+    overlap = float(np.sum(products**2, axis=(1, 3))[different].mean()) / (PARTS - 1) ** 2
+    dims = float(np.clip(within**2 / max(overlap, 1e-300), 1.0, x.shape[-1]))
+    # Correlation of neighbouring parts' means, of an AR(1) process with this time; half of all pairs are neighbours.
+    shared = min(0.5, max(0.0, (tau - 1 / tau) / (4 * size)))
+    inflation = (1 + (PARTS - 1) * shared / 2) / (1 - shared / 2)
+    ratio = PARTS * float(apart.sum()) / (chains - 1) / (within * inflation)
+    line = np.arange(PARTS) - (PARTS - 1) / 2
+    slopes = np.einsum("p,kpd->kd", line / np.linalg.norm(line), means)
+    common = slopes.mean(axis=0)
+    scatter = float(np.sum((slopes - common) ** 2)) / (chains - 1)
+    drift = chains * float(np.sum(common**2)) / scatter if scatter > 0 else np.inf
+    halves = np.split(x[:, n % 2 :].astype(np.float64), 2, axis=1)
+    sizes = [np.log(np.maximum(half.var(axis=1).sum(axis=-1), 1e-300)) for half in halves]
+    wider = sizes[1] - sizes[0]
+    spread = float(stats.ttest_1samp(wider, 0.0).pvalue) if np.ptp(wider) > 0 else 1.0
+    return PartsTest(
+        float(stats.f.sf(ratio, dims * (chains - 1), dims * chains * (PARTS - 1))),
+        float(stats.f.sf(drift, dims, dims * (chains - 1))),
+        spread,
+        dims,
+        int(np.argmax(apart)),
+        float(apart.max() / apart.sum()),
+    )
+
+
+def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int) -> Diagnosis:
+    """Verdict on the chains of a run.
+
+    Parameters
+    ----------
+    x : (n_chains, n, d) finite snapshots.
+    loss : (n_chains, n); NaN where none was recorded.
+    dim : D of the entropy formulas.
+    duplicates : snapshots that repeat an earlier one.
+    """
+    chains, n, d = x.shape
+    rows = x.reshape(-1, d)
+    centre = rows.mean(axis=0, dtype=np.float64)
+    distance = np.sum((x - centre) ** 2, axis=-1)
+    scores = slow_scores(x)
+    observables = [distance, *([loss] if np.isfinite(loss).all() else [])]
+    # A score exists for one half of the chains: its two halves together count for all of them.
+    pairs = zip(scores[: len(scores) // 2], scores[len(scores) // 2 :], strict=True)
+    sizes = [effective_size(a) + effective_size(b) for a, b in pairs] + [effective_size(one) for one in observables]
+    n_eff = min(sizes)
+    tau = chains * n / n_eff
+    # What a chain shows of its own: a chain that is elsewhere lengthens the time above, and not this one.
+    within = max(float(np.mean([integrated_time(row) for row in one])) for one in scores + observables)
+    tests = [parts_test(x, within)] + [parts_test(one[:, :, None], within) for one in observables[1:]]
+    rhat = max(float(array_stats.rhat(one, chain_axis=0, draw_axis=1, method="split")) for one in scores + observables)
+    span = rows if len(rows) <= LARGEST_MATRIX else rows[evenly_spaced(len(rows), LARGEST_MATRIX)]
+    active, share, rank = floor_of(spectrum_of(centred_gram(span), d), correlated=False)
+    worst = min(tests, key=lambda test: test.between_p_value)
+    evidence = Evidence(
+        n=float(len(rows)), chains=float(chains), dim=float(dim), tau=tau, n_eff=n_eff, burn_in=0.0,
+        between_p_value=worst.between_p_value, far_chain=float(worst.far), far_share=worst.far_share,
+        drift_p_value=min(test.drift_p_value for test in tests), drift_dims=tests[0].dims,
+        spread_p_value=min(test.spread_p_value for test in tests), split_rhat=rhat,
+        duplicates=float(duplicates), rank=float(rank), columns=float(d), active_directions=float(active),
+        active_share=share,
+    )  # fmt: skip
+    status, reason = _status(evidence)
+    return Diagnosis(status, tau, n_eff, 0, evidence, reason)
+
+
+def _status(e: Evidence) -> tuple[Status, str]:
+    chains, draws, dim = int(e.chains), e.n / e.chains, int(e.dim)
+    if e.duplicates:
+        return DUPLICATES, f"{int(e.duplicates)} of the snapshots repeat an earlier one"
+    if e.drift_p_value < TEST_LEVEL:
+        return NOT_STATIONARY, f"all chains drift through the window (p = {e.drift_p_value:.1e})"
+    if e.spread_p_value < TEST_LEVEL:
+        return NOT_STATIONARY, f"the two halves of the window differ in spread (p = {e.spread_p_value:.1e})"
+    if e.between_p_value < TEST_LEVEL:
+        who = f": chain {int(e.far_chain)} is not where the others are" if e.far_share > 0.5 else ""
+        return NOT_STATIONARY, f"the chains differ in their means (p = {e.between_p_value:.1e}){who}"
+    if draws < SHORTEST_CHAIN * e.tau:
+        return AUTOCORRELATED, (
+            f"the {chains} chains last {draws / e.tau:.1f} correlation times each, at least {SHORTEST_CHAIN:g} are "
+            "needed"
+        )
+    if e.rank < min(e.n - 1, e.columns, dim):
+        return UNIDENTIFIED, f"the snapshots vary in {int(e.rank)} of {dim} directions: the others are frozen"
+    if e.n_eff < SNAPSHOTS_PER_DIMENSION * dim and e.active_share > 0.5:
+        return UNIDENTIFIED, (
+            f"{int(e.active_directions)} directions hold {e.active_share:.0%} of the variance, over a floor in "
+            f"{dim} that {e.n_eff:.0f} independent snapshots cannot resolve"
+        )
+    if e.n_eff < FEWEST_SNAPSHOTS:
+        return TOO_FEW, f"{e.n_eff:.1f} independent snapshots, at least {FEWEST_SNAPSHOTS} are needed"
+    return OK, ""
