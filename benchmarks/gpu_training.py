@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mlflow_thermo import Schedule, SnapshotRecorder
-from projects.fixed_lr import TrainingSetup, prepare, resolve, run_loop
+from projects.fixed_lr import Observer, TrainingSetup, prepare, resolve, run_loop
 
 LR = 1e-3
 EVERY = "every"
@@ -105,17 +105,8 @@ class Enough(Exception):
     """Raised when all that was to be measured of a training is measured."""
 
 
-class Observer:
+class Follower(Observer):
     """Follows a training that ends when its observer has enough."""
-
-    def step(self, losses: Tensor) -> None:
-        raise NotImplementedError
-
-    def log(self, rows: list[dict[str, float]], step: int) -> None:
-        pass
-
-    def check(self, losses: Tensor, step: int) -> None:
-        pass
 
     def follow(self, experiment: TrainingSetup, lr: float | Tensor) -> None:
         """Train until there is enough."""
@@ -123,7 +114,7 @@ class Observer:
             run_loop(experiment, lr, self)
 
 
-class Course(Observer):
+class Course(Follower):
     """Keeps the losses and the weights of a training, in float64 on the CPU.
 
     Attributes
@@ -143,7 +134,7 @@ class Course(Observer):
         self._weights.append(self._experiment.weights.detach().to("cpu", torch.float64, copy=True))
 
 
-class Stopwatch(Observer):
+class Stopwatch(Follower):
     """Times windows of steps.
 
     Attributes
@@ -178,7 +169,7 @@ class Stopwatch(Observer):
         self._until = self._done + self._window
 
 
-class RecordedWindows(Observer):
+class RecordedWindows(Follower):
     """Alternating windows without and with recorders that keep every iterate; the first two do not count.
 
     Attributes

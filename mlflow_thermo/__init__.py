@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from mlflow_thermo import errors as errors, schema as schema, store as store
     from mlflow_thermo.buffering import buffer_bytes as buffer_bytes
     from mlflow_thermo.errors import ThermoError as ThermoError, without_password as without_password
+    from mlflow_thermo.fluctuations import FluctuationSums as FluctuationSums
     from mlflow_thermo.observables import (
         PILOT as PILOT,
-        FluctuationSums as FluctuationSums,
         GradientNoise as GradientNoise,
         evaluate as evaluate,
         full_gradient as full_gradient,
@@ -41,9 +41,9 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "buffering": ["buffer_bytes"],
         "errors": ["ThermoError", "without_password"],
+        "fluctuations": ["FluctuationSums"],
         "observables": [
             "PILOT",
-            "FluctuationSums",
             "GradientNoise",
             "evaluate",
             "full_gradient",

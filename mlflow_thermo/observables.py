@@ -17,6 +17,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from mlflow_thermo.fluctuations import widened
+
 #: From x, y and weight (batch,) of a batch to Σ weight·loss and Σ weight·correct, shape (..., 2).
 WeightedLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 #: The same, preceded by the gradient of Σ weight·loss, shape (..., d). The next call may overwrite both.
@@ -108,7 +110,7 @@ def evaluate(loss: WeightedLoss, x: Tensor, y: Tensor, batch_size: int) -> Tenso
     Tensor
         Loss and accuracy, float64, shape (..., 2), on the device of the data (on MPS: on the CPU).
     """
-    parts = [_widened(loss(*batch)) for batch in full_batches(x, y, batch_size)]
+    parts = [widened(loss(*batch)) for batch in full_batches(x, y, batch_size)]
     return torch.stack(parts).sum(dim=0)
 
 
@@ -136,7 +138,7 @@ def full_gradient(gradient: WeightedGradient, x: Tensor, y: Tensor, batch_size: 
     for batch in full_batches(x, y, batch_size):
         part, metrics = gradient(*batch)
         total = part.clone() if total is None else total.add_(part)
-        parts.append(_widened(metrics))
+        parts.append(widened(metrics))
     assert total is not None
     return total, torch.stack(parts).sum(dim=0)
 
@@ -181,7 +183,7 @@ def gradient_noise(
     mean = (sums[0] / n).cpu()
     relative = _relative_error(sums, n).cpu()
     rms, norm = mean[..., 0].sqrt(), mean[..., 1]
-    full_norm = _widened(torch.linalg.vector_norm(full, dim=-1)).cpu()
+    full_norm = widened(torch.linalg.vector_norm(full, dim=-1)).cpu()
     return GradientNoise(full_norm, rms, rms * relative[..., 0], norm, norm * relative[..., 1], n)
 
 
@@ -194,7 +196,7 @@ def _noise_sums(
     for x, y in batches:
         g, _ = gradient(x, y, torch.full((len(x),), 1 / len(x), dtype=x.dtype, device=x.device))
         square = (g - full).square().sum(dim=-1)
-        terms = _widened(torch.stack([square, torch.linalg.vector_norm(g, dim=-1)], dim=-1))
+        terms = widened(torch.stack([square, torch.linalg.vector_norm(g, dim=-1)], dim=-1))
         terms = torch.stack([terms, terms.square()])
         sums = terms if sums is None else sums + terms
         n += 1
@@ -211,52 +213,6 @@ def _relative_error(sums: Tensor, n: int) -> Tensor:
     # δ sqrt(q) / sqrt(q) = δq / 2q.
     halves = torch.tensor([0.5, 1.0], dtype=mean.dtype, device=mean.device)
     return torch.nan_to_num(variance.sqrt() / mean * halves, nan=0.0, posinf=0.0)
-
-
-class FluctuationSums:
-    """Running sums over the steps of the products that fluctuation-dissipation relations need.
-
-    With weights w, minibatch gradient g and a fixed unit vector r along the initial weights: ``w·g`` and ``|g|²`` for
-    the relation 2⟨w·g⟩ = lr·⟨|g|²⟩ in flat space (Yaida, arXiv 1810.00004); ``g·r``, ``w·r`` and ``(w·r)|g|²`` for its
-    counterpart on the sphere, where w·g = 0 carries no information. The sums stay on the device.
-
-    Parameters
-    ----------
-    weights : Tensor
-        Initial weights, shape (..., d).
-
-    Attributes
-    ----------
-    steps : int
-        Number of steps in the sums.
-    """
-
-    NAMES = ("wg", "gg", "gr", "wr", "wrgg")
-
-    def __init__(self, weights: Tensor) -> None:
-        self._direction = weights / torch.linalg.vector_norm(weights, dim=-1, keepdim=True)
-        shape = (*weights.shape[:-1], len(self.NAMES))
-        self._sums = torch.zeros(shape, dtype=torch.float64, device=_wide(weights.device))
-        self.steps = 0
-
-    def add(self, weights: Tensor, gradient: Tensor) -> None:
-        """Add one step: the weights before the update and the gradient there, both of shape (..., d)."""
-        dot = torch.linalg.vecdot
-        gg = dot(gradient, gradient)
-        wr = dot(weights, self._direction)
-        terms = [dot(weights, gradient), gg, dot(gradient, self._direction), wr, wr * gg]
-        self._sums += torch.stack(terms, dim=-1).to(self._sums)
-        self.steps += 1
-
-    def rows(self) -> list[dict[str, float]]:
-        """The sums of each model by name, with the number of steps."""
-        rows = self._sums.reshape(-1, len(self.NAMES)).tolist()
-        return [{"steps": float(self.steps), **dict(zip(self.NAMES, row, strict=True))} for row in rows]
-
-    def values(self) -> dict[str, float]:
-        """The only row of `rows`, for a single model."""
-        (row,) = self.rows()
-        return row
 
 
 def log_points(total_steps: int, n: int) -> list[int]:
@@ -284,12 +240,3 @@ def log_points(total_steps: int, n: int) -> list[int]:
     ratio = (total_steps / 10) ** (1 / max(1, n - 1))
     spread = {round(10 * ratio**i) for i in range(max(1, n))}
     return sorted({*range(10), *spread, total_steps})
-
-
-def _wide(device: torch.device) -> torch.device:
-    """Where float64 sums live: MPS has no float64."""
-    return torch.device("cpu") if device.type == "mps" else device
-
-
-def _widened(values: Tensor) -> Tensor:
-    return values.detach().to(device=_wide(values.device), dtype=torch.float64)

@@ -59,9 +59,12 @@ METRIC_SNR_STDERR = "gradient/snr_stderr"
 #: Number of minibatch gradients that the noise was measured on; it adapts to the requested precision.
 METRIC_NOISE_BATCHES = "gradient/noise_batches"
 METRIC_WEIGHT_NORM = "weights/norm"
+#: Independent snapshots that a run which goes on by need has, and needs.
+METRIC_SAMPLING_N_EFF = "sampling/n_eff"
+METRIC_SAMPLING_NEEDED = "sampling/n_eff_needed"
 #: Prefix of everything measured on gradients.
 PREFIX_GRADIENT = "gradient/"
-#: Prefix of the running sums of `mlflow_thermo.observables.FluctuationSums`.
+#: Prefix of the running sums of `mlflow_thermo.fluctuations.FluctuationSums`.
 PREFIX_SUMS = "sums/"
 #: Prefix of the same sums over the second half of the training, logged at the last step.
 PREFIX_WINDOW = "sums/window_"

@@ -12,6 +12,7 @@ from analysis.stationarity.diagnosis import diagnose
 from analysis.stationarity.drift import DriftTest, drift_test, msd_slope, spread_p_value, trend_p_value
 from analysis.stationarity.neighbours import EdgeLag, edge_lag
 from analysis.stationarity.regime import BLOCKS, Regime, classify
+from analysis.stationarity.several_chains import independent_draws
 from analysis.stationarity.thinning import (
     FEWEST_SNAPSHOTS,
     SNAPSHOTS_PER_DIMENSION,
@@ -35,6 +36,7 @@ __all__ = [
     "drift_test",
     "edge_lag",
     "evenly_spaced",
+    "independent_draws",
     "independent_snapshots",
     "integrated_time",
     "kpss_statistic",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from arviz_stats.base import array_stats
 from scipy import stats
+from scipy.linalg import eigh
 
 from analysis.geometry import centred_gram
 from analysis.results import (
@@ -26,7 +27,13 @@ from analysis.results import (
     FloatArray,
     Status,
 )
-from analysis.stationarity.correlation import SLOW_COMPONENTS, effective_size, integrated_time, leading_scores
+from analysis.stationarity.correlation import (
+    SLOW_COMPONENTS,
+    correlation_time,
+    effective_size,
+    integrated_time,
+    leading_scores,
+)
 from analysis.stationarity.spectrum import floor_of, spectrum_of
 from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
 from analysis.stationarity.verdict import TEST_LEVEL, Diagnosis
@@ -53,13 +60,57 @@ def slow_scores(x: AnyArray) -> list[FloatArray]:
         found, scored = x[here::2], x[there::2]
         rows = found.reshape(-1, x.shape[-1]).astype(np.float64)
         centre = rows.mean(axis=0)
-        count = min(SLOW_COMPONENTS, x.shape[-1], len(rows) - 1)
-        scores = leading_scores(centred_gram(rows))[:count]
-        # Scores are inner products with unit directions: direction = rowsᵀ·scores/|scores|².
-        directions = (rows - centre).T @ (scores / np.sum(scores**2, axis=1, keepdims=True)).T
+        directions = _leading_directions(rows - centre)
         projected = (scored.reshape(-1, x.shape[-1]) - centre) @ directions
         out += [column.reshape(scored.shape[:2]) for column in projected.T]
     return out
+
+
+def _leading_directions(centred: FloatArray) -> FloatArray:
+    """The leading principal directions (d, count) of centred rows (n, d)."""
+    n, d = centred.shape
+    count = min(SLOW_COMPONENTS, d, n - 1)
+    if d <= n:
+        return np.asarray(eigh(centred.T @ centred, subset_by_index=(d - count, d - 1))[1][:, ::-1])
+    scores = leading_scores(centred_gram(centred))[:count]
+    # Scores are inner products with unit directions: direction = rowsᵀ·scores/|scores|².
+    return np.asarray(centred.T @ (scores / np.sum(scores**2, axis=1, keepdims=True)).T)
+
+
+def slow_observables(x: AnyArray, loss: FloatArray) -> tuple[list[FloatArray], float]:
+    """The slow observables of some chains, and the independent snapshots in the slowest of them.
+
+    Parameters
+    ----------
+    x : (n_chains, n, d).
+    loss : (n_chains, n); left out where some are not recorded.
+
+    Returns
+    -------
+    observables : scores of each half of the chains on the components of the other, |w − mean|², losses.
+    n_eff : over all chains.
+    """
+    centre = x.reshape(-1, x.shape[-1]).mean(axis=0, dtype=np.float64)
+    whole = [np.sum((x - centre) ** 2, axis=-1), *([loss] if np.isfinite(loss).all() else [])]
+    scores = slow_scores(x)
+    # A score exists for one half of the chains: its two halves together count for all of them.
+    pairs = zip(scores[: len(scores) // 2], scores[len(scores) // 2 :], strict=True)
+    sizes = [effective_size(a) + effective_size(b) for a, b in pairs] + [effective_size(one) for one in whole]
+    return scores + whole, min(sizes)
+
+
+def independent_draws(x: AnyArray, loss: FloatArray) -> float:
+    """Independent snapshots among those of all chains: the number behind every verdict.
+
+    Parameters
+    ----------
+    x : (n_chains, n, d), n at least 4.
+    loss : (n_chains, n).
+    """
+    if len(x) > 1:
+        return slow_observables(x, loss)[1]
+    times = [correlation_time(x[0])] if x.shape[1] >= FEWEST_SNAPSHOTS else [float(x.shape[1])]
+    return float(x.shape[1] / max(*times, integrated_time(loss[0])))
 
 
 @dataclass(frozen=True)
@@ -144,19 +195,12 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int) -> Di
     """
     chains, n, d = x.shape
     rows = x.reshape(-1, d)
-    centre = rows.mean(axis=0, dtype=np.float64)
-    distance = np.sum((x - centre) ** 2, axis=-1)
-    scores = slow_scores(x)
-    observables = [distance, *([loss] if np.isfinite(loss).all() else [])]
-    # A score exists for one half of the chains: its two halves together count for all of them.
-    pairs = zip(scores[: len(scores) // 2], scores[len(scores) // 2 :], strict=True)
-    sizes = [effective_size(a) + effective_size(b) for a, b in pairs] + [effective_size(one) for one in observables]
-    n_eff = min(sizes)
+    observables, n_eff = slow_observables(x, loss)
     tau = chains * n / n_eff
     # What a chain shows of its own: a chain that is elsewhere lengthens the time above, and not this one.
-    within = max(float(np.mean([integrated_time(row) for row in one])) for one in scores + observables)
-    tests = [parts_test(x, within)] + [parts_test(one[:, :, None], within) for one in observables[1:]]
-    rhat = max(float(array_stats.rhat(one, chain_axis=0, draw_axis=1, method="split")) for one in scores + observables)
+    within = max(float(np.mean([integrated_time(row) for row in one])) for one in observables)
+    tests = [parts_test(x, within)] + ([parts_test(loss[:, :, None], within)] if np.isfinite(loss).all() else [])
+    rhat = max(float(array_stats.rhat(one, chain_axis=0, draw_axis=1, method="split")) for one in observables)
     span = rows if len(rows) <= LARGEST_MATRIX else rows[evenly_spaced(len(rows), LARGEST_MATRIX)]
     active, share, rank = floor_of(spectrum_of(centred_gram(span), d), correlated=False)
     worst = min(tests, key=lambda test: test.between_p_value)

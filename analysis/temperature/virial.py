@@ -76,7 +76,7 @@ def fluctuation_dissipation(
     needed = ("steps", "gr", "wrgg") if on_sphere else ("steps", "wg", "gg")
     missing = [name for name in needed if name not in sums or (before is not None and name not in before)]
     if missing:
-        raise InsufficientData(f"sums lack {', '.join(missing)}: log mlflow_thermo.observables.FluctuationSums")
+        raise InsufficientData(f"sums lack {', '.join(missing)}: log mlflow_thermo.fluctuations.FluctuationSums")
     window = {name: sums[name] - (before[name] if before else 0.0) for name in needed}
     steps = int(window["steps"])
     if steps < 1:

@@ -83,7 +83,7 @@ class Workers:
             if kind == "opened":
                 opened[event["lr"]] = event["run_id"]
             elif kind == "progress":
-                progress(event["step"] / event["steps"])
+                progress(event["fraction"])
             elif kind == "ended":
                 lr, ok = event["lr"], event["ok"]
                 seconds = time.monotonic() - begin

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         deal as deal,
         step_seconds as step_seconds,
     )
-    from projects.fixed_lr.loop import run_loop as run_loop
+    from projects.fixed_lr.loop import Observer as Observer, run_loop as run_loop
     from projects.fixed_lr.options import parse_options as parse_options
     from projects.fixed_lr.presets import PRESETS as PRESETS
     from projects.fixed_lr.protocols import make_update as make_update
@@ -37,7 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "config": ["TrainConfig", "resolve"],
         "data": ["Dataset", "load_dataset"],
         "engine": ["AUTO", "choose_engine", "deal", "step_seconds"],
-        "loop": ["run_loop"],
+        "loop": ["Observer", "run_loop"],
         "training_setup": ["TrainingSetup", "UNIFORM_SAMPLES", "prepare"],
         "options": ["parse_options"],
         "presets": ["PRESETS"],

@@ -17,7 +17,7 @@ from mlflow_thermo.errors import ThermoError
 from projects.common import ParentWatch, Terminated, open_run, parse_lrs
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import run_loop
-from projects.fixed_lr.members import AllDiverged, StackMember, StackObserver, describe, emit
+from projects.fixed_lr.members import StackMember, StackObserver, describe, emit
 from projects.fixed_lr.options import config_options, parse_options
 from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
@@ -42,20 +42,12 @@ def train_stack(members: list[StackMember], watch: ParentWatch, compiling: str, 
         found = baseline_of(stack)
         baseline = baseline or found
         for row, member in enumerate(turn):
-            member.row = row
-            member.run = RecordedRun(
-                member.config, member.run_id, stack, stack.named_views(row), baseline, size * shares
-            )
+            member.run = RecordedRun(member.config, member.run_id, stack, stack.chains_of(row), baseline, size * shares)
         lrs = torch.tensor([[member.config.lr] for member in turn], device=device)
         compiled = stack.compile_if_worth_it(compiling)
         emit("training", models=len(turn), compiled=compiled)
-        try:
-            run_loop(stack, lrs, StackObserver(stack, turn, lrs, watch, number, len(turns)))
-        except AllDiverged:
-            continue
-        for member in turn:
-            if member.open:
-                member.finish()
+        observer = StackObserver(stack, turn, watch, number, len(turns))
+        run_loop(stack, lrs, observer, [member.config for member in turn])
 
 
 @click.command()
@@ -82,7 +74,7 @@ def main(lrs: str, experiment: str | None, compiling: str, shares: int, **option
             name = f"{config.preset} lr={config.lr:g} seed={config.seed}"
             with watch.holding():
                 run_id = open_run(experiment, name, schema.KIND_TRAIN, {})
-                members.append(StackMember(config, run_id, len(members)))
+                members.append(StackMember(config, run_id))
             emit("opened", lr=config.lr, run_id=run_id)
         train_stack(members, watch, compiling, shares)
     except (Terminated, KeyboardInterrupt) as end:

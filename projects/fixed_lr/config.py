@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from analysis.stationarity import SNAPSHOTS_PER_DIMENSION
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import PROTOCOLS, STORAGES
 from projects.fixed_lr.data import LOADERS
@@ -37,6 +38,12 @@ class TrainConfig:
     batch_size: int = 128
     sampling: str = "iid"
     steps: int = 12_000
+    chains: int = 1
+    burn_in: int = 0
+    forget: int = 0
+    spacing: int = 0
+    until: str = ""
+    max_steps: int = 0
     log_points: int = 30
     noise_batches: int = 200
     noise_error: float = 0.05
@@ -57,6 +64,19 @@ class TrainConfig:
         low, high = PRESETS[self.preset]["lr_range"]
         return low, high
 
+    def needed(self, dim: int) -> float:
+        """Independent snapshots that the run goes on for, of a model with `dim` free dimensions."""
+        if self.until == IDENTIFIED:
+            return float(SNAPSHOTS_PER_DIMENSION * dim)
+        try:
+            count = float(self.until)
+        except ValueError:
+            # User input: float has no other way to report text that is no number.
+            count = math.nan
+        if not (math.isfinite(count) and count >= 1):
+            raise ThermoError(f"until must be {IDENTIFIED!r} or a number of independent snapshots, got {self.until!r}")
+        return count
+
     def validate(self) -> None:
         """Raise ThermoError with one line that names the parameter and the remedy."""
         if not (math.isfinite(self.lr) and self.lr > 0):
@@ -65,18 +85,31 @@ class TrainConfig:
             value = getattr(self, name)
             if value not in choices:
                 raise ThermoError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
-        positive = ("width", "batch_size", "steps", "log_points", "noise_batches", "snapshots", "burst_size", "threads")
+        positive = (
+            "width", "batch_size", "steps", "chains", "log_points", "noise_batches", "snapshots", "burst_size",
+            "threads",
+        )  # fmt: skip
         for name in positive:
             if getattr(self, name) < 1:
                 raise ThermoError(f"{name} must be at least 1, got {getattr(self, name)}")
         seeds = ("seed", "data_seed", "init_seed", "head_seed")
-        for name in ("samples_per_label", "bursts", "weight_decay", "noise_error", *seeds):
+        counts = ("burn_in", "forget", "spacing", "max_steps")
+        for name in ("samples_per_label", "bursts", *counts, "weight_decay", "noise_error", *seeds):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ThermoError(f"{name} must be finite and not negative, got {value}")
         for name in seeds:
             if getattr(self, name) > MAX_SEED:
                 raise ThermoError(f"{name} must be at most {MAX_SEED}, got {getattr(self, name)}")
+        if self.burn_in + self.forget >= self.steps:
+            raise ThermoError(
+                f"burn_in={self.burn_in} and forget={self.forget} leave nothing of steps={self.steps} to record: take "
+                "more steps"
+            )
+        if self.until:
+            self.needed(1)
+            if self.max_steps < self.steps:
+                raise ThermoError(f"max_steps={self.max_steps} is below steps={self.steps}, the first round: raise it")
         if self.batch_size < 2:
             raise ThermoError("batch_size must be at least 2: batch normalisation needs two samples")
         if not 0 <= self.label_noise <= 1:
@@ -87,6 +120,13 @@ class TrainConfig:
 
 #: Torch's generators take 64 bits with a sign; what is measured has seeds of its own, 2**32 above the training's.
 MAX_SEED = 2**63 - 2**32 - 1
+
+#: Value of `until` that asks for as many independent snapshots as determine a covariance.
+IDENTIFIED = "identified"
+#: What a preset says about the phases of a run.
+PHASES = ("burn_in", "forget", "first", "spacing", "until", "max_steps")
+#: A run that goes on by need ends after this many times its first round, unless the user says otherwise.
+LONGEST = 20
 
 #: Parameters that take one of a few words.
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -116,8 +156,33 @@ def resolve(given: dict[str, Any]) -> TrainConfig:
     preset = preset_named(given.get("preset", TrainConfig.preset))
     names = {f.name for f in fields(TrainConfig)}
     values = {key: value for key, value in preset.items() if key in names}
+    # Relaxation takes a number of steps in proportion to 1/lr.
+    lr = float(given["lr"])
+    if math.isfinite(lr) and lr > 0:
+        values |= {key: math.ceil(time / lr) for key, time in preset.get("times", {}).items()}
+    if "steps" in given:
+        # A length that the user sets is exact, and its phases are parts of it.
+        values = {key: value for key, value in values.items() if key not in PHASES}
     if given.get("loss") == "mse":
         values["head_norm"] = 1.5
-    config = TrainConfig(**{**values, **given})
+    values |= given
+    _fill_phases(values)
+    config = TrainConfig(**values)
     config.validate()
     return config
+
+
+def _fill_phases(values: dict[str, Any]) -> None:
+    """Give the phases that neither the preset nor the user sets the lengths that follow from the others.
+
+    ``first`` of a preset is the length of the first round after burn-in and forgetting.
+    """
+    chains, first = values.get("chains", TrainConfig.chains), values.pop("first", 0)
+    if first:
+        values["steps"] = values["burn_in"] + values["forget"] + first
+    steps = values.get("steps", TrainConfig.steps)
+    values["burn_in"] = values.get("burn_in") or (steps // 4 if chains > 1 else steps // 2)
+    if chains > 1:
+        values["forget"] = values.get("forget") or max(1, values["burn_in"] // 4)
+    if values.get("until"):
+        values["max_steps"] = values.get("max_steps") or LONGEST * steps

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count, islice
 
 import torch
 from torch import Tensor
 
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.observables import PILOT, FluctuationSums, evaluate, full_gradient, gradient_noise, log_points
+from mlflow_thermo.fluctuations import FluctuationSums
+from mlflow_thermo.observables import PILOT, evaluate, full_gradient, gradient_noise, log_points
 from projects.fixed_lr.config import TrainConfig
+from projects.fixed_lr.phases import Phases, phases_of
 from projects.fixed_lr.protocols import make_update
 from projects.fixed_lr.training_setup import TrainingSetup
 
@@ -24,32 +26,47 @@ class Diverged(ThermoError):
     """The loss or the weights became non-finite."""
 
 
-class Observer(Protocol):
-    """Receives what a training yields; values of several models come in the order of the models."""
+class Observer:
+    """Receives what a training yields; several models are named by their positions among those still trained."""
 
     def step(self, losses: Tensor) -> None:
-        """Minibatch losses, shape (...), at the weights that the next update will change. Must not block."""
+        """Minibatch losses, (...) or (..., chains), at the weights that the next update will change; must not block."""
 
-    def log(self, rows: list[dict[str, float]], step: int) -> None:
-        """The observables at a log point."""
+    def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
+        """The observables of some models, by position, at a log point or at their end."""
 
     def check(self, losses: Tensor, step: int) -> None:
         """Called every few steps with the losses; may raise to stop the training."""
 
+    def ending(self, step: int) -> Collection[int]:
+        """Positions of the models that have enough after `step` steps, before the last step that they may take."""
+        return ()
 
-def measure(setup: TrainingSetup, sums: FluctuationSums) -> list[dict[str, float]]:
-    """All observables at the present weights, by metric name, for each model."""
+    def end(self, positions: Collection[int], step: int) -> None:
+        """These models have ended, after their last `log`."""
+
+    def gone(self) -> Collection[int]:
+        """Positions of the models that diverged."""
+        return ()
+
+    def kept(self, positions: Sequence[int]) -> None:
+        """From now on there are only the models at these positions, which are counted anew."""
+
+
+def measure(setup: TrainingSetup) -> list[dict[str, float]]:
+    """All observables at the present weights, by metric name, for the first chain of each model."""
     config, data = setup.config, setup.data
+    one = setup.one_chain()
     size = config.batch_size
-    full, train = full_gradient(setup.weighted_gradient, data.x_train, data.y_train, size)
+    full, train = full_gradient(one.weighted_gradient, data.x_train, data.y_train, size)
     noise = gradient_noise(
-        setup.weighted_gradient,
+        one.weighted_gradient,
         full,
-        islice(setup.training_batches(setup.noise_generator), config.noise_batches),
+        islice(one.training_batches(one.noise_generator), config.noise_batches),
         # Too few to divide between a pilot and the averages are all averaged.
         error=config.noise_error if config.noise_batches >= 2 * PILOT else 0.0,
     )
-    test = evaluate(setup.weighted_loss, data.x_test, data.y_test, size)
+    test = evaluate(one.weighted_loss, data.x_test, data.y_test, size)
     columns = {
         schema.METRIC_TRAIN_LOSS: train[..., 0],
         schema.METRIC_TRAIN_ACCURACY: train[..., 1],
@@ -61,48 +78,104 @@ def measure(setup: TrainingSetup, sums: FluctuationSums) -> list[dict[str, float
         schema.METRIC_MINIBATCH_NORM_STDERR: noise.minibatch_norm_stderr,
         schema.METRIC_SNR: noise.snr,
         schema.METRIC_SNR_STDERR: noise.snr_stderr,
-        schema.METRIC_WEIGHT_NORM: torch.linalg.vector_norm(setup.weights, dim=-1),
+        schema.METRIC_WEIGHT_NORM: torch.linalg.vector_norm(one.weights, dim=-1),
     }
     table = torch.stack([column.to("cpu", torch.float64).reshape(-1) for column in columns.values()], dim=1).tolist()
     shared = {schema.METRIC_NOISE_BATCHES: float(noise.n_batches)}
-    return [
-        {**dict(zip(columns, row, strict=True)), **shared, **_prefixed(schema.PREFIX_SUMS, total)}
-        for row, total in zip(table, sums.rows(), strict=True)
-    ]
+    return [{**dict(zip(columns, row, strict=True)), **shared} for row in table]
 
 
-def run_loop(setup: TrainingSetup, lr: float | Tensor, observer: Observer) -> None:
-    """Train for the config's number of steps.
+class _Books:
+    """Sums over the steps of every model, as a whole and since the beginning of its window."""
+
+    def __init__(self, weights: Tensor, phases: Sequence[Phases]) -> None:
+        self.phases = list(phases)
+        self._sums = FluctuationSums(weights)
+        self._begun = {one.record: self._sums.rows() for one in phases}
+
+    def add(self, weights: Tensor, gradient: Tensor) -> None:
+        self._sums.add(weights, gradient)
+
+    def begin(self, step: int) -> None:
+        if step in self._begun:
+            self._begun[step] = self._sums.rows()
+
+    def branch(self, chains: int) -> None:
+        self._sums = self._sums.branched(chains)
+
+    def keep(self, positions: Sequence[int]) -> None:
+        self.phases = [self.phases[position] for position in positions]
+        self._begun = {step: [rows[position] for position in positions] for step, rows in self._begun.items()}
+        self._sums.keep(positions)
+
+    def over_all(self) -> list[dict[str, float]]:
+        return [_prefixed(schema.PREFIX_SUMS, row) for row in self._sums.rows()]
+
+    def over_window(self, position: int) -> dict[str, float]:
+        # The window is what the analysis looks at: the descent must not count.
+        now, begun = self._sums.rows()[position], self._begun[self.phases[position].record][position]
+        return _prefixed(schema.PREFIX_WINDOW, {name: now[name] - begun[name] for name in now})
+
+
+def run_loop(
+    setup: TrainingSetup, lr: float | Tensor, observer: Observer, configs: Sequence[TrainConfig] | None = None
+) -> None:
+    """Train every model until its last step, or until the observer says that it has enough.
 
     Parameters
     ----------
     lr : as in `projects.fixed_lr.protocols.make_update`.
+    configs : of each model, which differ in the learning rate and what follows from it; by default that of the setup
+        for all.
     """
-    config, weights = setup.config, setup.weights
+    config, n = setup.config, setup.weights.numel() // setup.d
+    books = _Books(setup.weights, [phases_of(one) for one in configs or [config] * n])
     update = make_update(config.protocol, lr, config.weight_decay)
-    sums = FluctuationSums(weights)
-    points = set(log_points(config.steps, config.log_points))
-    source = setup.training_batches(setup.generator)
+    points = set(log_points(max(one.first for one in books.phases), config.log_points))
+    source = setup.source()
     # Not cut from the data: a batch drawn with replacement may be larger than the whole set.
     mean = setup.data.x_train.new_full((config.batch_size,), 1 / config.batch_size)
-    halfway = sums.rows()
-    for done in range(config.steps + 1):
-        if done == config.steps // 2:
-            halfway = sums.rows()
-        if done in points:
-            rows = measure(setup, sums)
-            if done == config.steps:
-                # The second half is what the analysis looks at: the descent must not count.
-                for row, now, half in zip(rows, sums.rows(), halfway, strict=True):
-                    row |= _prefixed(schema.PREFIX_WINDOW, {name: now[name] - half[name] for name in now})
-            observer.log(rows, done)
-        if done == config.steps:
-            break
+    parked: set[int] = set()
+    for done in count():
+        if done and done == books.phases[0].branch:
+            setup.branch()
+            books.branch(config.chains)
+            source = setup.source()
+            lr = lr.unsqueeze(1) if isinstance(lr, Tensor) else lr
+            update = make_update(config.protocol, lr, config.weight_decay)
+        books.begin(done)
+        over = {position for position, one in enumerate(books.phases) if done >= one.last}
+        ending = sorted((over | set(observer.ending(done))) - parked)
+        if done in points or ending:
+            rows = dict(enumerate(a | b for a, b in zip(measure(setup), books.over_all(), strict=True)))
+            for position in ending:
+                rows[position] |= books.over_window(position)
+            observer.log(rows if done in points else {position: rows[position] for position in ending}, done)
+            if ending:
+                observer.end(ending, done)
+        leaving = parked | set(ending) | set(observer.gone())
+        if len(leaving) == len(books.phases):
+            return
+        if leaving > parked:
+            assert isinstance(lr, Tensor)
+            if setup.can_shrink:
+                stay = [position for position in range(len(books.phases)) if position not in leaving]
+                setup.keep(stay)
+                books.keep(stay)
+                observer.kept(stay)
+                lr = lr[stay]
+                update = make_update(config.protocol, lr, config.weight_decay)
+            else:
+                # The row goes on, so that the stack keeps its shape, but stands still at a harmless place.
+                parked = leaving
+                for position in parked:
+                    setup.weights[position] = setup.harmless
+                    lr[position] = 0.0
         x, y = next(source)
         gradient, metrics = setup.weighted_gradient(x, y, mean)
-        sums.add(weights, gradient)
+        books.add(setup.weights, gradient)
         observer.step(metrics[..., 0])
-        update(weights, gradient)
+        update(setup.weights, gradient)
         if done % CHECK_EVERY == 0:
             observer.check(metrics[..., 0], done)
 

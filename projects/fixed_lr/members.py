@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import click
+import torch
 from torch import Tensor
 
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from projects.common import ParentWatch, end_run, first_line
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.loop import Diverged, require_finite
+from projects.fixed_lr.loop import Diverged, Observer, require_finite
 from projects.fixed_lr.recording import RecordedRun
 from projects.fixed_lr.stack import ModelStack
 
@@ -31,10 +33,9 @@ def emit(event: str, **content: Any) -> None:
 class StackMember:
     """One learning rate of a stack, with its MLflow run."""
 
-    def __init__(self, config: TrainConfig, run_id: str, row: int) -> None:
+    def __init__(self, config: TrainConfig, run_id: str) -> None:
         self.config = config
         self.run_id = run_id
-        self.row = row
         self.run: RecordedRun | None = None
         self.open = True
         self.ok = False
@@ -80,7 +81,7 @@ def describe(error: Exception) -> str:
     return line if isinstance(error, ThermoError) else f"{type(error).__name__}: {line}"
 
 
-class StackObserver:
+class StackObserver(Observer):
     """Passes what a stack yields to the runs of its members, and takes out those that diverge.
 
     Parameters
@@ -89,57 +90,84 @@ class StackObserver:
     """
 
     def __init__(
-        self, stack: ModelStack, members: list[StackMember], lrs: Tensor, watch: ParentWatch, turn: int, turns: int
+        self, stack: ModelStack, members: list[StackMember], watch: ParentWatch, turn: int, turns: int
     ) -> None:
         self._stack = stack
         self._members = members
-        self._lrs = lrs
         self._watch = watch
-        self._before = turn * stack.config.steps
-        self._steps = turns * stack.config.steps
-        self._start = stack.weights[0].clone()
+        self._turn, self._turns = turn, turns
+        self._step = 0
         self._reported = time.monotonic()
-
-    @property
-    def alive(self) -> list[StackMember]:
-        """The members that are still training."""
-        return [member for member in self._members if member.open]
 
     def step(self, losses: Tensor) -> None:
         """Record a step of every member."""
+        self._step += 1
+        self._stack.show()
+        if losses.ndim == 1:
+            losses = losses.unsqueeze(1).expand(-1, self._stack.config.chains)
         # On a device the losses stay tensors, so that nothing waits for them.
-        values = losses.tolist() if losses.device.type == "cpu" else losses.unbind()
-        for member in self.alive:
+        rows = losses.to(torch.float64).numpy() if losses.device.type == "cpu" else losses
+        for position, member in self._open():
             assert member.run is not None
-            member.run.recorder.step(values[member.row])
+            member.run.recorder.step(rows[position])
+            if member.run.need.needed is not None:
+                member.run.need.step(self._step, self._stack.weights[position], losses[position])
 
-    def log(self, rows: list[dict[str, float]], step: int) -> None:
-        """Log the observables of every member."""
-        for member in self.alive:
-            assert member.run is not None
-            member.run.log(rows[member.row], step)
-        self._guard([row[schema.METRIC_TRAIN_LOSS] for row in rows], step)
+    def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
+        """Log the observables of members."""
+        for position, member in self._open():
+            if position in rows:
+                assert member.run is not None
+                member.run.log(rows[position], step)
+                self._guard(member, rows[position][schema.METRIC_TRAIN_LOSS], step)
 
     def check(self, losses: Tensor, step: int) -> None:
-        """Take out the members that diverged, and report progress."""
+        """Note the members that diverged, and report progress."""
         self._watch.check()
-        self._guard(losses.tolist(), step)
+        # The sum of a model's chains is not finite where one of them is not.
+        for (_, member), loss in zip(self._open(), losses.reshape(len(losses), -1).mean(dim=1).tolist(), strict=True):
+            self._guard(member, loss, step)
         if time.monotonic() - self._reported > PROGRESS_EVERY:
             self._reported = time.monotonic()
-            emit("progress", step=self._before + step, steps=self._steps)
+            emit("progress", fraction=(self._turn + self._fraction(step)) / self._turns)
 
-    def _guard(self, losses: list[float], step: int) -> None:
-        for member in self.alive:
-            try:
-                require_finite(losses[member.row], member.config, step)
-            except Diverged as error:
-                member.fail(error)
-                # The row goes on, so that the stack keeps its shape, but stands still at a harmless place.
-                self._stack.weights[member.row] = self._start
-                self._lrs[member.row] = 0.0
-        if not self.alive:
-            raise AllDiverged
+    def ending(self, step: int) -> list[int]:
+        """Members that have as many independent snapshots as they need."""
+        found = []
+        for position, member in self._open():
+            assert member.run is not None
+            if member.run.need.satisfied(step):
+                found.append(position)
+        return found
 
+    def end(self, positions: Collection[int], step: int) -> None:
+        """Upload the members that have ended, and end their runs."""
+        for position in positions:
+            member = self._members[position]
+            if member.open:
+                assert member.run is not None
+                self._stack.show()
+                member.run.enough(step)
+                member.finish()
 
-class AllDiverged(Exception):
-    """No model of the stack is left."""
+    def gone(self) -> list[int]:
+        """Members that diverged."""
+        return [position for position, member in enumerate(self._members) if not member.open]
+
+    def kept(self, positions: Sequence[int]) -> None:
+        """Go on with some of the members."""
+        self._members = [self._members[position] for position in positions]
+
+    def _open(self) -> list[tuple[int, StackMember]]:
+        return [(position, member) for position, member in enumerate(self._members) if member.open]
+
+    def _guard(self, member: StackMember, loss: float, step: int) -> None:
+        try:
+            require_finite(loss, member.config, step)
+        except Diverged as error:
+            member.fail(error)
+
+    def _fraction(self, step: int) -> float:
+        """Share of the steps of this stack that is done, by what is planned now."""
+        ends = [member.run.need.next_look for _, member in self._open() if member.run is not None]
+        return min(1.0, step / max([*ends, 1]))

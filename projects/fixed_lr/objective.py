@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,20 @@ def weighted(losses: Tensor, correct: Tensor, weight: Tensor) -> tuple[Tensor, T
     return losses @ weight, correct.to(weight.dtype) @ weight
 
 
+def batch_indices(n: int, batch_size: int, sampling: str, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless batches as indices (batch_size,) of n samples, on the processor."""
+    pending = torch.empty(0, dtype=torch.int64)
+    while True:
+        if sampling == "iid":
+            yield torch.randint(n, (batch_size,), generator=generator)
+            continue
+        # Whole epochs follow each other: a batch may hold the end of one and the start of the next.
+        while len(pending) < batch_size:
+            pending = torch.cat([pending, torch.randperm(n, generator=generator)])
+        yield pending[:batch_size]
+        pending = pending[batch_size:]
+
+
 def batches(
     data: Dataset, batch_size: int, sampling: str, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -35,17 +49,22 @@ def batches(
 
     Drawn on the processor by a generator of the processor, so that a seed gives the same batches on every device.
     """
-    n = len(data.y_train)
     device = data.y_train.device
-    pending = torch.empty(0, dtype=torch.int64)
-    while True:
-        if sampling == "iid":
-            index = torch.randint(n, (batch_size,), generator=generator)
-        else:
-            # Whole epochs follow each other: a batch may hold the end of one and the start of the next.
-            while len(pending) < batch_size:
-                pending = torch.cat([pending, torch.randperm(n, generator=generator)])
-            index, pending = pending[:batch_size], pending[batch_size:]
-        # A copy from memory that is not pinned would wait for the GPU at every step.
-        index = index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index.to(device)
+    for index in batch_indices(len(data.y_train), batch_size, sampling, generator):
+        index = _on_device(index, device)
         yield data.x_train[index], data.y_train[index]
+
+
+def chain_batches(
+    data: Dataset, batch_size: int, sampling: str, generators: Sequence[torch.Generator]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches as of `batches`, one for each generator, stacked: (chains, batch, …) and (chains, batch)."""
+    indices = [batch_indices(len(data.y_train), batch_size, sampling, generator) for generator in generators]
+    while True:
+        index = _on_device(torch.stack([next(one) for one in indices]), data.y_train.device)
+        yield data.x_train[index], data.y_train[index]
+
+
+def _on_device(index: Tensor, device: torch.device) -> Tensor:
+    # A copy from memory that is not pinned would wait for the GPU at every step.
+    return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index.to(device)

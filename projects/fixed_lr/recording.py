@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -13,16 +13,18 @@ import numpy as np
 import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.stationarity import BLOCKS, Regime, classify
 from mlflow_thermo import schema
 from mlflow_thermo.buffering import buffer_bytes
+from mlflow_thermo.packing import Parameters
 from mlflow_thermo.recorder import SnapshotRecorder
-from mlflow_thermo.schedule import Schedule, bursts, consecutive, spaced
 from mlflow_thermo.store import DISK_SHARE, choose_storage
 from projects.common import MetricLog, first_line, log_new_params
 from projects.fixed_lr.config import TrainConfig
+from projects.fixed_lr.need import Need
+from projects.fixed_lr.phases import phases_of, schedules
 from projects.fixed_lr.training_setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
@@ -38,20 +40,15 @@ def device_name(device: torch.device) -> str:
     return f"{device.type} ({platform.processor() or platform.machine()})"
 
 
-def schedules(config: TrainConfig) -> tuple[Schedule, ...]:
-    """The series that a run of `config` records."""
-    return (
-        spaced(config.steps, config.snapshots),
-        consecutive(config.steps, config.snapshots),
-        *((bursts(config.steps, config.bursts, config.burst_size),) if config.bursts else ()),
-    )
-
-
 def recording_bytes(config: TrainConfig, weights: Tensor) -> int:
     """Memory that the recording of one model with these weights, shape (..., d), takes on the processor's side."""
     d, itemsize = weights.shape[-1], weights.element_size()
-    counts = [len(schedule.steps) for schedule in schedules(config)]
-    return sum(buffer_bytes(n, d, itemsize, choose_storage(config.storage, n, d, itemsize, math.inf)) for n in counts)
+    total = 0
+    for schedule in schedules(config):
+        chains = config.chains if schedule.every_chain else 1
+        n = chains * len(schedule.steps)
+        total += buffer_bytes(n, d, itemsize, choose_storage(config.storage, n, d, itemsize, math.inf), chains)
+    return total
 
 
 class RecordedRun:
@@ -67,7 +64,7 @@ class RecordedRun:
         config: TrainConfig,
         run_id: str,
         setup: TrainingSetup,
-        parameters: nn.Module | Iterable[tuple[str, Tensor]],
+        parameters: Parameters | Sequence[Parameters],
         baseline: Baseline,
         sharing: int = 1,
     ) -> None:
@@ -75,10 +72,13 @@ class RecordedRun:
         self.run_id = run_id
         self._baseline = baseline
         self._closed = False
+        self._last = config.steps
         self._client = MlflowClient()
         self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
         log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
         self._metrics = MetricLog(run_id)
+        dim = setup.d - int(config.protocol == schema.SPHERE)
+        self.need = Need(phases_of(config), config.needed(dim) if config.until else None)
         mean, std = baseline
         if mean is not None and std is not None:
             self.log({schema.METRIC_UNIFORM_LOSS: mean, schema.METRIC_UNIFORM_LOSS_STD: std}, 0)
@@ -103,17 +103,25 @@ class RecordedRun:
         """Queue observables."""
         self._metrics.add(values, step)
 
+    def enough(self, step: int) -> None:
+        """The run ends after `step` steps, which it may do before the last one that it is allowed."""
+        self._last = step
+        self.recorder.end_here()
+        if self.need.needed is not None:
+            found = {schema.METRIC_SAMPLING_N_EFF: self.need.n_eff, schema.METRIC_SAMPLING_NEEDED: self.need.needed}
+            self.log(found, step)
+
     def finish(self) -> Regime:
         """Upload everything, and return the regime that the run ended in, without a name where it was too short."""
         self.close(complete=None)
         index = self.recorder.index(schema.SPACED)
-        losses = np.array(index.loss_mean, dtype=float)
+        losses = np.array(index.loss_mean, dtype=float).reshape(-1, index.chains).mean(axis=1)
         if len(losses) < BLOCKS:
             regime = Regime("", float(losses.mean()))
         else:
-            regime = classify(np.array(index.steps), losses, *self._baseline)
+            regime = classify(np.array(index.steps[:: index.chains]), losses, *self._baseline)
             self._client.set_tag(self.run_id, schema.TAG_REGIME, regime.name)
-        self.log({schema.METRIC_LOSS: regime.loss}, self.config.steps)
+        self.log({schema.METRIC_LOSS: regime.loss}, self._last)
         self._metrics.flush()
         return regime
 

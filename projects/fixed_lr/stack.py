@@ -7,15 +7,17 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import copy
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from mlflow_thermo.errors import first_line
 from mlflow_thermo.packing import layout_of, trainable
-from projects.fixed_lr.objective import sample_losses, weighted
+from projects.fixed_lr.objective import chain_batches, sample_losses, weighted
 from projects.fixed_lr.training_setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
@@ -32,21 +34,84 @@ StackedGradient = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, tuple
 class ModelStack(TrainingSetup):
     """`n_models` copies of a model, which all start at its weights and see its batches.
 
+    `branch` parts each of them into the chains of the config: the first sees the batches that the model would have
+    seen, every other batches of its own, which it shares with the chains of the same number of the other models.
+
     Attributes
     ----------
-    weights : (n_models, d).
+    weights : (n_models, d), or (n_models, chains, d) after `branch`; of the models that are still trained.
+    rows : numbers of these models.
     """
 
     def __init__(self, one: TrainingSetup, n_models: int) -> None:
         # The model's own parameters stay as they are: its layers only lend their forward pass.
         self.config, self.data, self.model = one.config, one.data, one.model
         self.generator, self.noise_generator = one.generator, one.noise_generator
-        self.weights = one.weights.detach().repeat(n_models, 1)
+        self.rows = list(range(n_models))
+        # Recorders look at these weights, whatever is trained at present.
+        self._all = one.weights.detach().repeat(n_models, one.config.chains, 1)
+        self._start = one.weights.detach().clone()
+        self.weights = self._all[:, 0]
         self.layout = layout_of(trainable(one.model))
         fixed = {name: p.detach() for name, p in one.model.named_parameters() if not p.requires_grad}
         self._fixed = fixed | dict(one.model.named_buffers())
         self._gradient: StackedGradient = vmap(grad(self._one, has_aux=True), in_dims=(0, None, None, None))
         self._loss = vmap(self._one, in_dims=(0, None, None, None))
+        self._single: ModelStack | None = None
+        self._asked, self._compiled = "never", False
+
+    @property
+    def chains(self) -> int:
+        """Chains of each model at present."""
+        return 1 if self.weights.ndim == 2 else self.weights.shape[1]
+
+    def branch(self) -> None:
+        """Part each model into its chains, which from now on see batches of their own."""
+        self._single = copy(self)
+        self._all[:] = self._all[:, :1].clone()
+        self.weights = self._all
+        each = vmap(grad(self._one, has_aux=True), in_dims=(0, 0, 0, None))
+        self._gradient = vmap(each, in_dims=(0, None, None, None))
+        rows, self.rows = self.rows, list(range(len(self._all)))
+        self.keep(rows)
+        self.compile_if_worth_it(self._asked)
+
+    def keep(self, positions: list[int]) -> None:
+        """Go on with the models at these positions of the present ones alone."""
+        if len(positions) < len(self.rows):
+            self.rows = [self.rows[position] for position in positions]
+            self.weights = self.weights[positions]
+
+    @property
+    def harmless(self) -> Tensor:
+        """The weights (d,) at which all models started."""
+        return self._start
+
+    @property
+    def can_shrink(self) -> bool:
+        """Whether models may leave: a compiled program is for one number of them."""
+        return not self._compiled
+
+    def show(self) -> None:
+        """Bring the weights that recorders look at up to date."""
+        if len(self.rows) < len(self._all):
+            target = self._all if self.weights.ndim == 3 else self._all[:, 0]
+            target[self.rows] = self.weights
+
+    def one_chain(self) -> ModelStack:
+        """The first chain of each model, with the weights of now."""
+        if self._single is None:
+            return self
+        self._single.weights = self.weights[:, 0]
+        return self._single
+
+    def source(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The endless batches that the training sees from now on: (batch, …), or (chains, batch, …)."""
+        if self.chains == 1:
+            return super().source()
+        seeds = np.random.SeedSequence(self.config.seed).generate_state(self.chains - 1, np.uint64)
+        others = [torch.Generator().manual_seed(int(seed) >> 2) for seed in seeds]
+        return chain_batches(self.data, self.config.batch_size, self.config.sampling, [self.generator, *others])
 
     def _one(self, weights: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         parts = {p.name: weights[p.offset : p.offset + p.size].view(p.shape) for p in self.layout}
@@ -55,7 +120,7 @@ class ModelStack(TrainingSetup):
         return loss, (loss.detach(), correct)
 
     def weighted_gradient(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients (n_models, d) with losses and accuracies (n_models, 2)."""
+        """Gradients of the shape of the weights, with losses and accuracies (…, 2)."""
         gradient, (loss, correct) = self._gradient(self.weights, x, y, weight)
         return gradient, torch.stack([loss, correct], dim=-1)
 
@@ -66,9 +131,15 @@ class ModelStack(TrainingSetup):
         return torch.stack([loss, correct], dim=-1)
 
     def named_views(self, row: int) -> list[tuple[str, Tensor]]:
-        """One model's parameters by name, as views of its weight vector, for a recorder."""
-        vector = self.weights[row].detach()
-        return [(p.name, vector[p.offset : p.offset + p.size].view(p.shape).requires_grad_(True)) for p in self.layout]
+        """Parameters of model `row` by name, of its first chain, as views of its weights, for a recorder."""
+        return self.chains_of(row)[0]
+
+    def chains_of(self, row: int) -> list[list[tuple[str, Tensor]]]:
+        """Parameters of each chain of model `row` by name, as views of its weights, for a recorder."""
+        return [
+            [(p.name, vector[p.offset : p.offset + p.size].view(p.shape).requires_grad_(True)) for p in self.layout]
+            for vector in self._all[row].detach()
+        ]
 
     def compile_if_worth_it(self, mode: str) -> bool:
         """Compile the gradient where there is a compiler and, by a timed trial, enough left to do.
@@ -77,6 +148,10 @@ class ModelStack(TrainingSetup):
         ----------
         mode : ``auto``, ``always`` or ``never``.
         """
+        self._asked = mode
+        if self.chains < self.config.chains or (mode == "auto" and self.config.until):
+            # A short trajectory first, or models that leave one by one: a program is for one shape.
+            return False
         if mode == "never" or (mode == "auto" and not (self._can_compile() and self._seconds() > WORTH_COMPILING)):
             return False
         # On a GPU the launches of many small kernels cost more than the kernels: replay them as one graph.
@@ -97,7 +172,7 @@ class ModelStack(TrainingSetup):
             compiled(self.weights, *self._trial())
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        self._gradient = compiled
+        self._gradient, self._compiled = compiled, True
 
     def _can_compile(self) -> bool:
         return self.device.type == "cuda" or any(
@@ -108,6 +183,8 @@ class ModelStack(TrainingSetup):
         # The first images, not a drawn batch: a trial must not change what the training sees.
         size = self.config.batch_size
         index = torch.arange(size, device=self.device) % len(self.data.y_train)
+        if self.chains > 1:
+            index = index.expand(self.chains, size)
         weight = torch.full((size,), 1 / size, dtype=self.weights.dtype, device=self.device)
         return self.data.x_train[index], self.data.y_train[index], weight
 

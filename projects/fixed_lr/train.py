@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,11 +15,13 @@ from analysis.cli import entry
 from analysis.stationarity import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.packing import Parameters
 from projects.common import ParentWatch, Terminated, end_run, open_run
 from projects.fixed_lr.config import TrainConfig, resolve
-from projects.fixed_lr.loop import Diverged, require_finite, run_loop
+from projects.fixed_lr.loop import Diverged, Observer, require_finite, run_loop
 from projects.fixed_lr.options import config_options, parse_lr, parse_options
 from projects.fixed_lr.recording import Baseline, RecordedRun
+from projects.fixed_lr.stack import ModelStack
 from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
 
 
@@ -39,21 +42,35 @@ def baseline_of(setup: TrainingSetup) -> Baseline:
     return uniform_baseline(setup, setup.noise_generator)
 
 
-class _OneRun:
+class _OneRun(Observer):
     """Passes what a single training yields to its run."""
 
-    def __init__(self, run: RecordedRun, watch: ParentWatch) -> None:
+    def __init__(self, run: RecordedRun, setup: TrainingSetup, watch: ParentWatch) -> None:
         self._run = run
+        self._setup = setup
         self._watch = watch
-        self.step = run.recorder.step
+        self._step = 0
 
-    def log(self, rows: list[dict[str, float]], step: int) -> None:
+    def step(self, losses: Tensor) -> None:
+        self._step += 1
+        chains = losses.reshape(-1).expand(self._run.config.chains)
+        self._run.recorder.step(chains)
+        if self._run.need.needed is not None:
+            self._run.need.step(self._step, self._setup.weights.reshape(-1, self._setup.d), chains)
+
+    def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
         self._run.log(rows[0], step)
         require_finite(rows[0][schema.METRIC_TRAIN_LOSS], self._run.config, step)
 
     def check(self, losses: Tensor, step: int) -> None:
         self._watch.check()
-        require_finite(float(losses), self._run.config, step)
+        require_finite(float(losses.mean()), self._run.config, step)
+
+    def ending(self, step: int) -> Collection[int]:
+        return [0] if self._run.need.satisfied(step) else []
+
+    def end(self, positions: Collection[int], step: int) -> None:
+        self._run.enough(step)
 
 
 def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> Regime:
@@ -70,9 +87,14 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1)
     """
     torch.set_num_threads(config.threads)
     setup = prepare(config, choose_device(config.device))
-    run = RecordedRun(config, run_id, setup, setup.model, baseline_of(setup), shares)
+    lr: float | Tensor = config.lr
+    parameters: Parameters | Sequence[Parameters] = setup.model
+    if config.chains > 1:
+        stack = ModelStack(setup, 1)
+        setup, parameters, lr = stack, stack.chains_of(0), torch.tensor([[config.lr]], device=setup.device)
+    run = RecordedRun(config, run_id, setup, parameters, baseline_of(setup), shares)
     try:
-        run_loop(setup, config.lr, _OneRun(run, watch))
+        run_loop(setup, lr, _OneRun(run, setup, watch))
         return run.finish()
     except Diverged:
         run.tag_diverged()

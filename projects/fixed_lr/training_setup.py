@@ -41,6 +41,11 @@ class TrainingSetup:
         self.noise_generator = torch.Generator().manual_seed(config.seed + 2**32)
 
     @property
+    def chains(self) -> int:
+        """Chains of each model at present."""
+        return 1
+
+    @property
     def d(self) -> int:
         """Number of trained weights of a model."""
         return self.weights.shape[-1]
@@ -53,6 +58,32 @@ class TrainingSetup:
     def training_batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Endless batches of the config's size and sampling."""
         return batches(self.data, self.config.batch_size, self.config.sampling, generator)
+
+    def source(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The endless batches that the training sees from now on."""
+        return self.training_batches(self.generator)
+
+    @property
+    def can_shrink(self) -> bool:
+        """Whether single models of a stack may leave it."""
+        return False
+
+    @property
+    def harmless(self) -> Tensor:
+        """Weights (d,) at which a model that has ended may stand still."""
+        raise NotImplementedError
+
+    def branch(self) -> None:
+        """Part each model into chains."""
+        raise NotImplementedError
+
+    def keep(self, positions: list[int]) -> None:
+        """Go on with some of the models alone."""
+        raise NotImplementedError
+
+    def one_chain(self) -> TrainingSetup:
+        """What is measured along the training: the first chain of each model."""
+        return self
 
     def weighted_gradient(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """`mlflow_thermo.observables.WeightedGradient` at the present weights."""

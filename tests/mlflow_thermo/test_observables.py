@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mlflow_thermo.fluctuations import FluctuationSums
 from mlflow_thermo.observables import (
-    FluctuationSums,
     evaluate,
     full_batches,
     full_gradient,

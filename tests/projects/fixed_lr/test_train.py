@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mlflow_thermo import schema
-from mlflow_thermo.observables import FluctuationSums, full_gradient
+from mlflow_thermo.observables import full_gradient
 from mlflow_thermo.store import read_index, read_weights
 from projects.common.lifetime import ParentWatch
 from projects.fixed_lr import train
@@ -286,7 +286,7 @@ class TestLoop:
 
     def test_measuring_changes_neither_weights_nor_batches(self):
         a, b = self.prepared(), self.prepared()
-        (values,) = measure(a, FluctuationSums(a.weights))
+        (values,) = measure(a)
         uniform_baseline(a, a.noise_generator)
         assert torch.equal(a.weights, b.weights)
         first = [next(e.training_batches(e.generator))[1] for e in (a, b)]

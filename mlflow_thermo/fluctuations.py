@@ -1,0 +1,76 @@
+"""Sums over the steps of a training that fluctuation-dissipation relations need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+
+import torch
+from torch import Tensor
+
+
+class FluctuationSums:
+    """Running sums over the steps of the products that fluctuation-dissipation relations need.
+
+    With weights w, minibatch gradient g and a fixed unit vector r along the initial weights: ``w·g`` and ``|g|²`` for
+    the relation 2⟨w·g⟩ = lr·⟨|g|²⟩ in flat space (Yaida, arXiv 1810.00004); ``g·r``, ``w·r`` and ``(w·r)|g|²`` for its
+    counterpart on the sphere, where w·g = 0 carries no information. The sums stay on the device.
+
+    Parameters
+    ----------
+    weights : Tensor
+        Initial weights, shape (..., d).
+    """
+
+    NAMES = ("wg", "gg", "gr", "wr", "wrgg")
+
+    def __init__(self, weights: Tensor) -> None:
+        self._direction = weights / torch.linalg.vector_norm(weights, dim=-1, keepdim=True)
+        shape = (*weights.shape[:-1], len(self.NAMES))
+        self._sums = torch.zeros(shape, dtype=torch.float64, device=_wide(weights.device))
+        self._steps = self._sums.new_zeros(shape[:-1])
+
+    def add(self, weights: Tensor, gradient: Tensor) -> None:
+        """Add one step: the weights before the update and the gradient there, both of shape (..., d)."""
+        dot = torch.linalg.vecdot
+        gg = dot(gradient, gradient)
+        wr = dot(weights, self._direction)
+        terms = [dot(weights, gradient), gg, dot(gradient, self._direction), wr, wr * gg]
+        self._sums += torch.stack(terms, dim=-1).to(self._sums)
+        self._steps += 1
+
+    def rows(self) -> list[dict[str, float]]:
+        """The sums of each model by name, over all of its chains, with the number of steps that they are over."""
+        table = torch.cat([self._steps.unsqueeze(-1), self._sums], dim=-1)
+        table = table.flatten(1, -2).sum(dim=1) if table.ndim > 2 else table.reshape(-1, table.shape[-1])
+        return [dict(zip(("steps", *self.NAMES), row, strict=True)) for row in table.tolist()]
+
+    def branched(self, chains: int) -> FluctuationSums:
+        """Go on with `chains` chains of each model, of which the first carries what was summed before."""
+        parted = copy(self)
+        parted._direction = self._direction.unsqueeze(-2)
+        parted._sums, parted._steps = (
+            torch.cat([one.unsqueeze(1), one.new_zeros(len(one), chains - 1, *one.shape[1:])], dim=1)
+            for one in (self._sums, self._steps)
+        )
+        return parted
+
+    def keep(self, positions: Sequence[int]) -> None:
+        """Go on with the models at these positions alone."""
+        chosen = list(positions)
+        self._direction, self._sums, self._steps = (one[chosen] for one in (self._direction, self._sums, self._steps))
+
+    def values(self) -> dict[str, float]:
+        """The only row of `rows`, for a single model."""
+        (row,) = self.rows()
+        return row
+
+
+def _wide(device: torch.device) -> torch.device:
+    """Where float64 sums live: MPS has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def widened(values: Tensor) -> Tensor:
+    """Detached, in float64."""
+    return values.detach().to(device=_wide(values.device), dtype=torch.float64)

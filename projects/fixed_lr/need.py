@@ -1,0 +1,92 @@
+"""How long a run has to go on: rounds, each planned from the correlation that the one before has shown."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.stationarity import independent_draws
+from projects.fixed_lr.phases import Phases
+
+#: Directions onto which the weights of larger models are projected: correlation times need no more.
+DIRECTIONS = 256
+#: A round lasts at least this share of what was recorded before, and at most so many times as long.
+SHORTEST_ROUND, LONGEST_ROUND = 0.1, 2.0
+
+
+class Need:
+    """Counts the independent snapshots of one run, and plans the step at which there will be enough.
+
+    Parameters
+    ----------
+    needed : independent snapshots to reach; None for a run of fixed length.
+
+    Attributes
+    ----------
+    n_eff : independent snapshots at the last look; NaN before it.
+    next_look : step at which the run is looked at again.
+    """
+
+    def __init__(self, phases: Phases, needed: float | None) -> None:
+        self.needed = needed
+        self.n_eff = math.nan
+        self.next_look = phases.last if needed is None else min(phases.first, phases.last)
+        self._phases = phases
+        self._points: list[Tensor] = []
+        self._losses: list[Tensor] = []
+        self._sum: Tensor | None = None
+        self._count = 0
+        self._directions: Tensor | None = None
+
+    def step(self, step: int, weights: Tensor, losses: Tensor) -> None:
+        """Take in the weights (chains, d) that optimiser step `step` will change, and their minibatch losses."""
+        phases = self._phases
+        if self.needed is None or step <= phases.record:
+            return
+        self._sum = losses.clone() if self._sum is None else self._sum.add_(losses)
+        self._count += 1
+        if (step - phases.record) % phases.spacing:
+            return
+        self._points.append(self._projected(weights.detach()).clone())
+        self._losses.append(self._sum / self._count)
+        self._sum, self._count = None, 0
+
+    def satisfied(self, step: int) -> bool:
+        """Whether the run may end after `step`; if not, `next_look` moves on."""
+        if step < self.next_look:
+            return False
+        if self.needed is None:
+            return True
+        if len(self._points) < 4:
+            self.n_eff = 0.0
+        else:
+            # float64 on the CPU: a look is rare, and correlations are small differences.
+            points = torch.stack(self._points, dim=1).to("cpu", torch.float64).numpy()
+            losses = torch.stack(self._losses, dim=1).to("cpu", torch.float64).numpy()
+            self.n_eff = independent_draws(np.asarray(points), np.asarray(losses))
+        if self.n_eff >= self.needed or step >= self._phases.last:
+            return True
+        recorded = step - self._phases.record
+        wanted = recorded * self.needed / max(self.n_eff, 1.0)
+        wanted = min(max(wanted, (1 + SHORTEST_ROUND) * recorded), (1 + LONGEST_ROUND) * recorded)
+        self.next_look = min(self._phases.record + math.ceil(wanted), self._phases.last)
+        return False
+
+    def missing(self, step: int) -> int:
+        """Steps that the run would still need after `step`; 0 where there are enough."""
+        if self.needed is None or self.n_eff >= self.needed:
+            return 0
+        recorded = step - self._phases.record
+        return math.ceil(recorded * (self.needed / max(self.n_eff, 1.0) - 1))
+
+    def _projected(self, weights: Tensor) -> Tensor:
+        d = weights.shape[-1]
+        if d <= DIRECTIONS:
+            return weights
+        if self._directions is None:
+            generator = torch.Generator().manual_seed(0)
+            self._directions = torch.randn(d, DIRECTIONS, generator=generator).to(weights) / DIRECTIONS**0.5
+        return weights @ self._directions
