@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.results import AnyArray, FloatArray, IntArray, Status
 from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import SPHERE, SPHERES
 
 #: From names of metrics to the steps (n,) and values (n,) of each that a run has logged.
 History: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, FloatArray]]]
@@ -31,11 +32,12 @@ class Trajectory:
         between two; NaN where none was recorded.
     lr : learning rate.
     seed : run seed.
-    protocol : ``sphere``, ``fixed_elr`` or ``fixed_lr``; on the sphere the weights live on S^(d-1).
+    protocol : ``sphere``, ``spheres``, ``fixed_elr`` or ``fixed_lr``; on the sphere the weights live on S^(d-1).
     run_id : name of the run.
     series : name of the snapshot series, e.g. ``spaced``.
     n_weights : d of the trained model; larger than ``weights.shape[-1]`` when the weights were stored as an
         isometric embedding. The formulas need this d.
+    units : under ``spheres`` the number of weights of each unit, which live on a sphere of their own.
     params, metrics : of the run on its tracking server, as logged; empty for a run of a folder.
     sketch_error : relative error of the distances where the snapshots are a sketch.
     shared : (chain, draw, m) the same snapshots in columns that all runs of one model share, where those of `weights`
@@ -64,6 +66,7 @@ class Trajectory:
     run_id: str = ""
     series: str = "spaced"
     n_weights: int = 0
+    units: tuple[int, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     sketch_error: float | None = None
@@ -90,6 +93,11 @@ class Trajectory:
             raise ValueError("steps must increase: sort the snapshots and remove repeated steps")
         if self.n_weights == 0:
             object.__setattr__(self, "n_weights", int(self.weights.shape[-1]))
+        if (self.protocol == SPHERES) != bool(self.units) or sum(self.units) not in (0, self.n_weights):
+            raise ValueError(
+                f"protocol {self.protocol!r} with units {self.units}: under 'spheres', and only there, units name how "
+                f"many of the {self.n_weights} weights each unit has"
+            )
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -100,14 +108,19 @@ class Trajectory:
         return len(self.weights)
 
     @property
+    def spheres(self) -> tuple[int, ...]:
+        """Weights on each of the spheres that they live on, in their order; () where they are free."""
+        return (self.n_weights,) if self.protocol == SPHERE else self.units
+
+    @property
     def on_sphere(self) -> bool:
-        """Whether the weights live on a sphere, so that one dimension of the d is not free."""
-        return self.protocol == "sphere"
+        """Whether the weights live on spheres, so that a dimension of each is not free."""
+        return bool(self.spheres)
 
     @property
     def dim(self) -> int:
         """D of the entropy formulas: the free dimensions of the weights."""
-        return self.n_weights - int(self.on_sphere)
+        return self.n_weights - len(self.spheres)
 
     @property
     def points(self) -> AnyArray:

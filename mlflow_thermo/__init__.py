@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow_thermo import errors as errors, schema as schema, store as store
     from mlflow_thermo.buffering import buffer_bytes as buffer_bytes
     from mlflow_thermo.errors import ThermoError as ThermoError, without_password as without_password
-    from mlflow_thermo.fluctuations import FluctuationSums as FluctuationSums
+    from mlflow_thermo.fluctuations import FluctuationSums as FluctuationSums, groups_of as groups_of
     from mlflow_thermo.observables import (
         PILOT as PILOT,
         GradientNoise as GradientNoise,
@@ -41,7 +41,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "buffering": ["buffer_bytes"],
         "errors": ["ThermoError", "without_password"],
-        "fluctuations": ["FluctuationSums"],
+        "fluctuations": ["FluctuationSums", "groups_of"],
         "observables": [
             "PILOT",
             "GradientNoise",

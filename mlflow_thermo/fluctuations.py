@@ -7,6 +7,7 @@ from copy import copy
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class FluctuationSums:
@@ -16,15 +17,21 @@ class FluctuationSums:
     the relation 2⟨w·g⟩ = lr·⟨|g|²⟩ in flat space (Yaida, arXiv 1810.00004); ``g·r``, ``w·r`` and ``(w·r)|g|²`` for its
     counterpart on the sphere, where w·g = 0 carries no information. The sums stay on the device.
 
+    Where several groups of weights are on spheres of their own, ``(w·r)|g|²`` is the sum over the groups of their
+    products, each divided by the group's |w|².
+
     Parameters
     ----------
     weights : Tensor
         Initial weights, shape (..., d).
+    spheres : sequence of int
+        Weights on each sphere (`schema.spheres_of`), where there are several.
     """
 
     NAMES = ("wg", "gg", "gr", "wr", "wrgg")
 
-    def __init__(self, weights: Tensor) -> None:
+    def __init__(self, weights: Tensor, spheres: Sequence[int] = ()) -> None:
+        self._groups = groups_of(spheres, weights) if len(spheres) > 1 else None
         self._direction = weights / torch.linalg.vector_norm(weights, dim=-1, keepdim=True)
         shape = (*weights.shape[:-1], len(self.NAMES))
         self._sums = torch.zeros(shape, dtype=torch.float64, device=_wide(weights.device))
@@ -35,7 +42,12 @@ class FluctuationSums:
         dot = torch.linalg.vecdot
         gg = dot(gradient, gradient)
         wr = dot(weights, self._direction)
-        terms = [dot(weights, gradient), gg, dot(gradient, self._direction), wr, wr * gg]
+        if self._groups is None:
+            wrgg = wr * gg
+        else:
+            along, squares = (weights * self._direction) @ self._groups, weights.square() @ self._groups
+            wrgg = (along * (gradient.square() @ self._groups) / squares).sum(dim=-1)
+        terms = [dot(weights, gradient), gg, dot(gradient, self._direction), wr, wrgg]
         self._sums += torch.stack(terms, dim=-1).to(self._sums)
         self._steps += 1
 
@@ -64,6 +76,18 @@ class FluctuationSums:
         """The only row of `rows`, for a single model."""
         (row,) = self.rows()
         return row
+
+
+def groups_of(sizes: Sequence[int], like: Tensor) -> Tensor:
+    """Zeros and ones (d, groups): which weight belongs to which of the groups that follow each other.
+
+    Examples
+    --------
+    >>> groups_of([2, 1], torch.zeros(3)).tolist()
+    [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    """
+    number = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    return functional.one_hot(number, len(sizes)).to(like)
 
 
 def _wide(device: torch.device) -> torch.device:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from mlflow_thermo.arguments import require_same_training
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
-from mlflow_thermo.schema import FULL, INDEX_NAME, SKETCH, SeriesIndex
+from mlflow_thermo.schema import AUTO, FULL, INDEX_NAME, SKETCH, SPHERES, SeriesIndex
 from mlflow_thermo.store import SeriesWriter, choose_storage
 
 
@@ -45,7 +46,7 @@ def open_series(
             opened.append(_resumed(schedule, named, recorded, folder, storage))
             continue
         count = len(recorded) * len(schedule.steps)
-        mode = choose_storage(storage, count, packer.d, packer.itemsize, room)
+        mode = _storage_of(index.protocol, storage, count, packer, room)
         if mode == SKETCH:
             named = replace(named, storage=mode, sketch_dim=sketch_columns, dtype="float32")
         with disk_errors(folder):
@@ -57,6 +58,15 @@ def open_series(
     return opened
 
 
+def _storage_of(protocol: str, storage: str, count: int, packer: Packer, room: float) -> str:
+    if protocol == SPHERES:
+        # Inner products of whole snapshots do not tell the directions of single units.
+        if storage not in (AUTO, FULL):
+            raise ThermoError(f"storage={storage} cannot keep the spheres of single units: take storage=full")
+        return FULL
+    return choose_storage(storage, count, packer.d, packer.itemsize, room)
+
+
 def _resumed(
     schedule: Schedule, index: SeriesIndex, packers: Sequence[Packer], folder: Path, storage: str
 ) -> SeriesBuffer:
@@ -66,7 +76,7 @@ def _resumed(
     # The disk had enough room when the series was started. Full snapshots can still be reduced at the end; no other
     # change of storage is possible.
     count = len(packers) * len(schedule.steps)
-    mode = choose_storage(storage, count, packer.d, packer.itemsize, math.inf)
+    mode = _storage_of(index.protocol, storage, count, packer, math.inf)
     if writer.index.storage != FULL or mode == SKETCH:
         mode = writer.index.storage
     return SeriesBuffer(schedule, packers, writer, mode)

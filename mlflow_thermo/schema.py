@@ -7,6 +7,7 @@ times in optimiser steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -101,10 +102,11 @@ UNIFORM = "uniform"
 DIVERGED = "diverged"
 REGIMES = (STATIONARY, CONVERGING, UNIFORM, DIVERGED)
 
-SPHERE = "sphere"
+#: All weights on one sphere; or the weights that go into each unit on a sphere of their own.
+SPHERE, SPHERES = "sphere", "spheres"
 FIXED_ELR = "fixed_elr"
 FIXED_LR = "fixed_lr"
-PROTOCOLS = (SPHERE, FIXED_ELR, FIXED_LR)
+PROTOCOLS = (SPHERE, SPHERES, FIXED_ELR, FIXED_LR)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,19 @@ class ParameterSlice:
     shape: tuple[int, ...]
     offset: int
     size: int
+
+
+def spheres_of(protocol: str, layout: Sequence[ParameterSlice], d: int) -> tuple[int, ...]:
+    """Numbers of weights on each of the spheres that a protocol keeps the weights on, in their order; () for none.
+
+    Under ``spheres`` the first axis of a parameter counts its units.
+    """
+    if protocol == SPHERE:
+        return (d,)
+    if protocol != SPHERES:
+        return ()
+    units = [(p.shape[0] if len(p.shape) > 1 else 1, p.size) for p in layout]
+    return tuple(size // count for count, size in units for _ in range(count))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The entropy of one run's snapshots, on a sphere or in flat space, by our estimators and by the paper's."""
+"""The entropy of one run's snapshots, on spheres or in flat space, by our estimators and by the paper's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> t
     """Snapshots in flat space, and the volume correction of the map in nats, 0 where nothing is mapped."""
     if not trajectory.on_sphere or isinstance(estimator, KNNGraphEntropy):
         return trajectory.points, 0.0
-    tangent = tangent_space(trajectory.points, n_weights=trajectory.n_weights)
+    tangent = tangent_space(trajectory.points, n_weights=trajectory.n_weights, units=trajectory.units)
     return tangent.coordinates, tangent.log_volume_correction
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.special import gammaln
 
 from analysis.results import FloatArray, InsufficientData
 from analysis.trajectory import Trajectory
-from mlflow_thermo.schema import SPHERE
+from mlflow_thermo.schema import SPHERE, SPHERES
 
 #: Draws of the uniform state; the entropies of two of them differ by far less than anything they are compared with.
 REPEATS = 3
@@ -70,18 +70,39 @@ class Baseline:
     stderr: float
 
 
+def uniform_on_spheres(n: int, units: Sequence[int], rng: np.random.Generator) -> FloatArray:
+    """`n` independent points, uniform on a sphere for each unit; all have one radius, and the whole point norm 1.
+
+    Returns
+    -------
+    (n, Σ units) coordinates.
+    """
+    parts = [rng.standard_normal((n, size)) for size in units]
+    return np.hstack([part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]) / math.sqrt(len(units))
+
+
 def uniform_baseline(
-    estimate: Callable[[Trajectory], float], n: int, d: int, rng: np.random.Generator, repeats: int = REPEATS
+    estimate: Callable[[Trajectory], float],
+    n: int,
+    d: int,
+    rng: np.random.Generator,
+    repeats: int = REPEATS,
+    units: Sequence[int] = (),
 ) -> float | None:
     """The mean of `drawn_baseline`; None where that is None."""
-    found = drawn_baseline(estimate, n, d, rng, repeats)
+    found = drawn_baseline(estimate, n, d, rng, repeats, units)
     return None if found is None else found.mean
 
 
 def drawn_baseline(
-    estimate: Callable[[Trajectory], float], n: int, d: int, rng: np.random.Generator, repeats: int = REPEATS
+    estimate: Callable[[Trajectory], float],
+    n: int,
+    d: int,
+    rng: np.random.Generator,
+    repeats: int = REPEATS,
+    units: Sequence[int] = (),
 ) -> Baseline | None:
-    """`estimate` of n uniform points of S^(d−1), over `repeats` draws.
+    """`estimate` of n uniform points of S^(d−1), or of the spheres of `units`, over `repeats` draws.
 
     None where the estimator does not apply: without a mean direction, or to so few points.
 
@@ -94,10 +115,10 @@ def drawn_baseline(
         raise ValueError(f"a baseline needs at least 1 draw, got repeats={repeats}")
     found = []
     for _ in range(repeats):
-        points = uniform_points(n, d, rng)
+        points = uniform_on_spheres(n, units, rng) if units else uniform_points(n, d, rng)
         run = Trajectory(
-            steps=np.arange(1, n + 1), weights=points, loss=np.full(n, np.nan), protocol=SPHERE, run_id="uniform",
-            n_weights=d,
+            steps=np.arange(1, n + 1), weights=points, loss=np.full(n, np.nan),
+            protocol=SPHERES if units else SPHERE, run_id="uniform", n_weights=d, units=tuple(units),
         )  # fmt: skip
         try:
             found.append(estimate(run))

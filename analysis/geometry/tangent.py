@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,11 @@ class TangentSpace:
 
     Attributes
     ----------
-    coordinates : (n, d − 1) orthonormal coordinates of the log map, in units of the sphere's radius times radians;
+    coordinates : (n, dim) orthonormal coordinates of the log map, in units of the sphere's radius times radians;
         same dtype as the points.
-    mean_direction : (d,) unit vector.
+    mean_direction : (d,) unit vector; of several spheres one after the other.
     log_volume_correction : nats to add to an entropy of the coordinates to get that on the sphere.
-    dim : d − 1, the ``dim`` of the entropy estimators.
+    dim : d − 1, or d less the number of spheres: the ``dim`` of the entropy estimators.
     beyond_hemisphere : fraction of the points more than 90° from the mean direction of the others.
     covers_hemisphere : whether there are any: the tangent plane then distorts, and at a fraction near one half the
         points are spread over the sphere and have no mean direction at all.
@@ -40,7 +41,7 @@ class TangentSpace:
         return self.beyond_hemisphere > 0
 
 
-def tangent_space(X: AnyArray, n_weights: int | None = None) -> TangentSpace:
+def tangent_space(X: AnyArray, n_weights: int | None = None, units: Sequence[int] = ()) -> TangentSpace:
     """Log map at the mean direction: S = S_tangent + (d − 2)·E[ln(sin θ/θ)].
 
     A Gaussian in the ambient space ignores the constraint |w| = const and gets the temperature wrong by 44 % at
@@ -52,6 +53,8 @@ def tangent_space(X: AnyArray, n_weights: int | None = None) -> TangentSpace:
     X : (n, d) points on one sphere about the origin, of any radius.
     n_weights : d, when the columns of X are orthonormal coordinates of the span of the points instead of all d
         weights (`isometric_embedding` with ``centre=False``). The coordinates then have one column less than X.
+    units : numbers of columns, in their order, of groups that each live on a sphere of their own: map and correction
+        are then those of the product of the spheres.
 
     Raises
     ------
@@ -60,6 +63,8 @@ def tangent_space(X: AnyArray, n_weights: int | None = None) -> TangentSpace:
     InsufficientData
         If the rows differ in norm, or cancel so that no mean direction exists.
     """
+    if units:
+        return _product([tangent_space(part) for part in np.split(X, np.cumsum(units)[:-1], axis=1)])
     n, columns = X.shape
     d = columns if n_weights is None else n_weights
     if d < 2 or columns < 2 or d < columns:
@@ -104,3 +109,13 @@ def tangent_space(X: AnyArray, n_weights: int | None = None) -> TangentSpace:
     # np.sinc(x) is sin(πx)/(πx), which is 1 at 0 without a division.
     correction = (d - 2) * float(np.mean(np.log(np.sinc(theta / np.pi)))) if d > 2 else 0.0
     return TangentSpace(coordinates, mean, correction, d - 1, beyond / n)
+
+
+def _product(parts: Sequence[TangentSpace]) -> TangentSpace:
+    return TangentSpace(
+        np.hstack([part.coordinates for part in parts]),
+        np.concatenate([part.mean_direction for part in parts]),
+        sum(part.log_volume_correction for part in parts),
+        sum(part.dim for part in parts),
+        max(part.beyond_hemisphere for part in parts),
+    )

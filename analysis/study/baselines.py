@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,24 +19,24 @@ from analysis.entropy import (
 )
 from analysis.results import Baselines, RunResult
 from analysis.trajectory import Trajectory
-from mlflow_thermo.schema import SPHERE
 
 
 def baselines_of(
-    runs: Sequence[RunResult], protocol: str, n_weights: int, n_used: int, fresh: Callable[[], EntropyEstimator]
+    runs: Sequence[RunResult], shape: Trajectory, n_used: int, fresh: Callable[[], EntropyEstimator]
 ) -> Baselines | None:
     """Loss and entropies of uniformly random weights; None where weights are free to grow and have no uniform state.
 
     Parameters
     ----------
-    n_weights, n_used : d, and the number of snapshots behind each entropy of the runs.
+    shape : of a run.
+    n_used : snapshots behind each entropy of the runs.
     fresh : the study's estimator, unfitted.
     """
-    if protocol != SPHERE:
+    if not shape.on_sphere:
         return None
     levels = [run.uniform_loss for run in runs if run.uniform_loss is not None]
     rng = np.random.default_rng(0)
-    dim = n_weights - 1
+    dim = shape.dim
     size = next((run.course.size for run in runs if run.course is not None), 0)
 
     def quick() -> EntropyEstimator:
@@ -44,7 +45,7 @@ def baselines_of(
         return estimator
 
     def level(estimate: Callable[[Trajectory], tuple[float, float, str]], n: int) -> float | None:
-        return uniform_baseline(lambda run: estimate(run)[0], n, n_weights, rng) if n else None
+        return uniform_baseline(lambda run: estimate(run)[0], n, shape.n_weights, rng, units=shape.units) if n else None
 
     oas = make_estimator("oas", dim=dim, jackknife_blocks=0)
     graph = KNNGraphEntropy(PAPER_K, dim=dim, jackknife_blocks=0)
@@ -56,5 +57,5 @@ def baselines_of(
         paper_entropy=level(lambda run: entropy_of(run, graph), n_paper),
         course_entropy=level(lambda run: entropy_of(run, oas), size),
         course_paper_entropy=level(lambda run: entropy_of(run, paper_estimator(dim, size)), size),
-        exact_entropy=uniform_entropy(n_weights),
+        exact_entropy=sum(uniform_entropy(size, 1 / math.sqrt(len(shape.spheres))) for size in shape.spheres),
     )

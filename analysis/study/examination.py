@@ -117,7 +117,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     rows = min(kept, _BASIS_ROWS, max(2, share))
     return Examined(
         result, independent, kept,
-        replace(trajectory, weights=trajectory.weights[..., :1], n_weights=trajectory.n_weights, shared=None),
+        replace(trajectory, weights=trajectory.weights[..., :1], shared=None),
         np.array(after.common[evenly_spaced(kept, rows)]),
     )  # fmt: skip
 

@@ -128,7 +128,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
         power_law=thermal.power_law,
         notes=tuple(notes),
         checks=replace(thermal.checks, branches=branches.found, identifiability=known),
-        baselines=baselines_of(thermal.runs, shape.protocol, shape.n_weights, plan.n_used, plan.fresh),
+        baselines=baselines_of(thermal.runs, shape, plan.n_used, plan.fresh),
         origin=getattr(runs, "origin", None),
     )
 

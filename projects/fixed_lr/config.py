@@ -23,7 +23,7 @@ class TrainConfig:
     """Every parameter of a run, with its default where neither the preset nor the user gives one."""
 
     lr: float
-    preset: str = "digits-up"
+    preset: str = "digits"
     dataset: str = "digits"
     data_folder: str = "data"
     download: bool = False

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.cifar import read_cifar
@@ -62,6 +63,13 @@ def _digits(folder: Path, download: bool, seed: int) -> Dataset:
     return _normalised("digits", parts[0], parts[2], parts[1], parts[3], 10)
 
 
+def _small_digits(folder: Path, download: bool, seed: int) -> Dataset:
+    """Digits of 3x3 pixels: without the dark border, each pixel the mean of four."""
+    data = _digits(folder, download, seed)
+    small = [functional.avg_pool2d(x[:, :, 1:7, 1:7], 2).numpy() for x in (data.x_train, data.x_test)]
+    return _normalised("small-digits", small[0], data.y_train.numpy(), small[1], data.y_test.numpy(), 10)
+
+
 def _cifar10(folder: Path, download: bool, seed: int) -> Dataset:
     return load_cifar("cifar10", folder, download)
 
@@ -86,6 +94,7 @@ def load_cifar(name: str, folder: Path, download: bool) -> Dataset:
 
 LOADERS: dict[str, Callable[[Path, bool, int], Dataset]] = {
     "digits": _digits,
+    "small-digits": _small_digits,
     "cifar10": _cifar10,
     "cifar100": _cifar100,
     "random": _random,

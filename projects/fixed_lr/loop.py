@@ -88,9 +88,9 @@ def measure(setup: TrainingSetup) -> list[dict[str, float]]:
 class _Books:
     """Sums over the steps of every model, as a whole and since the beginning of its window."""
 
-    def __init__(self, weights: Tensor, phases: Sequence[Phases]) -> None:
+    def __init__(self, setup: TrainingSetup, phases: Sequence[Phases]) -> None:
         self.phases = list(phases)
-        self._sums = FluctuationSums(weights)
+        self._sums = FluctuationSums(setup.weights, setup.spheres)
         self._begun = {one.record: self._sums.rows() for one in phases}
 
     def add(self, weights: Tensor, gradient: Tensor) -> None:
@@ -129,8 +129,8 @@ def run_loop(
         for all.
     """
     config, n = setup.config, setup.weights.numel() // setup.d
-    books = _Books(setup.weights, [phases_of(one) for one in configs or [config] * n])
-    update = make_update(config.protocol, lr, config.weight_decay)
+    books = _Books(setup, [phases_of(one) for one in configs or [config] * n])
+    update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
     points = set(log_points(max(one.first for one in books.phases), config.log_points))
     source = setup.source()
     # Not cut from the data: a batch drawn with replacement may be larger than the whole set.
@@ -142,7 +142,7 @@ def run_loop(
             books.branch(config.chains)
             source = setup.source()
             lr = lr.unsqueeze(1) if isinstance(lr, Tensor) else lr
-            update = make_update(config.protocol, lr, config.weight_decay)
+            update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
         books.begin(done)
         over = {position for position, one in enumerate(books.phases) if done >= one.last}
         ending = sorted((over | set(observer.ending(done))) - parked)
@@ -164,7 +164,7 @@ def run_loop(
                 books.keep(stay)
                 observer.kept(stay)
                 lr = lr[stay]
-                update = make_update(config.protocol, lr, config.weight_decay)
+                update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
             else:
                 # The row goes on, so that the stack keeps its shape, but stands still at a harmless place.
                 parked = leaving

@@ -48,7 +48,7 @@ def schedules(config: TrainConfig) -> tuple[Schedule, ...]:
         evenly = Schedule(SPACED, tuple(range(phases.record + phases.spacing, phases.last + 1, phases.spacing)))
         # Nobody knows yet which iterates of a run that goes on by need will be its last: these are as stationary.
         end = phases.last if not config.until else phases.first
-        iterates = consecutive(end, min(config.snapshots, end - phases.record))
+        iterates = consecutive(end, config.snapshots)
     return (
         evenly,
         iterates,

@@ -1,6 +1,7 @@
-"""Named settings: the eight of arXiv 2505.23489 and two that show the same physics on a laptop.
+"""Named settings: the eight of arXiv 2505.23489, two that show the same physics on a laptop, and the default.
 
-A parameter that the user gives overrides the preset. `lrs` is the preset's learning-rate grid for a sweep.
+A parameter that the user gives overrides the preset. `lrs` is the preset's learning-rate grid for a sweep,
+`times` what follows from the learning rate: numbers of steps in units of 1/lr.
 """
 
 from __future__ import annotations
@@ -32,6 +33,24 @@ _DIGITS: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
+    # A network of one basin, whose states are identified within a minute: found by measurement, see docs/physics.md.
+    "digits": {
+        "dataset": "small-digits",
+        "model": "shallow",
+        "width": 10,
+        "protocol": "spheres",
+        "loss": "cross-entropy",
+        "head_norm": 7.0,
+        "batch_size": 128,
+        "log_points": 20,
+        "chains": 16,
+        "until": "identified",
+        "burn_in": 2_000,
+        # In units of 1/lr: the slowest correlation time is 5, that of most directions 2.
+        "times": {"forget": 15, "first": 60, "spacing": 0.8},
+        "lrs": "0.0177:0.283:9",
+        "lr_range": (0.0177, 0.283),
+    },
     "digits-up": {
         **_DIGITS,
         "width": 2,

@@ -77,7 +77,7 @@ class RecordedRun:
         self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
         log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
         self._metrics = MetricLog(run_id)
-        dim = setup.d - int(config.protocol == schema.SPHERE)
+        dim = setup.d - len(setup.spheres)
         self.need = Need(phases_of(config), config.needed(dim) if config.until else None)
         mean, std = baseline
         if mean is not None and std is not None:
@@ -95,7 +95,7 @@ class RecordedRun:
             attributes={
                 "uniform_loss": mean,
                 "uniform_loss_std": std,
-                "weight_decay": 0.0 if config.protocol == schema.SPHERE else config.weight_decay,
+                "weight_decay": 0.0 if setup.spheres else config.weight_decay,
             },
         )
 

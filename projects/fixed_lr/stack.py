@@ -47,6 +47,7 @@ class ModelStack(TrainingSetup):
         # The model's own parameters stay as they are: its layers only lend their forward pass.
         self.config, self.data, self.model = one.config, one.data, one.model
         self.generator, self.noise_generator = one.generator, one.noise_generator
+        self.spheres, self.groups = one.spheres, one.groups
         self.rows = list(range(n_models))
         # Recorders look at these weights, whatever is trained at present.
         self._all = one.weights.detach().repeat(n_models, one.config.chains, 1)

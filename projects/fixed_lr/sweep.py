@@ -21,7 +21,7 @@ from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from projects.common import Outcome, ParentWatch, Workers, log_new_params, own_run, parse_jobs, parse_lrs, parse_seeds
-from projects.fixed_lr.config import preset_named, resolve
+from projects.fixed_lr.config import TrainConfig, preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
 from projects.fixed_lr.options import config_options, parse_options
 
@@ -138,7 +138,7 @@ def table(outcomes: list[Outcome]) -> str:
 def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, **options: str) -> None:
     """Train every learning rate with every seed, each as its own MLflow run."""
     given = parse_options(options)
-    preset = given.setdefault("preset", "digits-up")
+    preset = given.setdefault("preset", TrainConfig.preset)
     grid = parse_lrs(lrs or preset_named(preset)["lrs"])
     seed_list = parse_seeds(seeds)
     # A parameter that is wrong for one run is wrong for all: fail before any process starts.

@@ -36,8 +36,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def baseline_of(setup: TrainingSetup) -> Baseline:
-    """The uniform baseline, where the weights are on a sphere."""
-    if setup.config.protocol != schema.SPHERE:
+    """The uniform baseline, where the weights are on spheres."""
+    if not setup.spheres:
         return None, None
     return uniform_baseline(setup, setup.noise_generator)
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from mlflow_thermo import schema
+from mlflow_thermo import groups_of, schema
 from mlflow_thermo.observables import evaluate
-from mlflow_thermo.packing import flatten_parameters
+from mlflow_thermo.packing import flatten_parameters, layout_of, trainable
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.data import Dataset, load_dataset
 from projects.fixed_lr.models import build_model
 from projects.fixed_lr.objective import batches, sample_losses, weighted
-from projects.fixed_lr.protocols import project_to_sphere
+from projects.fixed_lr.protocols import project_to_spheres
 
 #: Random points on the sphere behind the uniform baseline.
 UNIFORM_SAMPLES = 32
@@ -35,8 +35,11 @@ class TrainingSetup:
         self.data = data
         self.model = model
         self.weights, self.gradient = flatten_parameters(model)
-        if config.protocol == schema.SPHERE:
-            project_to_sphere(self.weights)
+        layout = layout_of(trainable(model))
+        #: Weights on each of the spheres that the protocol keeps; none where they are free.
+        self.spheres = schema.spheres_of(config.protocol, layout, self.weights.shape[-1])
+        self.groups = groups_of(self.spheres, self.weights) if self.spheres else None
+        self.project(self.weights)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.noise_generator = torch.Generator().manual_seed(config.seed + 2**32)
 
@@ -62,6 +65,11 @@ class TrainingSetup:
     def source(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The endless batches that the training sees from now on."""
         return self.training_batches(self.generator)
+
+    def project(self, weights: Tensor) -> None:
+        """Put weights (..., d) onto the spheres of the protocol, in place."""
+        if self.groups is not None:
+            project_to_spheres(weights, self.groups)
 
     @property
     def can_shrink(self) -> bool:
@@ -127,15 +135,15 @@ def prepare(config: TrainConfig, device: torch.device) -> TrainingSetup:
 
 
 def uniform_baseline(setup: TrainingSetup, generator: torch.Generator) -> tuple[float, float]:
-    """Mean and standard deviation of the training loss over uniformly random points of the sphere."""
+    """Mean and standard deviation of the training loss over uniformly random points of the spheres."""
     kept = setup.weights.clone()
     rows = setup.weights.view(-1, setup.d)
     losses: list[Tensor] = []
     for start in range(0, UNIFORM_SAMPLES, len(rows)):
         taken = rows[: UNIFORM_SAMPLES - start]
         for row in taken:
-            point = torch.randn(setup.d, generator=generator).to(kept.device)
-            row.copy_(point / torch.linalg.vector_norm(point))
+            row.copy_(torch.randn(setup.d, generator=generator).to(kept.device))
+            setup.project(row)
         losses.append(setup.full_loss().reshape(-1)[: len(taken)])
     setup.weights.copy_(kept)
     values = torch.cat(losses)
