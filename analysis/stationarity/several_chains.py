@@ -29,6 +29,7 @@ from analysis.results import (
 )
 from analysis.stationarity.correlation import (
     SLOW_COMPONENTS,
+    SOKAL_WINDOW,
     correlation_time,
     effective_size,
     integrated_time,
@@ -135,13 +136,33 @@ class PartsTest:
     far_share: float
 
 
-def parts_test(x: AnyArray, tau: float) -> PartsTest:
+def _neighbours_correlation(x: AnyArray, size: int) -> float:
+    """Correlation between the means of neighbouring parts of `size` snapshots, from the autocorrelation within chains.
+
+    A relaxation in many directions has a long tail, of which one correlation time says too little.
+    """
+    n = x.shape[1]
+    centred = x - x.mean(axis=1, keepdims=True, dtype=np.float64)
+    lags = np.arange(max(1, min(2 * size, n // 4)))
+    found = np.array([float(np.sum(centred[:, : n - lag] * centred[:, lag:])) / (n - lag) for lag in lags])
+    sums = 2 * np.cumsum(found) - found[0]
+    enough = lags >= SOKAL_WINDOW * sums / found[0]
+    window = int(np.argmax(enough)) if enough.any() else len(lags) - 1
+    # Centring takes the variance of a chain's mean from every lag.
+    taken = sums[window] / max(n - 2 * window - 1, n / 4)
+    covariance = np.maximum(found[: window + 1] + taken, 0.0)
+    k = lags[: window + 1]
+    variance = size * covariance[0] + 2 * float(np.sum(np.maximum(size - k[1:], 0) * covariance[1:]))
+    between = float(np.sum(np.maximum(np.minimum(k, 2 * size - k), 0) * covariance))
+    return min(0.5, between / variance) if variance > 0 else 0.0
+
+
+def parts_test(x: AnyArray) -> PartsTest:
     """Test chains by the means and the spreads of their parts.
 
     Parameters
     ----------
     x : (n_chains, n, d), n at least `PARTS`.
-    tau : correlation time in snapshots of the slowest direction: neighbouring parts depend on each other by it.
     """
     chains, n = x.shape[:2]
     size = n // PARTS
@@ -160,8 +181,8 @@ def parts_test(x: AnyArray, tau: float) -> PartsTest:
     different = ~np.eye(chains, dtype=bool)
     overlap = float(np.sum(products**2, axis=(1, 3))[different].mean()) / (PARTS - 1) ** 2
     dims = float(np.clip(within**2 / max(overlap, 1e-300), 1.0, x.shape[-1]))
-    # Correlation of neighbouring parts' means, of an AR(1) process with this time; half of all pairs are neighbours.
-    shared = min(0.5, max(0.0, (tau - 1 / tau) / (4 * size)))
+    # Half of all pairs of parts are neighbours.
+    shared = _neighbours_correlation(x, size)
     inflation = (1 + (PARTS - 1) * shared / 2) / (1 - shared / 2)
     ratio = PARTS * float(apart.sum()) / (chains - 1) / (within * inflation)
     line = np.arange(PARTS) - (PARTS - 1) / 2
@@ -197,9 +218,7 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int) -> Di
     rows = x.reshape(-1, d)
     observables, n_eff = slow_observables(x, loss)
     tau = chains * n / n_eff
-    # What a chain shows of its own: a chain that is elsewhere lengthens the time above, and not this one.
-    within = max(float(np.mean([integrated_time(row) for row in one])) for one in observables)
-    tests = [parts_test(x, within)] + ([parts_test(loss[:, :, None], within)] if np.isfinite(loss).all() else [])
+    tests = [parts_test(x)] + ([parts_test(loss[:, :, None])] if np.isfinite(loss).all() else [])
     rhat = max(float(array_stats.rhat(one, chain_axis=0, draw_axis=1, method="split")) for one in observables)
     span = rows if len(rows) <= LARGEST_MATRIX else rows[evenly_spaced(len(rows), LARGEST_MATRIX)]
     active, share, rank = floor_of(spectrum_of(centred_gram(span), d), correlated=False)
