@@ -30,7 +30,11 @@ class Observer:
     """Receives what a training yields; several models are named by their positions among those still trained."""
 
     def step(self, losses: Tensor) -> None:
-        """Minibatch losses, (...) or (..., chains), at the weights that the next update will change; must not block."""
+        """Losses, (...) or (..., chains), at the weights that the next update will change; must not block.
+
+        Those of the minibatch; in the window less its difficulty (`TrainingSetup.difficulty`), which estimates the same
+        full loss with less noise.
+        """
 
     def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
         """The observables of some models, by position, at a log point or at their end."""
@@ -135,6 +139,9 @@ def run_loop(
     source = setup.source()
     # Not cut from the data: a batch drawn with replacement may be larger than the whole set.
     mean = setup.data.x_train.new_full((config.batch_size,), 1 / config.batch_size)
+    # The difficulty of the batches is known from where the chains part, or from where the window begins.
+    known_from = books.phases[0].branch or min(one.record for one in books.phases)
+    difficulty: Tensor | None = None
     parked: set[int] = set()
     for done in count():
         if done and done == books.phases[0].branch:
@@ -143,6 +150,8 @@ def run_loop(
             source = setup.source()
             lr = lr.unsqueeze(1) if isinstance(lr, Tensor) else lr
             update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
+        if done == known_from:
+            difficulty = setup.difficulty()
         books.begin(done)
         over = {position for position, one in enumerate(books.phases) if done >= one.last}
         ending = sorted((over | set(observer.ending(done))) - parked)
@@ -163,6 +172,7 @@ def run_loop(
                 setup.keep(stay)
                 books.keep(stay)
                 observer.kept(stay)
+                difficulty = difficulty if difficulty is None else difficulty[stay]
                 lr = lr[stay]
                 update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
             else:
@@ -171,13 +181,14 @@ def run_loop(
                 for position in parked:
                     setup.weights[position] = setup.harmless
                     lr[position] = 0.0
-        x, y = next(source)
-        gradient, metrics = setup.weighted_gradient(x, y, mean)
+        index = next(source)
+        gradient, metrics = setup.weighted_gradient(setup.data.x_train[index], setup.data.y_train[index], mean)
         books.add(setup.weights, gradient)
-        observer.step(metrics[..., 0])
+        losses = metrics[..., 0]
+        observer.step(losses if difficulty is None else losses - difficulty[..., index].mean(dim=-1))
         update(setup.weights, gradient)
         if done % CHECK_EVERY == 0:
-            observer.check(metrics[..., 0], done)
+            observer.check(losses, done)
 
 
 def require_finite(loss: float, config: TrainConfig, step: int) -> None:

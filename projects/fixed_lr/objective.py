@@ -49,20 +49,23 @@ def batches(
 
     Drawn on the processor by a generator of the processor, so that a seed gives the same batches on every device.
     """
-    device = data.y_train.device
+    for index in indices(data, batch_size, sampling, generator):
+        yield data.x_train[index], data.y_train[index]
+
+
+def indices(data: Dataset, batch_size: int, sampling: str, generator: torch.Generator) -> Iterator[Tensor]:
+    """The batches of `batches` as numbers of their samples, (batch,)."""
     for index in batch_indices(len(data.y_train), batch_size, sampling, generator):
-        index = _on_device(index, device)
-        yield data.x_train[index], data.y_train[index]
+        yield _on_device(index, data.y_train.device)
 
 
-def chain_batches(
+def chain_indices(
     data: Dataset, batch_size: int, sampling: str, generators: Sequence[torch.Generator]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches as of `batches`, one for each generator, stacked: (chains, batch, …) and (chains, batch)."""
-    indices = [batch_indices(len(data.y_train), batch_size, sampling, generator) for generator in generators]
+) -> Iterator[Tensor]:
+    """The same for several chains, each with a generator of its own: (chains, batch)."""
+    each = [batch_indices(len(data.y_train), batch_size, sampling, generator) for generator in generators]
     while True:
-        index = _on_device(torch.stack([next(one) for one in indices]), data.y_train.device)
-        yield data.x_train[index], data.y_train[index]
+        yield _on_device(torch.stack([next(one) for one in each]), data.y_train.device)
 
 
 def _on_device(index: Tensor, device: torch.device) -> Tensor:

@@ -17,7 +17,7 @@ from torch.func import functional_call, grad, vmap
 
 from mlflow_thermo.errors import first_line
 from mlflow_thermo.packing import layout_of, trainable
-from projects.fixed_lr.objective import chain_batches, sample_losses, weighted
+from projects.fixed_lr.objective import chain_indices, sample_losses, weighted
 from projects.fixed_lr.training_setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
@@ -106,19 +106,30 @@ class ModelStack(TrainingSetup):
         self._single.weights = self.weights[:, 0]
         return self._single
 
-    def source(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The endless batches that the training sees from now on: (batch, …), or (chains, batch, …)."""
+    @torch.no_grad()
+    def losses_of(self, x: Tensor, y: Tensor) -> Tensor:
+        """Losses (n_models, batch) of the single samples of a batch, at the weights of the first chains."""
+        return vmap(self._samples, in_dims=(0, None, None))(self.one_chain().weights, x, y)
+
+    def source(self) -> Iterator[Tensor]:
+        """The endless batches that the training sees from now on: (batch,), or (chains, batch)."""
         if self.chains == 1:
             return super().source()
         seeds = np.random.SeedSequence(self.config.seed).generate_state(self.chains - 1, np.uint64)
         others = [torch.Generator().manual_seed(int(seed) >> 2) for seed in seeds]
-        return chain_batches(self.data, self.config.batch_size, self.config.sampling, [self.generator, *others])
+        return chain_indices(self.data, self.config.batch_size, self.config.sampling, [self.generator, *others])
 
     def _one(self, weights: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        parts = {p.name: weights[p.offset : p.offset + p.size].view(p.shape) for p in self.layout}
-        logits = functional_call(self.model, parts | self._fixed, (x,))
-        loss, correct = weighted(*sample_losses(logits, y, self.config.loss), weight)
+        loss, correct = weighted(*sample_losses(self._logits(weights, x), y, self.config.loss), weight)
         return loss, (loss.detach(), correct)
+
+    def _samples(self, weights: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return sample_losses(self._logits(weights, x), y, self.config.loss)[0]
+
+    def _logits(self, weights: Tensor, x: Tensor) -> Tensor:
+        parts = {p.name: weights[p.offset : p.offset + p.size].view(p.shape) for p in self.layout}
+        logits: Tensor = functional_call(self.model, parts | self._fixed, (x,))
+        return logits
 
     def weighted_gradient(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of the shape of the weights, with losses and accuracies (…, 2)."""

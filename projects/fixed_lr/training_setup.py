@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from mlflow_thermo import groups_of, schema
-from mlflow_thermo.observables import evaluate
+from mlflow_thermo.observables import evaluate, full_batches
 from mlflow_thermo.packing import flatten_parameters, layout_of, trainable
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.data import Dataset, load_dataset
 from projects.fixed_lr.models import build_model
-from projects.fixed_lr.objective import batches, sample_losses, weighted
+from projects.fixed_lr.objective import batches, indices, sample_losses, weighted
 from projects.fixed_lr.protocols import project_to_spheres
 
 #: Random points on the sphere behind the uniform baseline.
@@ -62,9 +62,33 @@ class TrainingSetup:
         """Endless batches of the config's size and sampling."""
         return batches(self.data, self.config.batch_size, self.config.sampling, generator)
 
-    def source(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The endless batches that the training sees from now on."""
-        return self.training_batches(self.generator)
+    def source(self) -> Iterator[Tensor]:
+        """The endless batches that the training sees from now on, as numbers of their samples."""
+        return indices(self.data, self.config.batch_size, self.config.sampling, self.generator)
+
+    @torch.no_grad()
+    def losses_of(self, x: Tensor, y: Tensor) -> Tensor:
+        """Losses (..., batch) of the single samples of a batch at the present weights."""
+        return sample_losses(self.model(x), y, self.config.loss)[0]
+
+    def difficulty(self) -> Tensor:
+        """How far the loss of each training sample (..., n) lies above the mean of all, at the present weights.
+
+        The mean over a batch tells how hard that batch is. Taken from the loss of the batch, at any other weights of
+        the same basin, it takes most of the noise of the drawing with it and changes no expectation (a control
+        variate): the mean over all batches is zero.
+        """
+        data, size = self.data, self.config.batch_size
+        n, parts, numbers = len(data.y_train), [], []
+        every = torch.arange(n, device=self.device)
+        for (x, y, weight), (number, _, _) in zip(
+            full_batches(data.x_train, data.y_train, size), full_batches(every, data.y_train, size), strict=True
+        ):
+            parts.append(self.losses_of(x, y)[..., weight > 0])
+            numbers.append(number[weight > 0])
+        losses = torch.cat(parts, dim=-1)
+        losses = losses[..., torch.argsort(torch.cat(numbers))]
+        return losses - losses.mean(dim=-1, keepdim=True)
 
     def project(self, weights: Tensor) -> None:
         """Put weights (..., d) onto the spheres of the protocol, in place."""
