@@ -17,38 +17,53 @@ class FluctuationSums:
     the relation 2⟨w·g⟩ = lr·⟨|g|²⟩ in flat space (Yaida, arXiv 1810.00004); ``g·r``, ``w·r`` and ``(w·r)|g|²`` for its
     counterpart on the sphere, where w·g = 0 carries no information. The sums stay on the device.
 
-    Where several groups of weights are on spheres of their own, ``(w·r)|g|²`` is the sum over the groups of their
-    products, each divided by the group's |w|².
+    With weights on spheres, a step w → |w|(w − lr·g)/|w − lr·g| of each has an exact relation too: with
+    h = (1 + lr²|g|²/|w|²)^(−1/2), ``gr`` is the sum of h·(g·r) and ``wrgg`` that of 2(1 − h)(w·r)/lr² over the spheres,
+    so that −2⟨gr⟩ = lr·⟨wrgg⟩ whatever the size of the step. To leading order h is 1 − lr²|g|²/2|w|².
 
     Parameters
     ----------
     weights : Tensor
         Initial weights, shape (..., d).
     spheres : sequence of int
-        Weights on each sphere (`schema.spheres_of`), where there are several.
+        Weights on each of the spheres that the training keeps (`schema.spheres_of`); none in flat space.
     """
 
     NAMES = ("wg", "gg", "gr", "wr", "wrgg")
 
     def __init__(self, weights: Tensor, spheres: Sequence[int] = ()) -> None:
-        self._groups = groups_of(spheres, weights) if len(spheres) > 1 else None
+        self._groups = groups_of(spheres, weights) if spheres else None
         self._direction = weights / torch.linalg.vector_norm(weights, dim=-1, keepdim=True)
         shape = (*weights.shape[:-1], len(self.NAMES))
         self._sums = torch.zeros(shape, dtype=torch.float64, device=_wide(weights.device))
         self._steps = self._sums.new_zeros(shape[:-1])
 
-    def add(self, weights: Tensor, gradient: Tensor) -> None:
-        """Add one step: the weights before the update and the gradient there, both of shape (..., d)."""
+    def add(self, weights: Tensor, gradient: Tensor, lr: float | Tensor = 0.0) -> None:
+        """Add one step: the weights before the update and the gradient there, both of shape (..., d).
+
+        Parameters
+        ----------
+        weights, gradient : Tensor
+            Shape (..., d).
+        lr : float or Tensor
+            Learning rate of the step, which the relation on spheres needs; (..., 1) for several models.
+        """
         dot = torch.linalg.vecdot
         gg = dot(gradient, gradient)
         wr = dot(weights, self._direction)
         if self._groups is None:
-            wrgg = wr * gg
+            gr, wrgg = dot(gradient, self._direction), wr * gg
         else:
-            along, squares = (weights * self._direction) @ self._groups, weights.square() @ self._groups
-            wrgg = (along * (gradient.square() @ self._groups) / squares).sum(dim=-1)
-        terms = [dot(weights, gradient), gg, dot(gradient, self._direction), wr, wrgg]
-        self._sums += torch.stack(terms, dim=-1).to(self._sums)
+            parts = torch.stack([weights * self._direction, gradient * self._direction, weights**2, gradient**2])
+            along, uphill, squares, steepness = (parts @ self._groups).to(self._sums)
+            step = torch.as_tensor(lr, dtype=self._sums.dtype, device=self._sums.device).square()
+            turned = steepness / squares
+            # 2(1 − h)/lr², written so that it does not cancel, and holds where lr is zero too.
+            h = torch.rsqrt(1 + step * turned)
+            wrgg = (along * 2 * turned * h.square() / (1 + h)).sum(dim=-1)
+            gr = (h * uphill).sum(dim=-1)
+        terms = [dot(weights, gradient), gg, gr, wr, wrgg]
+        self._sums += torch.stack([term.to(self._sums) for term in terms], dim=-1)
         self._steps += 1
 
     def rows(self) -> list[dict[str, float]]:

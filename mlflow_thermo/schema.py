@@ -42,6 +42,10 @@ METRIC_ENTROPY = "thermo/entropy"
 METRIC_TEMPERATURE = "thermo/temperature"
 METRIC_LOG10_TEMPERATURE = "thermo/log10_temperature"
 METRIC_FREE_ENERGY = "thermo/free_energy"
+#: Temperature at which Gibbs states were sampled: an attribute of the index too.
+METRIC_SET_TEMPERATURE, SET_TEMPERATURE = "thermo/set_temperature", "set_temperature"
+#: Virial temperature of a run and its standard error, from full gradients.
+METRIC_VIRIAL, METRIC_VIRIAL_STDERR = "thermo/virial_temperature", "thermo/virial_temperature_stderr"
 METRIC_N_EFF = "thermo/n_eff"
 METRIC_UNIFORM_LOSS = "thermo/uniform_loss"
 METRIC_UNIFORM_LOSS_STD = "thermo/uniform_loss_std"

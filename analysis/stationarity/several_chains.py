@@ -43,6 +43,8 @@ from analysis.stationarity.verdict import TEST_LEVEL, Diagnosis
 SHORTEST_CHAIN = 5.0
 #: Parts that a chain is cut into: few, so that each is long against the correlation, and yet a measure of its noise.
 PARTS = 4
+#: A smaller share of the variance between the chains moves the entropy by less than 0.0025 nats per direction.
+SMALLEST = 0.005
 #: Rows of the Gram matrix behind slow components and spectrum.
 LARGEST_MATRIX = 2000
 
@@ -184,7 +186,8 @@ def parts_test(x: AnyArray) -> PartsTest:
     # Half of all pairs of parts are neighbours.
     shared = _neighbours_correlation(x, size)
     inflation = (1 + (PARTS - 1) * shared / 2) / (1 - shared / 2)
-    ratio = PARTS * float(apart.sum()) / (chains - 1) / (within * inflation)
+    allowed = SMALLEST * float(np.mean(np.sum((parts - centres.mean(axis=0)) ** 2, axis=-1)))
+    ratio = PARTS * float(apart.sum()) / (chains - 1) / (within * inflation + PARTS * allowed)
     line = np.arange(PARTS) - (PARTS - 1) / 2
     slopes = np.einsum("p,kpd->kd", line / np.linalg.norm(line), means)
     common = slopes.mean(axis=0)

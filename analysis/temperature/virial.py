@@ -45,7 +45,8 @@ class FluctuationDissipation:
     Attributes
     ----------
     ratio : 1 in a stationary state. In flat space 2⟨w·g⟩/(η⟨|g|²⟩) (Yaida 2018). On the sphere w·g = 0 and the relation
-        is that of a fixed direction r, −2⟨g·r⟩/(η⟨(w·r)|g|²⟩), to leading order in η.
+        is that of a fixed direction r, −2⟨g·r⟩/(η⟨(w·r)|g|²⟩), exact with the sums of
+        `mlflow_thermo.fluctuations.FluctuationSums`.
     temperature : ⟨w·g⟩/d, the virial temperature, loss units per nat; NaN on the sphere.
     steps : iterations behind the averages.
     """

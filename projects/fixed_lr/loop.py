@@ -97,8 +97,8 @@ class _Books:
         self._sums = FluctuationSums(setup.weights, setup.spheres)
         self._begun = {one.record: self._sums.rows() for one in phases}
 
-    def add(self, weights: Tensor, gradient: Tensor) -> None:
-        self._sums.add(weights, gradient)
+    def add(self, weights: Tensor, gradient: Tensor, lr: float | Tensor) -> None:
+        self._sums.add(weights, gradient, lr)
 
     def begin(self, step: int) -> None:
         if step in self._begun:
@@ -183,7 +183,7 @@ def run_loop(
                     lr[position] = 0.0
         index = next(source)
         gradient, metrics = setup.weighted_gradient(setup.data.x_train[index], setup.data.y_train[index], mean)
-        books.add(setup.weights, gradient)
+        books.add(setup.weights, gradient, lr)
         losses = metrics[..., 0]
         observer.step(losses if difficulty is None else losses - difficulty[..., index].mean(dim=-1))
         update(setup.weights, gradient)

@@ -44,7 +44,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "log_points": 20,
         "chains": 16,
-        "until": "identified",
+        # Twenty for each free dimension: temperatures to a few per cent.
+        "until": "1600",
         "burn_in": 2_000,
         # In units of 1/lr: the slowest correlation time is 5, that of most directions 2.
         "times": {"forget": 15, "first": 60, "spacing": 0.8},
