@@ -17,9 +17,6 @@ from torch.nn import functional
 from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.layers import Conv3x3
 
-#: What a batch normalisation adds to the variance; the default of torch.nn.BatchNorm1d.
-_EPSILON = 1e-5
-
 
 def _norm2d(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, affine=False, track_running_stats=False)
@@ -133,13 +130,15 @@ class Shallow(nn.Module):
     def __init__(self, width: int, channels: int, image_size: int, n_classes: int) -> None:
         super().__init__()
         self.layer = nn.Linear(channels * image_size**2, width, bias=False)
+        self.norm = nn.BatchNorm1d(width, affine=False, track_running_stats=False)
         self.head = nn.Linear(width, n_classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape (n, n_classes)."""
         units = self.layer.weight @ x.flatten(1).T
+        # The layer `norm`, written out for the batch at the end.
         units = units - units.mean(dim=-1, keepdim=True)
-        units = units * torch.rsqrt(units.square().mean(dim=-1, keepdim=True) + _EPSILON)
+        units = units * torch.rsqrt(units.square().mean(dim=-1, keepdim=True) + self.norm.eps)
         return (self.head.weight @ torch.tanh(units)).T
 
 

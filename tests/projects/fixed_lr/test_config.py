@@ -8,12 +8,42 @@ from mlflow_thermo.errors import ThermoError
 from projects.common import parse_lrs, parse_seeds
 from projects.fixed_lr.config import TrainConfig, resolve
 from projects.fixed_lr.options import parse_lr, parse_options
+from projects.fixed_lr.phases import Phases, phases_of, schedules
 from projects.fixed_lr.presets import PRESETS
 
 
-def test_the_default_is_digits_up():
+def test_the_default_goes_on_until_it_has_enough():
     config = resolve({"lr": 0.1})
-    assert (config.preset, config.width, config.label_noise, config.steps) == ("digits-up", 2, 0.3, 12_000)
+    assert (config.preset, config.model, config.protocol, config.chains) == ("digits", "shallow", "spheres", 16)
+    assert (config.burn_in, config.forget, config.spacing, config.steps) == (2000, 150, 8, 2750)
+    assert (config.needed(80), config.max_steps) == (1600, 55_000)
+    # Relaxation goes as 1/lr.
+    slow = resolve({"lr": 0.02})
+    assert (slow.burn_in, slow.forget, slow.spacing, slow.steps) == (2000, 750, 40, 5750)
+
+
+def test_a_given_length_is_exact():
+    config = resolve({"lr": 0.1, "steps": 1000})
+    assert (config.until, config.steps, config.burn_in, config.forget) == ("", 1000, 250, 62)
+    assert resolve({"lr": 0.1, "steps": 1000, "until": "300"}).max_steps == 20_000
+    up = resolve({"lr": 0.1, "preset": "digits-up"})
+    assert (up.chains, up.steps, up.burn_in, up.until) == (1, 12_000, 6000, "")
+
+
+def test_phases():
+    chains = resolve({"lr": 0.1, "preset": "digits-up", "chains": 4, "steps": 1000, "snapshots": 100})
+    assert phases_of(chains) == Phases(branch=250, record=312, spacing=27, first=1000, last=1000)
+    evenly, iterates, _ = schedules(chains)
+    assert (evenly.steps[0], evenly.steps[-1], evenly.every_chain) == (339, 987, True)
+    assert (iterates.steps[-1], iterates.every_chain) == (1000, False)
+    one = resolve({"lr": 0.1, "preset": "digits-up", "until": "50", "steps": 1000, "max_steps": 5000})
+    assert phases_of(one) == Phases(branch=0, record=500, spacing=1, first=1000, last=5000)
+    assert schedules(one)[0].steps[-1] == 5000
+
+
+def test_needed():
+    config = resolve({"lr": 0.1, "until": "identified"})
+    assert config.needed(80) == 400
 
 
 def test_a_given_parameter_overrides_the_preset():
@@ -24,7 +54,7 @@ def test_a_given_parameter_overrides_the_preset():
 def test_mse_takes_its_own_head_norm_unless_one_is_given():
     assert resolve({"lr": 0.1, "loss": "mse"}).head_norm == 1.5
     assert resolve({"lr": 0.1, "loss": "mse", "head_norm": 3.0}).head_norm == 3.0
-    assert resolve({"lr": 0.1}).head_norm == 10.0
+    assert resolve({"lr": 0.1, "preset": "digits-up"}).head_norm == 10.0
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -34,7 +64,7 @@ def test_every_preset_is_valid(name):
     low, high = config.lr_range
     assert grid[0] <= low < high <= grid[-1]
     # No key of a preset is a misspelt parameter.
-    assert set(PRESETS[name]) - {"lrs", "lr_range"} <= set(TrainConfig.__dataclass_fields__)
+    assert set(PRESETS[name]) - {"lrs", "lr_range", "times"} <= set(TrainConfig.__dataclass_fields__)
 
 
 def test_paper_presets():
@@ -60,7 +90,7 @@ def test_lr_text():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"preset": "nope"}, "preset 'nope' is unknown: choose one of digits-up"),
+        ({"preset": "nope"}, "preset 'nope' is unknown: choose one of digits, digits-up"),
         ({"dataset": "mnist"}, "dataset 'mnist' is unknown: choose one of digits"),
         ({"model": "vgg"}, "model 'vgg' is unknown: choose one of convnet"),
         ({"protocol": "adam"}, "protocol 'adam' is unknown: choose one of sphere"),
@@ -74,6 +104,11 @@ def test_lr_text():
         ({"label_noise": 1.5}, "label_noise is a fraction between 0 and 1"),
         ({"weight_decay": -1.0}, "weight_decay must be finite and not negative"),
         ({"head_norm": 0.0}, "head_norm must be a finite positive"),
+        ({"chains": 0}, "chains must be at least 1, got 0"),
+        ({"until": "much"}, "until must be 'identified' or a number of independent snapshots, got 'much'"),
+        ({"until": "-3"}, "until must be 'identified' or a number"),
+        ({"steps": 100, "burn_in": 90, "forget": 10}, "burn_in=90 and forget=10 leave nothing of steps=100"),
+        ({"steps": 100, "until": "50", "max_steps": 60}, "max_steps=60 is below steps=100"),
         ({"seed": -1}, "seed must be finite and not negative"),
         ({"head_seed": 2**64}, "head_seed must be at most 92233720"),
         ({"weight_decay": float("inf")}, "weight_decay must be finite"),

@@ -49,8 +49,19 @@ def test_samples_per_label():
         load_dataset("digits", samples_per_label=200)
 
 
+def test_small_digits_are_the_digits_without_their_border():
+    small, whole = load_dataset("small-digits"), load_dataset("digits")
+    assert small.x_train.shape == (1500, 1, 3, 3)
+    assert torch.equal(small.y_train, whole.y_train)
+    assert float(small.x_train.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(small.x_train.std()) == pytest.approx(1, rel=1e-5)
+    # Each pixel is the mean of four, up to the common scale and offset.
+    mean = whole.x_train[:, :, 1:3, 3:5].mean(dim=(2, 3)).flatten()
+    assert float(torch.corrcoef(torch.stack([mean, small.x_train[:, 0, 0, 1]]))[0, 1]) == pytest.approx(1, abs=1e-5)
+
+
 def test_unknown():
-    with pytest.raises(ThermoError, match="dataset 'mnist' is unknown: choose one of digits, cifar10"):
+    with pytest.raises(ThermoError, match="dataset 'mnist' is unknown: choose one of digits, small-digits, cifar10"):
         load_dataset("mnist")
 
 

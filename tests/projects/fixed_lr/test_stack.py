@@ -41,7 +41,16 @@ class Rows(Observer):
 
 
 def config(**options):
-    given = {"lr": 0.01, "steps": 100, "log_points": 2, "noise_batches": 4, "seed": 3, "width": 1, **options}
+    given = {
+        "preset": "digits-up",
+        "lr": 0.01,
+        "steps": 100,
+        "log_points": 2,
+        "noise_batches": 4,
+        "seed": 3,
+        "width": 1,
+        **options,
+    }
     return resolve(given)
 
 

@@ -28,7 +28,7 @@ def sweep(tmp_path):
     started = []
 
     def start(uri=environment["MLFLOW_TRACKING_URI"], **options):
-        quick = {"steps": 60, "log_points": 2, "noise_batches": 2, "width": 1, **options}
+        quick = {"preset": "digits-up", "steps": 60, "log_points": 2, "noise_batches": 2, "width": 1, **options}
         arguments = [f"--{name}={value}" for name, value in quick.items()]
         command = [sys.executable, "-m", "projects.fixed_lr.sweep", *arguments]
         process = subprocess.Popen(

@@ -18,7 +18,7 @@ from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import measure
 from projects.fixed_lr.training_setup import prepare, uniform_baseline
 
-QUICK = {"log_points": 3, "noise_batches": 2}
+QUICK = {"preset": "digits-up", "log_points": 3, "noise_batches": 2}
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(pr
 
 class TestLoop:
     def prepared(self, **options):
-        return prepare(resolve({"lr": 0.01, "noise_batches": 3, **options}), torch.device("cpu"))
+        return prepare(resolve({"preset": "digits-up", "lr": 0.01, "noise_batches": 3, **options}), torch.device("cpu"))
 
     def test_full_gradient_and_noise_agree_with_the_batches_of_training(self):
         """E g_B over many training batches is the full gradient, batch normalisation and all."""
