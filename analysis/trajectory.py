@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Trajectory:
         isometric embedding. The formulas need this d.
     units : under ``spheres`` the number of weights of each unit, which live on a sphere of their own.
     params, metrics : of the run on its tracking server, as logged; empty for a run of a folder.
+    attributes : whatever else the training wrote into the index of the series.
     sketch_error : relative error of the distances where the snapshots are a sketch.
     shared : (chain, draw, m) the same snapshots in columns that all runs of one model share, where those of `weights`
         are the run's own, as in an isometric embedding; None where they are the model's.
@@ -69,6 +70,7 @@ class Trajectory:
     units: tuple[int, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     sketch_error: float | None = None
     snapshot_loss: FloatArray | None = None
     shared: AnyArray | None = None

@@ -72,6 +72,10 @@ class FluctuationSums:
         table = table.flatten(1, -2).sum(dim=1) if table.ndim > 2 else table.reshape(-1, table.shape[-1])
         return [dict(zip(("steps", *self.NAMES), row, strict=True)) for row in table.tolist()]
 
+    def squares(self) -> Tensor:
+        """Sums of |g|² and numbers of steps of each model and chain, (2, ...), on the CPU."""
+        return torch.stack([self._sums[..., self.NAMES.index("gg")], self._steps]).cpu()
+
     def branched(self, chains: int) -> FluctuationSums:
         """Go on with `chains` chains of each model, of which the first carries what was summed before."""
         parted = copy(self)

@@ -7,6 +7,9 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from mlflow_thermo.arguments import require_same_training
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
@@ -56,6 +59,29 @@ def open_series(
             room -= count * packer.d * packer.itemsize
         opened.append(fresh)
     return opened
+
+
+def attached_series(
+    folder: Path,
+    index: SeriesIndex,
+    steps: Sequence[int],
+    rows: NDArray[Any],
+    loss: NDArray[Any],
+    attributes: dict[str, Any],
+) -> SeriesWriter:
+    """A whole series beside those of the schedules, as `SnapshotRecorder.attach` takes it."""
+    n, chains, d = rows.shape
+    named = replace(
+        index, series=folder.name, chains=chains, dtype=str(rows.dtype),
+        attributes={**index.attributes, **attributes},
+    )  # fmt: skip
+    with disk_errors(folder):
+        writer = SeriesWriter.create(folder, named)
+        each = [step for step in steps for _ in range(chains)]
+        losses = loss.reshape(-1)
+        writer.append(each, rows.reshape(n * chains, d), losses, losses)
+        writer.close(complete=True)
+    return writer
 
 
 def _storage_of(protocol: str, storage: str, count: int, packer: Packer, room: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -20,11 +19,12 @@ from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.losses import step_losses
-from mlflow_thermo.opening import open_series
+from mlflow_thermo.opening import attached_series, open_series
 from mlflow_thermo.packing import Parameters, packers_of
+from mlflow_thermo.reduction import Reducer
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import SeriesIndex
-from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS
+from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter
 from mlflow_thermo.uploader import find_uploader
 
 
@@ -128,17 +128,18 @@ class SnapshotRecorder:
             raise ThermoError("resume needs the directory that holds the series")
         packers = packers_of(parameters)
         self.chains = len(packers)
-        self._owns_directory = directory is None
-        self._uploader = find_uploader(run_id, required=self._owns_directory, keep_files=not self._owns_directory)
+        owned = directory is None
+        self._uploader = find_uploader(run_id, required=owned, keep_files=not owned)
         self.run_id = None if self._uploader is None else self._uploader.run_id
         if self._uploader is not None and not resume:
             self._uploader.require_no_snapshots()
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
         with disk_errors(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-        self._spare: Path | None = None
+        self._reducer = Reducer(self.directory, owned=owned, shared=self._uploader is not None)
+        self._attached: list[SeriesWriter] = []
         self._background = Background()
-        index = SeriesIndex(
+        self._index = index = SeriesIndex(
             series="",
             d=packers[0].d,
             dtype=str(packers[0].dtype).removeprefix("torch."),
@@ -158,8 +159,7 @@ class SnapshotRecorder:
             sketch_columns=sketch_columns,
             disk_share=disk_share,
         )
-        self.steps_taken = 0
-        self._closed = False
+        self.steps_taken, self._closed = 0, False
         if self._uploader is not None:
             self._uploader.announce(lr)
 
@@ -169,8 +169,7 @@ class SnapshotRecorder:
         Parameters
         ----------
         loss : Tensor or float, optional
-            Minibatch loss of this step, of several chains one for each. A tensor on a device stays there, so that the
-            training does not wait for it.
+            Minibatch loss of this step, of several chains one for each. A tensor on a device stays there.
 
         Raises
         ------
@@ -198,6 +197,22 @@ class SnapshotRecorder:
         for series in self._series:
             series.end_here()
 
+    def attach(
+        self, name: str, steps: Sequence[int], rows: NDArray[Any], loss: NDArray[Any], **attributes: Any
+    ) -> None:
+        """Keep another series of vectors beside the snapshots, such as full gradients at some of them.
+
+        Parameters
+        ----------
+        name : str
+            Name of the series; `schema.GRADIENTS` for gradients.
+        steps, rows, loss, **attributes
+            Optimiser steps (n,), vectors (n, chains, d) in the layout of the weights, losses (n, chains); what else a
+            reader of their index should know.
+        """
+        require_json("attributes", attributes)
+        self._attached.append(attached_series(self.directory / name, self._index, steps, rows, loss, attributes))
+
     def flush(self) -> None:
         """Write everything recorded so far to disk; call this whenever a checkpoint to resume from is saved.
 
@@ -213,8 +228,7 @@ class SnapshotRecorder:
     def fast_forward(self, step: int) -> None:
         """Tell a resumed recorder how many optimiser steps were taken before this process began.
 
-        If the last snapshot on disk is older than the checkpoint, a warning names the missing snapshots, and their
-        series is not complete.
+        Snapshots that are missing before the checkpoint are named in a warning, and their series is not complete.
 
         Parameters
         ----------
@@ -255,19 +269,20 @@ class SnapshotRecorder:
         reachable = True
         for series in self._series:
             failures.attempt(series.close, done)
-            failures.attempt(self._reduce, series)
+            failures.attempt(self._reducer.reduce, series)
             # MLflow retries for minutes before it gives up on a server: waiting for that once is enough.
             if self._uploader is not None and reachable:
                 reachable = self._uploader.upload(series.schedule.name, series.writer)
+        for writer in self._attached:
+            if self._uploader is not None and reachable:
+                reachable = self._uploader.upload(writer.index.series, writer)
         if self._uploader is not None:
             if reachable:
-                failures.attempt(self._uploader.finish, [series.writer for series in self._series])
+                failures.attempt(self._uploader.finish, [*(series.writer for series in self._series), *self._attached])
             else:
                 failures.add(self._uploader.incomplete(self.directory))
         failures.raise_first()
-        for folder in (self._spare, self.directory if self._owns_directory else None):
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+        self._reducer.clean_up()
 
     def __enter__(self) -> SnapshotRecorder:
         return self
@@ -284,17 +299,3 @@ class SnapshotRecorder:
             self._background.submit(write)
             if self._uploader is not None and not series.reduced_at_end:
                 self._background.submit(partial(self._uploader.upload, series.schedule.name, series.writer))
-
-    def _reduce(self, series: SeriesBuffer) -> None:
-        """Bring a series of full snapshots into its isometric form."""
-        if not series.can_be_reduced:
-            return
-        out = series.writer.folder
-        if not self._owns_directory and not series.writer.index.complete:
-            # The user may resume an unfinished series from this folder: it keeps the full snapshots, and the run gets
-            # their reduced form.
-            if self._uploader is None:
-                return
-            self._spare = self._spare or Path(tempfile.mkdtemp(prefix="thermo-"))
-            out = self._spare / out.name
-        series.reduce(out)

@@ -31,6 +31,10 @@ STORAGES = (AUTO, FULL, ISOMETRIC, SKETCH)
 
 SPACED = "spaced"
 CONSECUTIVE = "consecutive"
+#: Full gradients at some of the spaced snapshots, in the place of their weights.
+GRADIENTS = "gradients"
+#: Attribute of that series: means of |g_B|² over the steps of each chain.
+MINIBATCH_SQUARES = "minibatch_squares"
 #: Consecutive iterates at log-spaced times along the training.
 BURSTS = "bursts"
 

@@ -76,10 +76,10 @@ def test_the_training_loop(store):
     trajectory = run.load()
     assert (run.lr, run.ended) == (0.1, "FINISHED")
     assert trajectory.steps[-1] == n_steps
-    assert trajectory.weights.shape == (len(trajectory), 4)
+    assert trajectory.points.shape == (len(trajectory), 4)
     # Batches are drawn independently of the weights, so their stationary mean is the least-squares solution.
     exact = torch.linalg.lstsq(torch.cat([x, torch.ones(64, 1)], dim=1), y).solution[:, 0].numpy()
-    np.testing.assert_allclose(trajectory.weights.mean(axis=0), exact, atol=0.03)
+    np.testing.assert_allclose(trajectory.points.mean(axis=0), exact, atol=0.03)
 
 
 def test_format_names_every_field():
@@ -106,5 +106,5 @@ def test_format_example_reads_a_recorded_series(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(block, names)
-    assert names["weights"].shape == (20, 4)
+    assert names["weights"].shape == (1, 20, 4)
     assert names["steps"].tolist() == list(range(21, 41))

@@ -25,6 +25,7 @@ from analysis.results.run import (
     PaperNumbers,
     RunResult,
     Sampling,
+    Thermometers,
     ThreeEntropies,
 )
 from analysis.results.statuses import (
@@ -100,6 +101,7 @@ __all__ = [
     "StrArray",
     "StudyChecks",
     "StudyResult",
+    "Thermometers",
     "ThreeEntropies",
     "as_status",
     "number",

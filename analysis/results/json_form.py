@@ -20,7 +20,15 @@ from analysis.results.checks import (
 from analysis.results.courses import Course, GradientCourse
 from analysis.results.estimate import Estimate, number
 from analysis.results.flat import run_row
-from analysis.results.run import Equipartition, Evidence, PaperNumbers, RunResult, Sampling, ThreeEntropies
+from analysis.results.run import (
+    Equipartition,
+    Evidence,
+    PaperNumbers,
+    RunResult,
+    Sampling,
+    Thermometers,
+    ThreeEntropies,
+)
 from analysis.results.statuses import as_status
 from mlflow_thermo.errors import ThermoError
 
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     from analysis.results.study import StudyResult
 
 #: Version of result.json.
-RESULT_SCHEMA_VERSION = 3
+RESULT_SCHEMA_VERSION = 4
 _CHECKS = {
     "identifiability": IdentifiabilityCheck,
     "leave_one_out": LeaveOneOutCheck,
@@ -151,6 +159,11 @@ def _run_from_dict(raw: dict[str, Any]) -> RunResult:
         equipartition=_all_or_none(
             Equipartition, [raw[f"equipartition_{name}"] for name in ("temperature", "stderr", "spread", "p_value")]
         ),
+        thermometers=Thermometers(
+            _estimate(raw, "noise_temperature"), _estimate(raw, "virial_temperature"), raw["virial_spread"],
+            raw["virial_p_value"],
+        ),
+        set_temperature=raw["set_temperature"],
         fluctuation_ratio=raw["fluctuation_ratio"],
         late_temperature=raw["late_temperature"],
         uniform_loss=raw["uniform_loss"],

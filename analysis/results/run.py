@@ -132,6 +132,23 @@ class Equipartition:
 
 
 @dataclass(frozen=True)
+class Thermometers:
+    """Temperatures that one run alone can give, from full gradients at its snapshots; None where there are none.
+
+    Attributes
+    ----------
+    noise : lr·E|g_B − ∇L|²/(2D), loss units per nat.
+    virial : mean of the T_i over all directions, exact for a Gibbs state.
+    spread, p_value : standard deviation of the T_i beyond their errors, relative to the mean; of all T_i being equal.
+    """
+
+    noise: Estimate | None = None
+    virial: Estimate | None = None
+    spread: float | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
 class RunResult:
     """The results of one run; None where a number does not exist, with a status that says why.
 
@@ -147,7 +164,9 @@ class RunResult:
     sampling : independent snapshots and the evidence for them.
     paper : the estimates of arXiv 2505.23489.
     identification : entropies by three assumptions, whose changes agree where the entropy is identified.
-    equipartition : temperature without entropy.
+    equipartition : temperature without entropy, from losses alone.
+    thermometers : temperatures without entropy, from full gradients.
+    set_temperature : at which a Gibbs state was sampled; None for a training.
     fluctuation_ratio : of the fluctuation-dissipation relation over the second half of training; 1 when stationary.
     late_temperature : of a run that still converges, dU/dS between the last two quarters of its window.
     uniform_loss : mean loss of uniformly random weights.
@@ -170,6 +189,8 @@ class RunResult:
     paper: PaperNumbers = field(default_factory=PaperNumbers)
     identification: ThreeEntropies | None = None
     equipartition: Equipartition | None = None
+    thermometers: Thermometers = field(default_factory=Thermometers)
+    set_temperature: float | None = None
     fluctuation_ratio: float | None = None
     late_temperature: float | None = None
     uniform_loss: float | None = None

@@ -29,6 +29,7 @@ from analysis.study.examination import Examined
 from analysis.study.gradients import with_gradients
 from analysis.study.plan import Plan
 from analysis.study.run_input import Logged, RunInput
+from analysis.study.thermometers import with_thermometers
 from analysis.temperature import equipartition
 from analysis.trajectory import Trajectory
 from mlflow_thermo.errors import first_line
@@ -92,7 +93,8 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
     values = estimator.entropy_jackknife_
     after = trajectory.take(slice(burn_in, None))
     correlation = correlation_with_mean(values, after.losses) if len(values) else math.nan
-    return Measured(with_equipartition(result, trajectory, index), _entropies(used, plan), correlation)
+    result = with_thermometers(with_equipartition(result, trajectory, index), run.load, trajectory)
+    return Measured(result, _entropies(used, plan), correlation)
 
 
 def with_equipartition(result: RunResult, trajectory: Trajectory, index: IntArray) -> RunResult:

@@ -134,7 +134,10 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
 
 
 def _examined(run: RunInput, n_runs: int) -> Examined:
-    base = RunResult(run.run_id, run.lr, run.seed, OK, "", uniform_loss=run.uniform_loss)
+    base = RunResult(
+        run.run_id, run.lr, run.seed, OK, "", uniform_loss=run.uniform_loss,
+        set_temperature=getattr(run, "set_temperature", None),
+    )  # fmt: skip
     return examine(base, run.load, run.uniform_loss_std, n_runs)
 
 

@@ -5,6 +5,7 @@ from analysis.temperature.consistency import thermodynamic_consistency
 from analysis.temperature.convex import convex_fit
 from analysis.temperature.curve import METHODS, at_optimum, temperature_curve
 from analysis.temperature.equipartition import equipartition
+from analysis.temperature.gradients import DirectionTemperatures, direction_temperatures, noise_temperature
 from analysis.temperature.laws import FEWEST_SEEDS, SeedExponent, power_law, power_law_over_seeds
 from analysis.temperature.linear import polynomial
 from analysis.temperature.pooling import Pooled, pooled
@@ -18,6 +19,7 @@ __all__ = [
     "FEWEST_SEEDS",
     "METHODS",
     "BrokenLaw",
+    "DirectionTemperatures",
     "Pooled",
     "SeedExponent",
     "States",
@@ -25,8 +27,10 @@ __all__ = [
     "at_optimum",
     "broken_power_law",
     "convex_fit",
+    "direction_temperatures",
     "equipartition",
     "fluctuation_dissipation",
+    "noise_temperature",
     "polynomial",
     "pooled",
     "power_law",

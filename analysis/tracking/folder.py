@@ -57,10 +57,12 @@ def from_folder(path: str | Path) -> StudyRuns:
         except ThermoError:
             # Reported for this run when its snapshots are loaded; the others are not affected.
             index = SeriesIndex(schema.SPACED, 0, "float32", "")
+        axis = index.attributes.get(schema.SET_TEMPERATURE, index.lr)
         records.append(
             RunRecord(
                 run_id=run.name,
-                lr=float("nan") if index.lr is None else index.lr,
+                lr=float("nan" if axis is None else axis),
+                set_temperature=index.attributes.get(schema.SET_TEMPERATURE),
                 seed=index.seed or 0,
                 ended="",
                 regime="",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MORE = (
     "loss_stderr", "entropy_stderr", "temperature_lower", "temperature_upper", "tau", "paper_temperature",
     "paper_ratio", "equipartition_temperature", "equipartition_spread", "late_temperature", "fluctuation_ratio",
+    "noise_temperature", "virial_temperature", "virial_spread",
 )  # fmt: skip
 
 

@@ -25,7 +25,9 @@ class RunRecord:
 
     Attributes
     ----------
-    run_id, lr, seed : of the run; lr is NaN where the run does not say.
+    run_id, lr, seed : of the run; lr is NaN where the run does not say. Of a Gibbs state lr is its set temperature,
+        which takes the place of the learning rate on every axis.
+    set_temperature : of a Gibbs state; None for a training.
     ended : MLflow's status, e.g. ``FINISHED``.
     regime : as the training recorded it; empty where it did not.
     uniform_loss, uniform_loss_std : loss of uniformly random weights; None where it was not measured.
@@ -49,6 +51,7 @@ class RunRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     fingerprint: Callable[[], object] = lambda: None
     history: History = lambda names: {}
+    set_temperature: float | None = None
 
     @property
     def identity(self) -> str | None:
@@ -126,6 +129,7 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
         units=schema.spheres_of(index.protocol, index.layout, index.d) if index.protocol == schema.SPHERES else (),
         params=record.params,
         metrics=record.metrics,
+        attributes=index.attributes,
         sketch_error=index.sketch_error,
     )
 

@@ -162,7 +162,10 @@ def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
     lr, seed = _number(data.params.get("lr")), _number(data.params.get("seed"))
     return RunRecord(
         run_id=run.info.run_id,
-        lr=data.metrics.get(schema.METRIC_LR, math.nan if lr is None else float(lr)),
+        lr=data.metrics.get(
+            schema.METRIC_SET_TEMPERATURE, data.metrics.get(schema.METRIC_LR, math.nan if lr is None else float(lr))
+        ),
+        set_temperature=data.metrics.get(schema.METRIC_SET_TEMPERATURE),
         seed=int(seed) if seed is not None and -_LARGEST_SEED < seed < _LARGEST_SEED else 0,
         ended=run.info.status,
         regime=data.tags.get(schema.TAG_REGIME, "") if data.tags.get(schema.TAG_REGIME) == schema.DIVERGED else "",

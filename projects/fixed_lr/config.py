@@ -48,6 +48,7 @@ class TrainConfig:
     noise_batches: int = 200
     noise_error: float = 0.05
     snapshots: int = 1000
+    full_gradients: int = 0
     bursts: int = 10
     burst_size: int = 100
     storage: str = "auto"
@@ -93,7 +94,7 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ThermoError(f"{name} must be at least 1, got {getattr(self, name)}")
         seeds = ("seed", "data_seed", "init_seed", "head_seed")
-        counts = ("burn_in", "forget", "spacing", "max_steps")
+        counts = ("burn_in", "forget", "spacing", "max_steps", "full_gradients")
         for name in ("samples_per_label", "bursts", *counts, "weight_decay", "noise_error", *seeds):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

@@ -46,8 +46,8 @@ class Observer:
         """Positions of the models that have enough after `step` steps, before the last step that they may take."""
         return ()
 
-    def end(self, positions: Collection[int], step: int) -> None:
-        """These models have ended, after their last `log`."""
+    def end(self, squares: Mapping[int, Tensor], step: int) -> None:
+        """Models have ended, after their last `log`: by position, means (chains,) of |g_B|² over their windows."""
 
     def gone(self) -> Collection[int]:
         """Positions of the models that diverged."""
@@ -96,6 +96,7 @@ class _Books:
         self.phases = list(phases)
         self._sums = FluctuationSums(setup.weights, setup.spheres)
         self._begun = {one.record: self._sums.rows() for one in phases}
+        self._squares = {one.record: self._sums.squares() for one in phases}
 
     def add(self, weights: Tensor, gradient: Tensor, lr: float | Tensor) -> None:
         self._sums.add(weights, gradient, lr)
@@ -103,6 +104,7 @@ class _Books:
     def begin(self, step: int) -> None:
         if step in self._begun:
             self._begun[step] = self._sums.rows()
+            self._squares[step] = self._sums.squares()
 
     def branch(self, chains: int) -> None:
         self._sums = self._sums.branched(chains)
@@ -110,10 +112,17 @@ class _Books:
     def keep(self, positions: Sequence[int]) -> None:
         self.phases = [self.phases[position] for position in positions]
         self._begun = {step: [rows[position] for position in positions] for step, rows in self._begun.items()}
+        self._squares = {step: sums[:, list(positions)] for step, sums in self._squares.items()}
         self._sums.keep(positions)
 
     def over_all(self) -> list[dict[str, float]]:
         return [_prefixed(schema.PREFIX_SUMS, row) for row in self._sums.rows()]
+
+    def squares(self, position: int) -> Tensor:
+        sums, steps = self._sums.squares() - self._squares[self.phases[position].record]
+        mean = sums / steps
+        own: Tensor = mean if mean.ndim == 0 else mean[position]
+        return own.reshape(-1)
 
     def over_window(self, position: int) -> dict[str, float]:
         # The window is what the analysis looks at: the descent must not count.
@@ -161,7 +170,7 @@ def run_loop(
                 rows[position] |= books.over_window(position)
             observer.log(rows if done in points else {position: rows[position] for position in ending}, done)
             if ending:
-                observer.end(ending, done)
+                observer.end({position: books.squares(position) for position in ending}, done)
         leaving = parked | set(ending) | set(observer.gone())
         if len(leaving) == len(books.phases):
             return

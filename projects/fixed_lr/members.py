@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -110,8 +110,8 @@ class StackObserver(Observer):
         for position, member in self._open():
             assert member.run is not None
             member.run.recorder.step(rows[position])
-            if member.run.need.needed is not None:
-                member.run.need.step(self._step, self._stack.weights[position], losses[position])
+            weights = self._stack.weights[position]
+            member.run.step(self._step, weights.unsqueeze(0) if weights.ndim == 1 else weights, losses[position])
 
     def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
         """Log the observables of members."""
@@ -140,14 +140,14 @@ class StackObserver(Observer):
                 found.append(position)
         return found
 
-    def end(self, positions: Collection[int], step: int) -> None:
+    def end(self, squares: Mapping[int, Tensor], step: int) -> None:
         """Upload the members that have ended, and end their runs."""
-        for position in positions:
+        for position, of_chains in squares.items():
             member = self._members[position]
             if member.open:
                 assert member.run is not None
                 self._stack.show()
-                member.run.enough(step)
+                member.run.enough(step, of_chains)
                 member.finish()
 
     def gone(self) -> list[int]:

@@ -47,6 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         # Twenty for each free dimension: temperatures to a few per cent.
         "until": "1600",
         "burn_in": 2_000,
+        "full_gradients": 800,
         # In units of 1/lr: the slowest correlation time is 5, that of most directions 2.
         "times": {"forget": 15, "first": 60, "spacing": 0.8},
         "lrs": "0.0177:0.283:9",

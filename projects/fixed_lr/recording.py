@@ -23,6 +23,7 @@ from mlflow_thermo.recorder import SnapshotRecorder
 from mlflow_thermo.store import DISK_SHARE, choose_storage
 from projects.common import MetricLog, first_line, log_new_params
 from projects.fixed_lr.config import TrainConfig
+from projects.fixed_lr.full_gradients import FullGradients
 from projects.fixed_lr.need import Need
 from projects.fixed_lr.phases import phases_of, schedules
 from projects.fixed_lr.training_setup import TrainingSetup
@@ -78,6 +79,8 @@ class RecordedRun:
         log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
         self._metrics = MetricLog(run_id)
         dim = setup.d - len(setup.spheres)
+        self._setup = setup
+        self._gradients = FullGradients(phases_of(config), config.full_gradients, config.chains)
         self.need = Need(phases_of(config), config.needed(dim) if config.until else None)
         mean, std = baseline
         if mean is not None and std is not None:
@@ -103,13 +106,28 @@ class RecordedRun:
         """Queue observables."""
         self._metrics.add(values, step)
 
-    def enough(self, step: int) -> None:
-        """The run ends after `step` steps, which it may do before the last one that it is allowed."""
+    def step(self, step: int, weights: Tensor, losses: Tensor) -> None:
+        """Take in the weights (chains, d) that optimiser step `step` will change, and the losses (chains,) at them."""
+        self.need.step(step, weights, losses)
+        self._gradients.step(step, weights)
+
+    def enough(self, step: int, squares: Tensor) -> None:
+        """The run ends after `step` steps, which it may do before the last one that it is allowed.
+
+        Parameters
+        ----------
+        squares : (chains,) means of |g_B|² over the window.
+        """
         self._last = step
         self.recorder.end_here()
+        found = self._gradients.measured(self._setup)
+        if found is not None:
+            steps, gradients, losses = found
+            facts = {schema.MINIBATCH_SQUARES: squares.tolist()}
+            self.recorder.attach(schema.GRADIENTS, steps, gradients, losses, **facts)
         if self.need.needed is not None:
-            found = {schema.METRIC_SAMPLING_N_EFF: self.need.n_eff, schema.METRIC_SAMPLING_NEEDED: self.need.needed}
-            self.log(found, step)
+            have, need = schema.METRIC_SAMPLING_N_EFF, schema.METRIC_SAMPLING_NEEDED
+            self.log({have: self.need.n_eff, need: self.need.needed}, step)
 
     def finish(self) -> Regime:
         """Upload everything, and return the regime that the run ended in, without a name where it was too short."""

@@ -99,6 +99,12 @@ class ModelStack(TrainingSetup):
             target = self._all if self.weights.ndim == 3 else self._all[:, 0]
             target[self.rows] = self.weights
 
+    def probe(self) -> ModelStack:
+        """A stack for any number of weight vectors, which are set from outside."""
+        probe = copy(self)
+        probe._gradient = vmap(grad(self._one, has_aux=True), in_dims=(0, None, None, None))
+        return probe
+
     def one_chain(self) -> ModelStack:
         """The first chain of each model, with the weights of now."""
         if self._single is None:

@@ -55,8 +55,7 @@ class _OneRun(Observer):
         self._step += 1
         chains = losses.reshape(-1).expand(self._run.config.chains)
         self._run.recorder.step(chains)
-        if self._run.need.needed is not None:
-            self._run.need.step(self._step, self._setup.weights.reshape(-1, self._setup.d), chains)
+        self._run.step(self._step, self._setup.weights.reshape(-1, self._setup.d), chains)
 
     def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
         self._run.log(rows[0], step)
@@ -69,8 +68,8 @@ class _OneRun(Observer):
     def ending(self, step: int) -> Collection[int]:
         return [0] if self._run.need.satisfied(step) else []
 
-    def end(self, positions: Collection[int], step: int) -> None:
-        self._run.enough(step)
+    def end(self, squares: Mapping[int, Tensor], step: int) -> None:
+        self._run.enough(step, squares[0])
 
 
 def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> Regime:
