@@ -166,6 +166,16 @@ class StudyResult:
         """
         return study_from_dict(raw)
 
+    @property
+    def gibbs(self) -> bool:
+        """Whether the runs are Gibbs states at set temperatures, which stand in the place of learning rates."""
+        return bool(self.runs) and all(run.set_temperature is not None for run in self.runs)
+
+    @property
+    def axis_title(self) -> str:
+        """What the runs differ in."""
+        return "Temperature that was set" if self.gibbs else "Learning rate"
+
     def to_frame(self) -> pd.DataFrame:
         """One tidy row per run; missing numbers are NaN. Entropies in nats, temperatures in loss units per nat.
 

@@ -10,15 +10,13 @@ import pandas as pd
 
 from analysis.free_energy import free_energy_curves
 from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, layered, log_scale, lr_axis, uniform_line
-from analysis.report.text import bounds
+from analysis.report.figures.temperature import temperature_figure
 from analysis.results import NORMAL_95, Baselines, Estimate, RunResult, StudyResult
 
 #: Free-energy curves in one figure; more cannot be told apart.
 MOST_CURVES = 12
 #: A quantity whose largest value is more than this many times its smallest is drawn on a log axis.
 WIDE = 30
-OURS, PAPERS, EQUIPARTITION = "this analysis", "paper's (consecutive iterates)", "equipartition (no entropy)"
-ESTIMATES = [OURS, PAPERS, EQUIPARTITION]
 
 
 def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
@@ -41,10 +39,11 @@ def study_figures(result: StudyResult) -> dict[str, alt.LayerChart]:
     figures = {name: _points(result, *rest) for name, rest in drawn.items() if len(rest[-1])}
     frame = result.to_frame()
     warm = frame[frame["temperature"] > 0]
-    if len(warm):
-        figures["temperature"] = _temperature(warm, result)
+    temperature = temperature_figure(result)
+    if temperature is not None:
+        figures["temperature"] = temperature
     if len(warm) >= 3:
-        figures["free_energy"] = _free_energy(warm)
+        figures["free_energy"] = _free_energy(warm, result.axis_title)
     return figures
 
 
@@ -72,7 +71,7 @@ def ends(estimate: Estimate) -> tuple[float, float]:
 
 def _points(result: StudyResult, title: str, heading: str, level: float | None, data: pd.DataFrame) -> alt.LayerChart:
     """Points with bars against the learning rate, and the level of uniformly random weights."""
-    base = alt.Chart(data).encode(x=lr_axis())
+    base = alt.Chart(data).encode(x=lr_axis(result.axis_title))
     least, most = float(data["value"].min()), float(data["value"].max())
     wide = least > 0 and most > WIDE * least
     if wide:
@@ -107,65 +106,7 @@ def _branch_points(result: StudyResult) -> list[alt.Chart]:
     ]
 
 
-def _temperature(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
-    columns = [
-        "temperature",
-        "temperature_lower",
-        "temperature_upper",
-        "paper_temperature",
-        "equipartition_temperature",
-    ]
-    data = frame[["run_id", "lr", "status", *columns]].copy()
-    # A log axis has no zero: bounds at or below zero are drawn down to the foot of the axis.
-    foot = float(data["temperature"].min()) / 10
-    data["low"] = data["temperature_lower"].clip(lower=foot).fillna(data["temperature"])
-    data["high"] = data["temperature_upper"].fillna(data["temperature"])
-    data["estimate"] = OURS
-    y = alt.Y(
-        "temperature:Q",
-        scale=log_scale(),
-        title="Temperature T (loss per nat)",
-        axis=alt.Axis(format=".0e", tickCount=5),
-    )
-    base = alt.Chart(data).encode(x=lr_axis())
-    # One domain for all, or Vega draws a legend for each.
-    shape = alt.Shape(
-        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=ESTIMATES, range=["square", "circle", "diamond"])
-    )
-    color = alt.Color(
-        "estimate:N", title=None, legend=BELOW, scale=alt.Scale(domain=ESTIMATES, range=["#1b9e77", "#333", "#d95f02"])
-    )
-    layers = [
-        base.mark_area(opacity=0.2, color="#555").encode(
-            y=alt.Y("low:Q", title="Temperature T (loss per nat)"), y2="high:Q"
-        ),
-        base.mark_line(color="#1b9e77").encode(y=y),
-        base.mark_point(filled=True, size=70).encode(
-            y=y,
-            shape=shape,
-            color=color,
-            tooltip=["run_id", "lr", "temperature", "temperature_lower", "temperature_upper", "status"],
-        ),
-    ]
-    for column, name in (("paper_temperature", PAPERS), ("equipartition_temperature", EQUIPARTITION)):
-        other = data[data[column] > 0].copy()
-        if len(other):
-            other["temperature"], other["estimate"] = other[column], name
-            layers.append(
-                alt.Chart(other).mark_point(filled=True, size=60).encode(x=lr_axis(), y=y, shape=shape, color=color)
-            )
-    law = result.power_law
-    heading = f"T: temperature with {bounds(result)}"
-    if law is not None:
-        grid = np.geomspace(law.lr_min, law.lr_max, 50)
-        line = pd.DataFrame({"lr": grid, "temperature": law.prefactor * grid**law.exponent})
-        layers.append(alt.Chart(line).mark_line(strokeDash=[6, 4], color="black").encode(x=lr_axis(), y=y))
-        heading += f"; fit lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"
-    chart: alt.LayerChart = layered(*layers).properties(width=WIDTH, height=HEIGHT, title=heading)
-    return chart
-
-
-def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
+def _free_energy(frame: pd.DataFrame, axis: str) -> alt.LayerChart:
     mean = frame.groupby("lr", as_index=False)[["loss", "entropy", "temperature"]].mean().sort_values("lr")
     curves = free_energy_curves(mean["loss"], mean["entropy"], mean["temperature"])
     spread = np.ptp(curves, axis=1, keepdims=True)
@@ -183,7 +124,7 @@ def _free_energy(frame: pd.DataFrame) -> alt.LayerChart:
     color = alt.Color(
         "own:O", title="T of lr", sort=alt.EncodingSortField("order"), scale=alt.Scale(scheme="viridis"), legend=BELOW
     )
-    x = lr_axis("Learning rate lr'")
+    x = lr_axis(f"{axis}, of each state")
     lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=color)
     stars = alt.Chart(data[data["star"]]).mark_text(text="★", size=18).encode(x=x, y=y, color=color)
     chart: alt.LayerChart = layered(lines, stars).properties(
