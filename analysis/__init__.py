@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from analysis.free_energy import convexity_test as convexity_test
     from analysis.results import StudyResult as StudyResult
     from analysis.stationarity import diagnose as diagnose
-    from analysis.study import StudyConfig as StudyConfig, analyze as analyze
+    from analysis.study import StudyConfig as StudyConfig, analyze as analyze, analyze_run as analyze_run
     from analysis.temperature import power_law as power_law, temperature_curve as temperature_curve
     from analysis.tracking import from_folder as from_folder, from_tracking as from_tracking
     from analysis.trajectory import Trajectory as Trajectory
@@ -55,7 +55,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "free_energy": ["convexity_test"],
         "results": ["StudyResult"],
         "stationarity": ["diagnose"],
-        "study": ["StudyConfig", "analyze"],
+        "study": ["StudyConfig", "analyze", "analyze_run"],
         "temperature": ["power_law", "temperature_curve"],
         "tracking": ["from_folder", "from_tracking"],
         "trajectory": ["Trajectory"],

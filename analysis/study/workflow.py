@@ -101,7 +101,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     (9, 3, {'stationary'})
     """
     config = StudyConfig() if config is None else config
-    examined = _each(lambda run: _examined(run, len(runs)), runs, config.jobs)
+    examined = _each(lambda run: examined_run(run, len(runs)), runs, config.jobs)
     shape = _require_a_study(examined)
     plan = plan_of(examined, shape, config.entropy, config.jackknife_blocks)
     results = [e.result for e in examined]
@@ -133,7 +133,8 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     )
 
 
-def _examined(run: RunInput, n_runs: int) -> Examined:
+def examined_run(run: RunInput, n_runs: int) -> Examined:
+    """The first reading of one of the `n_runs` runs of a study."""
     base = RunResult(
         run.run_id, run.lr, run.seed, OK, "", uniform_loss=run.uniform_loss,
         set_temperature=getattr(run, "set_temperature", None),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analysis.tracking.publish import (
         publish_accuracy as publish_accuracy,
         publish_result as publish_result,
+        publish_run as publish_run,
         publish_study as publish_study,
         upload_report as upload_report,
     )
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "publish": ["publish_accuracy", "publish_result", "publish_study", "upload_report"],
+        "publish": ["publish_accuracy", "publish_result", "publish_run", "publish_study", "upload_report"],
         "download": ["cache_folder"],
         "errors": ["ServerError", "SourceError", "server_errors"],
         "folder": ["from_folder"],

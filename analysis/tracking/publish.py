@@ -91,6 +91,14 @@ def publish_study(
     return own
 
 
+@server_errors()
+def publish_run(result: RunResult, tracking_uri: str | None = None) -> None:
+    """Put the numbers of one run on it, as an analysis of a whole study does."""
+    client = MlflowClient(tracking_uri)
+    data = client.get_run(result.run_id).data
+    _publish_run(client, result, (data.metrics, data.tags))
+
+
 @contextmanager
 def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
     """End the run when the block ends, FINISHED or FAILED: otherwise it would stay RUNNING for ever."""

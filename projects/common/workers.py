@@ -52,7 +52,9 @@ class Workers:
     def train_one(self, lr: float, seed: int, options: dict[str, Any]) -> list[Outcome]:
         """Train one run in a process of its own."""
         begin = time.monotonic()
-        child = self._start("projects.fixed_lr.train", {"lr": lr, "seed": seed, "threads": 1, **options})
+        child = self._start(
+            "projects.fixed_lr.train", {"lr": lr, "seed": seed, "threads": 1, "summary": "false", **options}
+        )
         if child is None:
             return [Outcome(lr, seed, "", False, "", NOT_STARTED, 0.0)]
         assert child.stdout is not None

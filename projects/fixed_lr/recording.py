@@ -73,7 +73,7 @@ class RecordedRun:
         self.run_id = run_id
         self._baseline = baseline
         self._closed = False
-        self._last = config.steps
+        self.last_step = config.steps
         self._client = MlflowClient()
         self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
         log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
@@ -118,7 +118,7 @@ class RecordedRun:
         ----------
         squares : (chains,) means of |g_B|² over the window.
         """
-        self._last = step
+        self.last_step = step
         self.recorder.end_here()
         found = self._gradients.measured(self._setup)
         if found is not None:
@@ -139,7 +139,7 @@ class RecordedRun:
         else:
             regime = classify(np.array(index.steps[:: index.chains]), losses, *self._baseline)
             self._client.set_tag(self.run_id, schema.TAG_REGIME, regime.name)
-        self.log({schema.METRIC_LOSS: regime.loss}, self._last)
+        self.log({schema.METRIC_LOSS: regime.loss}, self.last_step)
         self._metrics.flush()
         return regime
 

@@ -7,16 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import click
-import mlflow
 import torch
 from torch import Tensor
 
 from analysis.cli import entry
 from analysis.stationarity import Regime
 from mlflow_thermo import schema
-from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import Parameters
 from projects.common import ParentWatch, Terminated, end_run, open_run
+from projects.fixed_lr.closing import closing_words, look_at, what_next, words_of
 from projects.fixed_lr.config import TrainConfig, resolve
 from projects.fixed_lr.loop import Diverged, Observer, require_finite, run_loop
 from projects.fixed_lr.options import config_options, parse_lr, parse_options
@@ -72,8 +72,8 @@ class _OneRun(Observer):
         self._run.enough(step, squares[0])
 
 
-def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> Regime:
-    """Train one run, record it into MLflow run `run_id`, and return the regime in which it ended.
+def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> tuple[Regime, RecordedRun]:
+    """Train one run, record it into MLflow run `run_id`, and return the regime in which it ended, with what recorded it.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1)
     run = RecordedRun(config, run_id, setup, parameters, baseline_of(setup), shares)
     try:
         run_loop(setup, lr, _OneRun(run, setup, watch))
-        return run.finish()
+        return run.finish(), run
     except Diverged:
         run.tag_diverged()
         raise
@@ -102,32 +102,7 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1)
         run.close()
 
 
-_WORDS = {
-    schema.STATIONARY: "stationary: the loss fluctuates about a plateau",
-    schema.CONVERGING: "converging: the loss still falls",
-    schema.UNIFORM: "uniform: the weights wander over the whole sphere, where the temperature is infinite",
-    schema.DIVERGED: "diverged: the loss is not finite",
-    "": "-: too few steps to tell, take more",
-}
-
-
-def closing_words(config: TrainConfig, regime: Regime, run_id: str) -> str:
-    """The lines that a run prints at its end."""
-    low, high = config.lr_range
-    lines = [f"final U   {regime.loss:.4g} (mean training loss over the second half)"]
-    lines.append(f"regime    {_WORDS[regime.name]}")
-    if regime.name in (schema.UNIFORM, schema.CONVERGING) and not low <= config.lr <= high:
-        lines.append(f"          lr from {low:g} to {high:g} is the range worth trying with {config.preset}")
-    elif regime.name == schema.CONVERGING:
-        lines.append("          more steps bring it nearer to a stationary state, if there is one")
-    lines.append(f"run       {run_id}")
-    uri = without_password(mlflow.get_tracking_uri())
-    look = f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite") else f"open {uri}"
-    lines.append(f"look      {look}")
-    return "\n".join(lines)
-
-
-def run_once(given: dict[str, Any], experiment: str | None, shares: int) -> None:
+def run_once(given: dict[str, Any], experiment: str | None, shares: int, summary: bool = True) -> None:
     """Resolve the config, open the run, train; the MLflow run ends as the training does."""
     watch = ParentWatch()
     config = resolve(given)
@@ -138,7 +113,7 @@ def run_once(given: dict[str, Any], experiment: str | None, shares: int) -> None
         with watch.holding():
             name = f"{config.preset} lr={config.lr:g} seed={config.seed}"
             run_id = open_run(experiment, name, schema.KIND_TRAIN, {})
-        regime = train(config, run_id, watch, shares)
+        regime, run = train(config, run_id, watch, shares)
         status = "FINISHED"
     except ThermoError:
         click.echo(f"run       {run_id}")
@@ -152,7 +127,12 @@ def run_once(given: dict[str, Any], experiment: str | None, shares: int) -> None
     finally:
         if run_id:
             end_run(run_id, status)
-    click.echo(closing_words(config, regime, run_id))
+    click.echo(closing_words(config, regime, run.need, run.last_step, run_id))
+    if summary:
+        found = look_at(run_id)
+        if found is not None:
+            click.echo(words_of(found))
+    click.echo(what_next(config))
 
 
 @click.command(context_settings={"show_default": True})
@@ -161,10 +141,11 @@ def run_once(given: dict[str, Any], experiment: str | None, shares: int) -> None
 @click.option(
     "--shares", default=1, type=click.IntRange(min=1), help="How many such programs share this machine's disk."
 )
+@click.option("--summary", default=True, type=click.BOOL, help="Analyse the run at its end and say what it shows.")
 @config_options(leave_out=("lr",))
-def main(lr: str, experiment: str | None, shares: int, **options: str) -> None:
+def main(lr: str, experiment: str | None, shares: int, summary: bool, **options: str) -> None:
     """Train at one fixed learning rate and record weight snapshots into an MLflow run."""
-    run_once({"lr": parse_lr(lr), **parse_options(options)}, experiment, shares)
+    run_once({"lr": parse_lr(lr), **parse_options(options)}, experiment, shares, summary)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A study as figures."""
 
 from analysis.report.figures.course import course_figures
+from analysis.report.figures.run import run_figure
 from analysis.report.figures.study import study_figures
 from analysis.report.figures.style import (
     BELOW,
@@ -26,6 +27,7 @@ __all__ = [
     "log_scale",
     "lr_axis",
     "png_names",
+    "run_figure",
     "study_figures",
     "to_html_parts",
     "to_png",
