@@ -9,7 +9,19 @@ import click
 from mlflow_thermo.errors import ThermoError
 
 #: Each is a module of this package with a function `main`, whose table has the module's name.
-STUDIES = ("accuracy", "coverage", "convexity", "entropy", "recorder", "sweep", "scale", "storage", "startup", "paper")
+STUDIES = (
+    "accuracy",
+    "coverage",
+    "convexity",
+    "entropy",
+    "recorder",
+    "sweep",
+    "scale",
+    "storage",
+    "startup",
+    "study",
+    "paper",
+)
 #: Not among all of them: it needs a GPU.
 GPU = "gpu"
 

@@ -67,12 +67,10 @@ class SnapshotRecorder:
 
     Attributes
     ----------
-    run_id : str or None
-        MLflow run that is recorded into.
+    run_id, chains
+        MLflow run that is recorded into, or None; number of chains.
     directory : Path
         Folder of the series: the one given, or a temporary one that is deleted after the last upload.
-    chains : int
-        Chains that are recorded.
     steps_taken : int
         Optimiser steps counted so far, of each chain.
 

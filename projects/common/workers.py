@@ -36,8 +36,8 @@ class Outcome:
     seconds: float
 
 
-#: Receives the fraction of its steps that a process has done.
-Progress = Callable[[float], None]
+#: Receives what a process says of its progress: `fraction` of its steps, seconds `spent`, seconds `left` or None.
+Progress = Callable[[dict[str, Any]], None]
 
 
 class Workers:
@@ -49,7 +49,7 @@ class Workers:
         self._lock = threading.Lock()
         self._stopped = False
 
-    def train_one(self, lr: float, seed: int, options: dict[str, Any]) -> list[Outcome]:
+    def train_one(self, lr: float, seed: int, options: dict[str, Any], progress: Progress) -> list[Outcome]:
         """Train one run in a process of its own."""
         begin = time.monotonic()
         child = self._start(
@@ -58,7 +58,13 @@ class Workers:
         if child is None:
             return [Outcome(lr, seed, "", False, "", NOT_STARTED, 0.0)]
         assert child.stdout is not None
-        tail = deque(child.stdout, maxlen=TAIL)
+        tail: deque[str] = deque(maxlen=TAIL)
+        for line in child.stdout:
+            event = _event(line)
+            if event.get("event") == "progress":
+                progress(event)
+            else:
+                tail.append(line)
         code = self._wait(child)
         lines = [line.rstrip() for line in tail if line.strip()]
         run_id = next((line.split()[1] for line in lines if line.startswith("run ")), "")
@@ -85,7 +91,7 @@ class Workers:
             if kind == "opened":
                 opened[event["lr"]] = event["run_id"]
             elif kind == "progress":
-                progress(event["fraction"])
+                progress(event)
             elif kind == "ended":
                 lr, ok = event["lr"], event["ok"]
                 seconds = time.monotonic() - begin

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from dataclasses import asdict
 
-import click
 import torch
 from torch import Tensor
 
@@ -17,17 +15,14 @@ from mlflow_thermo.errors import ThermoError
 from projects.common import ParentWatch, end_run, first_line
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.loop import Diverged, Observer, require_finite
+from projects.fixed_lr.progress import Report, emit as emit, pace_of
 from projects.fixed_lr.recording import RecordedRun
 from projects.fixed_lr.stack import ModelStack
 
 #: Seconds between two progress events.
 PROGRESS_EVERY = 2.0
-
-
-def emit(event: str, **content: Any) -> None:
-    """Print one event for the sweep that started this program; if that is gone, the runs must still end in order."""
-    with suppress(OSError):
-        click.echo(json.dumps({"event": event, **content}))
+#: Seconds after which a step is reported even if it is none at which losses are checked.
+LONG_SILENCE = 5.0
 
 
 class StackMember:
@@ -97,6 +92,7 @@ class StackObserver(Observer):
         self._watch = watch
         self._turn, self._turns = turn, turns
         self._step = 0
+        self._pace = pace_of(stack, [member.config for member in members])
         self._reported = time.monotonic()
 
     def step(self, losses: Tensor) -> None:
@@ -112,9 +108,14 @@ class StackObserver(Observer):
             member.run.recorder.step(rows[position])
             weights = self._stack.weights[position]
             member.run.step(self._step, weights.unsqueeze(0) if weights.ndim == 1 else weights, losses[position])
+        self._pace.step(len(self._stack.rows))
+        # Between two checks of a large model minutes may pass.
+        if time.monotonic() - self._reported > LONG_SILENCE:
+            self._report(self._step)
 
     def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
         """Log the observables of members."""
+        self._pace.logged()
         for position, member in self._open():
             if position in rows:
                 assert member.run is not None
@@ -128,8 +129,7 @@ class StackObserver(Observer):
         for (_, member), loss in zip(self._open(), losses.reshape(len(losses), -1).mean(dim=1).tolist(), strict=True):
             self._guard(member, loss, step)
         if time.monotonic() - self._reported > PROGRESS_EVERY:
-            self._reported = time.monotonic()
-            emit("progress", fraction=(self._turn + self._fraction(step)) / self._turns)
+            self._report(step)
 
     def ending(self, step: int) -> list[int]:
         """Members that have as many independent snapshots as they need."""
@@ -142,6 +142,7 @@ class StackObserver(Observer):
 
     def end(self, squares: Mapping[int, Tensor], step: int) -> None:
         """Upload the members that have ended, and end their runs."""
+        self._pace.ended(len(squares))
         for position, of_chains in squares.items():
             member = self._members[position]
             if member.open:
@@ -167,7 +168,20 @@ class StackObserver(Observer):
         except Diverged as error:
             member.fail(error)
 
-    def _fraction(self, step: int) -> float:
+    def _report(self, step: int) -> None:
+        self._reported = time.monotonic()
+        runs = [member.run for _, member in self._open() if member.run is not None]
+        ends = [run.need.expected_end(step, run.config) for run in runs]
+        fraction = (self._turn + self._fraction(step, ends)) / self._turns
+        spent, left = self._pace.spent, self._pace.left(ends, self._stack.can_shrink)
+        # The stacks before this one took, and those after it will take, about as long.
+        each = spent + (left or 0.0)
+        spent += self._turn * each
+        left = None if left is None else left + (self._turns - self._turn - 1) * each
+        emit("progress", **asdict(Report(fraction, spent, left)))
+
+    def _fraction(self, step: int, ends: Sequence[float]) -> float:
         """Share of the steps of this stack that is done, by what is planned now."""
-        ends = [member.run.need.next_look for _, member in self._open() if member.run is not None]
-        return min(1.0, step / max([*ends, 1]))
+        looks = [member.run.need.next_look for _, member in self._open() if member.run is not None]
+        known = [look if math.isnan(end) else end for end, look in zip(ends, looks, strict=True)]
+        return min(1.0, step / max([*known, 1]))

@@ -9,12 +9,22 @@ import torch
 from torch import Tensor
 
 from analysis.stationarity import independent_draws
+from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.phases import Phases
 
 #: Directions onto which the weights of larger models are projected: correlation times need no more.
 DIRECTIONS = 256
 #: A round lasts at least this share of what was recorded before, and at most so many times as long.
 SHORTEST_ROUND, LONGEST_ROUND = 0.1, 2.0
+#: A preset lets chains forget each other for three of their slowest correlation times. Most directions are faster: a
+#: chain takes about a fifth of it for an independent snapshot.
+SNAPSHOTS_PER_FORGETTING = 5.0
+#: What the preset tells counts as much as this share of the independent snapshots that are needed.
+PRIOR_SHARE = 0.25
+#: Without a preset that tells, this many independent snapshots tell how many there will be.
+FEWEST_TO_TELL = 50.0
+#: Independent snapshots are counted again when there are so many times as many points.
+COUNT_AGAIN = 1.1
 
 
 class Need:
@@ -40,6 +50,7 @@ class Need:
         self._sum: Tensor | None = None
         self._count = 0
         self._directions: Tensor | None = None
+        self._counted, self._found = 0, 0.0
 
     def step(self, step: int, weights: Tensor, losses: Tensor) -> None:
         """Take in the weights (chains, d) that optimiser step `step` will change, and their minibatch losses."""
@@ -81,6 +92,37 @@ class Need:
             return 0
         recorded = step - self._phases.record
         return math.ceil(recorded * (self.needed / max(self.n_eff, 1.0) - 1))
+
+    def expected_end(self, step: int, config: TrainConfig) -> float:
+        """Step at which the run will about end, seen from `step`; NaN while nobody can tell.
+
+        By what the preset of `config` knows of its correlations, and more and more by what the run has shown.
+        """
+        phases = self._phases
+        if self.needed is None or step >= phases.last:
+            return float(phases.last)
+        # Of a run whose phases the user sets nothing is known beforehand.
+        known = config.chains > 1 and config.spacing > 0
+        prior = PRIOR_SHARE * self.needed if known else 0.0
+        found, steps = self._count_between_looks(), float(self._counted * phases.spacing)
+        if not known and found < FEWEST_TO_TELL:
+            return math.nan
+        # What has been found is there; the rest comes as fast as the run and the preset say together.
+        pace = (steps + prior * config.forget / SNAPSHOTS_PER_FORGETTING / config.chains) / (found + prior)
+        end = phases.record + steps + max(0.0, self.needed - found) * pace
+        if end > self.next_look:
+            # One more round, which has a shortest length.
+            end = max(end, phases.record + (1 + SHORTEST_ROUND) * (self.next_look - phases.record))
+        return float(min(max(end, self.next_look), phases.last))
+
+    def _count_between_looks(self) -> float:
+        """Independent snapshots among the first `_counted` points: the plan is kept, `n_eff` is of the last look."""
+        if len(self._points) >= max(4, COUNT_AGAIN * self._counted):
+            points = torch.stack(self._points, dim=1).to("cpu", torch.float64).numpy()
+            losses = torch.stack(self._losses, dim=1).to("cpu", torch.float64).numpy()
+            self._counted = len(self._points)
+            self._found = independent_draws(np.asarray(points), np.asarray(losses))
+        return self._found
 
     def _projected(self, weights: Tensor) -> Tensor:
         d = weights.shape[-1]

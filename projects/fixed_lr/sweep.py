@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import click
@@ -23,46 +25,134 @@ from mlflow_thermo.plugin import SWEEP_VARIABLE
 from projects.common import Outcome, ParentWatch, Workers, log_new_params, own_run, parse_jobs, parse_lrs, parse_seeds
 from projects.fixed_lr.config import TrainConfig, preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
+from projects.fixed_lr.need import Need
 from projects.fixed_lr.options import config_options, parse_options
+from projects.fixed_lr.phases import phases_of
+from projects.fixed_lr.progress import Display, Report, in_words
 
-#: Seconds between two progress lines while stacks are training.
-PROGRESS_EVERY = 10.0
+
+@dataclass
+class _Task:
+    """What one process trains: `work` in steps, and what it has said about it."""
+
+    work: float
+    begun: float | None = None
+    ended: float | None = None
+    ok: bool = True
+    #: Seconds from its start to its first step, and from there to its end, when `said`.
+    startup: float = 0.0
+    training: float | None = None
+    fraction: float = 0.0
+    left: float = 0.0
+    said: float = 0.0
 
 
-class ProgressReport:
-    """Prints on stderr which runs are done and how long the rest will take."""
+class SweepProgress:
+    """Shows which runs are done and how long the rest will take.
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    Parameters
+    ----------
+    works : steps of each process, about, in the order in which they are started.
+    jobs : how many run side by side.
+    """
+
+    def __init__(
+        self,
+        works: Sequence[float],
+        runs: int,
+        jobs: int,
+        display: Display,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tasks = [_Task(work) for work in works]
+        self._runs, self._jobs, self._display, self._clock = runs, jobs, display, clock
         self._done = 0
-        self._part: dict[int, float] = {}
-        self._begin = self._last = time.monotonic()
+        self._begin = clock()
         self._lock = threading.Lock()
 
-    def update(self, stack: int, models: int, fraction: float) -> None:
-        """Note that a stack of `models` runs has done this fraction of its steps."""
+    def began(self, number: int) -> None:
+        """Note that a process is started."""
         with self._lock:
-            self._part[stack] = models * fraction
-            if time.monotonic() - self._last > PROGRESS_EVERY:
-                click.echo(f"{sum(self._part.values()) / self._total:.0%} of the steps, {self._left()}", err=True)
+            self._tasks[number].begun = self._clock()
 
-    def ended(self, outcomes: list[Outcome], stack: int) -> None:
+    def update(self, number: int, event: Mapping[str, Any]) -> None:
+        """Note what a process says about its progress."""
+        with self._lock:
+            task, now = self._tasks[number], self._clock()
+            task.fraction = event["fraction"]
+            if event["left"] is not None:
+                assert task.begun is not None
+                task.left, task.said = event["left"], now
+                task.training = event["spent"] + event["left"]
+                task.startup = now - task.begun - event["spent"]
+
+    def ended(self, number: int, outcomes: list[Outcome]) -> None:
         """Print a line for each run of a process that has ended."""
         with self._lock:
-            self._part[stack] = len(outcomes)
+            task = self._tasks[number]
+            task.ended, task.fraction, task.ok = self._clock(), 1.0, all(one.ok for one in outcomes)
+            left = self.left()
+            words = "" if left is None else f", about {in_words(left)} left"
             for outcome in outcomes:
                 self._done += 1
                 regime = outcome.regime if outcome.ok else "FAILED"
-                click.echo(
-                    f"[{self._done}/{self._total}] lr={outcome.lr:g} seed={outcome.seed} {regime} "
-                    f"in {outcome.seconds:.0f} s, {self._left()}",
-                    err=True,
+                self._display.write(
+                    f"[{self._done}/{self._runs}] lr={outcome.lr:g} seed={outcome.seed} {regime} "
+                    f"in {outcome.seconds:.0f} s{words}"
                 )
 
-    def _left(self) -> str:
-        self._last = time.monotonic()
-        done = sum(self._part.values())
-        return f"about {(self._last - self._begin) / done * (self._total - done):.0f} s left" if done else "starting"
+    def show(self) -> None:
+        """Show where the sweep stands, as often as the display wants."""
+        with self._lock:
+            done = sum(task.work * task.fraction for task in self._tasks)
+            fraction = done / max(sum(task.work for task in self._tasks), 1e-9)
+            self._display.show(Report(fraction, self._clock() - self._begin, self.left()))
+
+    def left(self) -> float | None:
+        """Seconds until the last process ends; None while nobody can tell."""
+        now = self._clock()
+        # A process that broke off says nothing about how long the others take.
+        known = [task for task in self._tasks if task.ok and _training(task) is not None]
+        training = sum(_training(task) or 0.0 for task in known) / max(sum(task.work for task in known), 1e-9)
+        startup = sum(task.startup for task in known) / max(len(known), 1)
+        free = []
+        for task in self._tasks:
+            if task.begun is None or task.ended is not None:
+                continue
+            if task.training is not None:
+                free.append(max(0.0, task.left - (now - task.said)))
+            elif known:
+                free.append(max(0.0, startup + training * task.work - (now - task.begun)))
+            else:
+                return None
+        free += [0.0] * (self._jobs - len(free))
+        heapify(free)
+        for task in self._tasks:
+            if task.begun is None:
+                if not known:
+                    return None
+                heappush(free, heappop(free) + startup + training * task.work)
+        return max(free)
+
+
+def _training(task: _Task) -> float | None:
+    """Seconds that a process trains in all, as far as that is known."""
+    if task.ended is not None and task.begun is not None:
+        return task.ended - task.begun - task.startup
+    return task.training
+
+
+def expected_steps(given: Mapping[str, Any]) -> float:
+    """Steps that a run will about take, before anything of it is known; none where its parameters are wrong."""
+    try:
+        config = resolve(dict(given))
+    except ThermoError:
+        # The run itself will say so.
+        return 0.0
+    # How many dimensions there are is not known here: only the lengths of the runs relative to each other count.
+    needed = config.needed(1) if config.until else None
+    end = Need(phases_of(config), needed).expected_end(0, config)
+    return float(config.steps) if math.isnan(end) else end
 
 
 def run_sweep(
@@ -80,39 +170,47 @@ def run_sweep(
     environment |= {SWEEP_VARIABLE: sweep, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
     # Two spinning compute threads on nets this small are 10 to 60 times slower than one on a busy machine.
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    # A child's output is what explains its failure: MLflow's bars would be the last lines of it.
+    environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     workers = Workers(environment)
     # Large learning rates first: a diverging grid shows itself in the first minute.
     ordered, seed_list = sorted(lrs, reverse=True), list(seeds)
-    progress = ProgressReport(len(ordered) * len(seed_list))
+    if engine == BATCHED:
+        stacks = deal(ordered, seed_list, jobs)
+    else:
+        stacks = [([lr], seed) for seed in seed_list for lr in ordered]
+    shared = {**options, "shares": min(jobs, len(stacks))}
+    works = [sum(expected_steps({**options, "lr": lr}) for lr in part) for part, _ in stacks]
     outcomes: list[Outcome] = []
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        pending: dict[Future[list[Outcome]], int] = {}
-        if engine == BATCHED:
-            stacks = deal(ordered, seed_list, jobs)
-            shared = {**options, "shares": min(jobs, len(stacks))}
-            for i, (part, seed) in enumerate(stacks):
-                on_progress = partial(progress.update, i, len(part))
-                pending[pool.submit(workers.train_stack, part, seed, shared, on_progress)] = i
-        else:
-            every = list(product(seed_list, ordered))
-            shared = {**options, "shares": min(jobs, len(every))}
-            for i, (seed, lr) in enumerate(every):
-                pending[pool.submit(workers.train_one, lr, seed, shared)] = i
+    with Display() as display, ThreadPoolExecutor(max_workers=jobs) as pool:
+        progress = SweepProgress(works, len(ordered) * len(seed_list), jobs, display)
+
+        def train(number: int) -> list[Outcome]:
+            progress.began(number)
+            (part, seed), on_progress = stacks[number], partial(progress.update, number)
+            if engine == BATCHED:
+                return workers.train_stack(part, seed, shared, on_progress)
+            return workers.train_one(part[0], seed, shared, on_progress)
+
+        pending = {pool.submit(train, number): number for number in range(len(stacks))}
         try:
             while pending:
-                for future in _wait(set(pending), watch):
+                for future in _wait(set(pending), watch, progress):
                     found = future.result()
                     outcomes += found
-                    progress.ended(found, pending.pop(future))
+                    progress.ended(pending.pop(future), found)
         except BaseException:
             workers.stop()
             raise
     return sorted(outcomes, key=lambda o: (o.lr, o.seed))
 
 
-def _wait(pending: set[Future[list[Outcome]]], watch: ParentWatch) -> set[Future[list[Outcome]]]:
+def _wait(
+    pending: set[Future[list[Outcome]]], watch: ParentWatch, progress: SweepProgress
+) -> set[Future[list[Outcome]]]:
     while True:
         watch.check()
+        progress.show()
         done, _ = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
         if done:
             return done

@@ -73,7 +73,7 @@ class _OneRun(Observer):
 
 
 def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> tuple[Regime, RecordedRun]:
-    """Train one run, record it into MLflow run `run_id`, and return the regime in which it ended, with what recorded it.
+    """Train one run and record it into MLflow run `run_id`; return the regime in which it ended, and what recorded it.
 
     Parameters
     ----------

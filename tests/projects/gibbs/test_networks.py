@@ -12,6 +12,7 @@ from projects.gibbs import (
     FlatSpace,
     GibbsSampler,
     ScaleInvariantMLP,
+    scale_invariant,
     smooth_network,
     stacked,
     virial_temperature,
@@ -38,28 +39,46 @@ def test_the_smooth_network_is_seeded():
     assert not torch.equal(first.y, other.y)
 
 
-def scale_invariant(images):
-    model = build_model("mlp", 3, channels=1, image_size=8, n_classes=10).double()
-    x, y = load_dataset("digits").x_train[:images].double(), load_dataset("digits").y_train[:images]
-    head = model.get_parameter("head.weight").detach()
-    return model, x, y, ScaleInvariantMLP(x.flatten(1), y, head, (3, 3))
-
-
-def test_scale_invariant_loss_is_that_of_the_trained_model():
-    model, x, y, energy = scale_invariant(60)
-    assert energy.d == 64 * 3 + 9
+@pytest.mark.parametrize(
+    ("name", "widths", "activation", "layers"),
+    [("mlp", (3, 3), "relu", ["layers.0.weight", "layers.1.weight"]), ("shallow", (5,), "tanh", ["layer.weight"])],
+)
+def test_scale_invariant_loss_is_that_of_the_trained_model(name, widths, activation, layers):
+    model = build_model(name, widths[0], channels=1, image_size=8, n_classes=10).double()
+    x, y = load_dataset("digits").x_train[:60].double(), load_dataset("digits").y_train[:60]
+    energy = ScaleInvariantMLP(x.flatten(1), y, model.get_parameter("head.weight").detach(), widths, activation)
+    assert energy.d == sum(model.get_parameter(layer).numel() for layer in layers)
     weights = torch.randn(3, energy.d, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def loss(w):
-        parts = {"layers.0.weight": w[:192].view(3, 64), "layers.1.weight": w[192:].view(3, 3)}
-        return functional.cross_entropy(functional_call(model, parts, (x,)), y)
+        parts = torch.split(w, [units * inputs for units, inputs in energy.shapes])
+        named = {layer: p.view(shape) for layer, p, shape in zip(layers, parts, energy.shapes, strict=True)}
+        return functional.cross_entropy(functional_call(model, named, (x,)), y)
 
     gradients, losses = vmap(grad_and_value(loss))(weights)
-    torch.testing.assert_close(energy(weights), (losses, gradients))
+    found = energy(weights)
+    torch.testing.assert_close(found, (losses, gradients))
     blocks = Blocks(energy.block_sizes)
     # The normalisation's ε is all that knows about the norm.
     torch.testing.assert_close(energy(2 * weights)[0], losses, rtol=1e-4, atol=0)
     assert (blocks.sum(weights * gradients).abs() < 1e-4).all()
+
+
+def test_many_models_are_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(scale_invariant, "CACHED", 2 * 20 * 5)
+    generator = torch.Generator().manual_seed(0)
+    x, head, weights = (torch.randn(*shape, generator=generator) for shape in ((20, 3), (5, 4), (7, 12)))
+    y = torch.arange(20) % 5
+    losses, gradients = ScaleInvariantMLP(x, y, head, (4,))(weights)
+    for i, one in enumerate(weights):
+        torch.testing.assert_close(
+            (losses[i : i + 1], gradients[i : i + 1]), ScaleInvariantMLP(x, y, head, (4,))(one[None])
+        )
+
+
+def test_an_unknown_activation():
+    with pytest.raises(ValueError, match="activation must be relu or tanh, got 'gelu'"):
+        ScaleInvariantMLP(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long), torch.zeros(2, 4), (4,), "gelu")
 
 
 def test_the_temperature_of_the_smooth_network():

@@ -1,0 +1,92 @@
+"""The study that a new user sees: how long its commands take, what they give, and whether a repetition agrees."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.table import Table
+
+ROOT = Path(__file__).parent.parent
+#: Repetitions: other batches from the same initial point, and another initial point with other batches.
+REPEATS = {"other batches": {"seeds": "1"}, "other initial point": {"seeds": "2", "init_seed": "1"}}
+
+
+def mlflow_run(environment: dict[str, str], *options: str) -> float:
+    """Run an entry point of the project as a user does; returns its seconds."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), *options]
+    subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return time.perf_counter() - start
+
+
+def study(environment: dict[str, str], folder: Path, name: str, options: dict[str, str]) -> tuple[list[Any], float]:
+    """Sweep and analyse in an experiment of its own; the runs of result.json, and the seconds of both commands."""
+    given = [part for key, value in options.items() for part in ("-P", f"{key}={value}")]
+    out = folder / name.replace(" ", "-")
+    here = ["--experiment-name", name]
+    seconds = mlflow_run(environment, "-e", "sweep", *here, *given)
+    seconds += mlflow_run(environment, "-e", "analyze", *here, "-P", f"experiment={name}", "-P", f"out={out}")
+    return json.loads((out / "result.json").read_text())["runs"], seconds
+
+
+def agree(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two temperatures differ by less than their 95 % intervals together allow."""
+    halves = [(run["temperature_upper"] - run["temperature_lower"]) / 2 for run in (first, second)]
+    return bool(abs(first["temperature"] - second["temperature"]) < np.hypot(*halves))
+
+
+def main(quick: bool) -> None:
+    """Write study.md and study.json."""
+    table = Table(
+        "study",
+        "The default study",
+        "What the README's commands give: nine learning rates of the preset `digits`, 16 chains each, which go on until "
+        "they have 1600 independent snapshots. Brackets are 95 % intervals, temperatures in units of 1e-4 loss per nat. "
+        "The last columns are repetitions of the whole study.",
+        ("lr", "U", "S", "n_eff", "T = dU/dS", "virial", "noise", "FD ratio", "status", *REPEATS),
+        ("torch", "mlflow", "numpy"),
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "OMP_NUM_THREADS": "1"}
+        single = mlflow_run(environment, "-P", "lr=0.1")
+        runs, seconds = study(environment, folder, "study", {})
+        others = {} if quick else {name: study(environment, folder, name, given) for name, given in REPEATS.items()}
+    table.facts["seconds"] = {"main": single, "study": seconds}
+    for i, run in enumerate(runs):
+        table.add(
+            f"{run['lr']:.4g}", f"{run['loss']:.4f}", f"{run['entropy']:.1f} ± {run['entropy_stderr']:.1f}",
+            round(run["n_eff"]), _interval(run, "temperature"), _interval(run, "virial_temperature"),
+            _interval(run, "noise_temperature"), f"{run['fluctuation_ratio']:.3f}", run["status"],
+            *(_interval(others[name][0][i], "temperature") if name in others else "" for name in REPEATS),
+        )  # fmt: skip
+    table.notes.append(f"- `mlflow run . -P lr=0.1`: {single:.0f} s; sweep and analyze together: {seconds:.0f} s.")
+    for name, (found, _) in others.items():
+        same = [agree(a, b) for a, b in zip(runs, found, strict=True)]
+        ok = sum(run["status"] == "ok" for run in found)
+        table.notes.append(
+            f"- {name}: T agrees within the intervals at {sum(same)} of {len(same)} learning rates; {ok} of {len(found)} "
+            "are ok."
+        )
+    if not quick:
+        table.write()
+
+
+def _interval(run: dict[str, Any], name: str) -> str:
+    value, low, high = (run[key] for key in (name, f"{name}_lower", f"{name}_upper"))
+    if value is None:
+        return "-"
+    return f"{1e4 * value:.3g} [{1e4 * low:.3g}, {1e4 * high:.3g}]"
+
+
+if __name__ == "__main__":
+    main(quick=False)

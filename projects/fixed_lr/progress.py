@@ -1,0 +1,299 @@
+"""How long a training will still take, by what its steps have cost, and the bar or the lines that say so."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+import torch
+
+from mlflow_thermo.observables import log_points
+from mlflow_thermo.plugin import SWEEP_VARIABLE
+from projects.fixed_lr.config import TrainConfig
+from projects.fixed_lr.phases import phases_of
+from projects.fixed_lr.recording import RecordedRun
+from projects.fixed_lr.training_setup import TrainingSetup
+
+#: Seconds between two lines where there is no terminal, and before the first word on a single training.
+LINE_EVERY, PATIENCE = 10.0, 5.0
+#: Seconds between two events of a training that a sweep has started.
+EVENT_EVERY = 2.0
+#: Seconds after which what a step has cost counts for 1/e: other programs come and go.
+MEMORY = 5.0
+#: Seconds of steps, and steps, from which their cost is known.
+ENOUGH_SECONDS, ENOUGH_STEPS = 0.25, 10
+#: Trials of each size before the training, where trajectories will part into chains: not more after so many seconds.
+TRIALS, TRIAL_SECONDS = 5, 1.0
+#: Seconds to upload and end one run, before the first has ended.
+UPLOAD = 0.3
+
+
+def emit(event: str, **content: Any) -> None:
+    """Print one event for the sweep that started this program; if that is gone, the runs must still end in order."""
+    with suppress(OSError):
+        click.echo(json.dumps({"event": event, **content}))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a training stands.
+
+    Attributes
+    ----------
+    fraction : share of its steps that is done, by what is planned now.
+    spent : seconds since its first step.
+    left : seconds that it will still take; None while nobody can tell within a factor of two.
+    """
+
+    fraction: float
+    spent: float
+    left: float | None
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """What a step costs, but for a factor: so much, and so much for each weight vector."""
+
+    fixed: float
+    each: float
+
+    def __call__(self, vectors: int) -> float:
+        """Cost of a step of so many weight vectors."""
+        return self.fixed + self.each * vectors
+
+    @classmethod
+    def timed(cls, setup: TrainingSetup, vectors: int) -> StepShape:
+        """By trial before the trajectories of `setup` part into chains, which are about as costly as larger batches."""
+        chains = setup.config.chains
+        if chains == 1:
+            return cls(1.0, 1.0 / vectors)
+        _trial(setup, 1)
+        # The fastest of a few, in turns: what else runs on the machine makes single ones several times as long.
+        trials = [(_trial(setup, 1), _trial(setup, chains))]
+        while len(trials) < TRIALS and sum(map(sum, trials)) < TRIAL_SECONDS:
+            trials.append((_trial(setup, 1), _trial(setup, chains)))
+        one, all_chains = (min(seconds) for seconds in zip(*trials, strict=True))
+        each = max(0.0, (all_chains - one) / (vectors * (chains - 1)))
+        return cls(max(0.0, one - each * vectors), max(each, 1e-9))
+
+
+def _trial(setup: TrainingSetup, times: int) -> float:
+    """Seconds of one gradient on a batch that is so many times as large."""
+    # The first images, not drawn ones: a trial must not change what the training sees.
+    size = setup.config.batch_size * times
+    index = torch.arange(size, device=setup.device) % len(setup.data.y_train)
+    x, y, weight = setup.data.x_train[index], setup.data.y_train[index], setup.data.x_train.new_full((size,), 1 / size)
+    begin = time.perf_counter()
+    setup.weighted_gradient(x, y, weight)
+    if setup.device.type == "cuda":
+        torch.cuda.synchronize(setup.device)
+    return time.perf_counter() - begin
+
+
+class Pace:
+    """The seconds that a training still needs, from those that its steps, log points and endings have taken.
+
+    Parameters
+    ----------
+    configs : of each model that is trained.
+    shape : relative cost of steps; the factor is measured all along.
+    gradients : batches in all of the training data.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TrainConfig],
+        shape: StepShape,
+        gradients: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        phases = [phases_of(config) for config in configs]
+        config = configs[0]
+        self._branch, self._chains = phases[0].branch, config.chains
+        self._points = log_points(max(one.first for one in phases), config.log_points)
+        self._shape, self._clock = shape, clock
+        # At its end a run computes full gradients at 1 to 2 times as many snapshots as were asked for.
+        self._closing = 1.5 * config.full_gradients * gradients * shape.each
+        self._begin = self._last = clock()
+        self._step = self._steps = 0
+        self._seconds = self._work = 0.0
+        self._log: float | None = None
+        self._end: float | None = None
+        self._logged, self._ended = True, 0
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the training began."""
+        return self._clock() - self._begin
+
+    def step(self, models: int) -> None:
+        """Note that a step of so many models is over."""
+        now = self._clock()
+        seconds, self._last = now - self._last, now
+        self._step += 1
+        work = self._shape(models * (self._chains if self._step > self._branch else 1))
+        if self._ended:
+            self._end = _blend(self._end, max(0.0, seconds - (self._log or 0.0)) / self._ended)
+        elif self._logged and self._step > 1:
+            # The first one pays for what is set up once.
+            self._log = _blend(self._log, seconds)
+        elif not self._logged and self._step != self._branch + 1:
+            fade = math.exp(-seconds / MEMORY)
+            self._seconds, self._work = fade * self._seconds + seconds, fade * self._work + work
+            self._steps += 1
+        if self._step == self._branch + 1 and self._seconds:
+            # A step has another cost from here on: what is known of the old ones counts for little.
+            keep = min(1.0, 0.4 * ENOUGH_SECONDS / self._seconds)
+            self._seconds, self._work = keep * self._seconds, keep * self._work
+        self._logged, self._ended = False, 0
+
+    def logged(self) -> None:
+        """Note that the time until the next step goes to a log point."""
+        self._logged = True
+
+    def ended(self, models: int) -> None:
+        """Note that it goes to the ends of so many runs."""
+        self._ended = models
+
+    def left(self, ends: Sequence[float], shrinks: bool = True) -> float | None:
+        """Seconds left, None while too little is known.
+
+        Parameters
+        ----------
+        ends : steps at which the models that are still trained will end; NaN where nobody can tell.
+        shrinks : whether a model that has ended costs nothing more.
+        """
+        if self._steps < ENOUGH_STEPS or self._seconds < ENOUGH_SECONDS or any(math.isnan(end) for end in ends):
+            return None
+        unit = self._seconds / self._work
+        step, models, work = float(self._step), len(ends), 0.0
+        for end in sorted(ends):
+            one = min(max(self._branch - step, 0.0), max(end - step, 0.0))
+            work += one * self._shape(models) + max(end - step - one, 0.0) * self._shape(models * self._chains)
+            step, models = max(step, end), models - 1 if shrinks else models
+        points = set(self._points[bisect_right(self._points, self._step) : bisect_right(self._points, step)])
+        closing = UPLOAD + unit * self._closing if self._end is None else self._end
+        # Models that end together are measured together.
+        return unit * work + len(points | set(ends)) * (self._log or 0.0) + len(ends) * closing
+
+
+def _blend(old: float | None, new: float) -> float:
+    return new if old is None else 0.7 * old + 0.3 * new
+
+
+def pace_of(setup: TrainingSetup, configs: Sequence[TrainConfig]) -> Pace:
+    """The pace of models that are about to be trained."""
+    batches = math.ceil(len(setup.data.y_train) / setup.config.batch_size)
+    return Pace(configs, StepShape.timed(setup, len(configs)), batches)
+
+
+def in_words(seconds: float) -> str:
+    """A time in the units in which one thinks of it."""
+    if seconds < 600:
+        return f"{round(seconds, 0 if seconds < 99.5 else -1):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Display:
+    """A bar on stderr where that is a terminal, else a line every ten seconds.
+
+    Parameters
+    ----------
+    patience : seconds before the first word; by default a bar is there at once.
+    """
+
+    def __init__(self, patience: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._draws = clock, sys.stderr.isatty()
+        default = 0.0 if self._draws else LINE_EVERY
+        self._next = clock() + (default if patience is None else patience)
+        self._share = 0.0
+        self._bar: Any = None
+
+    def show(self, report: Report) -> None:
+        """Show how far a training is and how long it will still take, if that is known."""
+        now = self._clock()
+        if now < self._next:
+            return
+        if report.left is None:
+            share, words = report.fraction, "too early to tell how long"
+        else:
+            # The share of the time, which an estimate that grows must not move back.
+            self._share = max(self._share, report.spent / max(report.spent + report.left, 1e-9))
+            share, words = self._share, f"about {in_words(report.left)} left"
+        if self._draws and self._bar is None:
+            self._bar = _new_bar()
+            self._draws = self._bar is not None
+        if self._bar is None:
+            self._next = now + LINE_EVERY
+            click.echo(f"{share:.0%} done, {words}", err=True)
+        else:
+            self._bar.n = share
+            self._bar.set_postfix_str(words)
+
+    def write(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is None:
+            click.echo(line, err=True)
+        else:
+            self._bar.write(line, file=sys.stderr)
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _new_bar() -> Any:
+    try:
+        from tqdm import tqdm  # type: ignore[import-untyped]
+    except ImportError:
+        # For want of a bar no training fails: it has lines instead.
+        return None
+    form = "{percentage:3.0f}%|{bar}| {postfix}"
+    return tqdm(total=1.0, file=sys.stderr, bar_format=form, leave=False, dynamic_ncols=True)
+
+
+class RunProgress:
+    """Reports every few seconds how far a single run is."""
+
+    def __init__(self, run: RecordedRun, pace: Pace, report: Callable[[Report], None]) -> None:
+        self._run, self._pace, self._report = run, pace, report
+        self._step, self._reported = 0, time.monotonic()
+
+    def step(self) -> None:
+        """Note that a step is over."""
+        self._step += 1
+        self._pace.step(1)
+        now = time.monotonic()
+        if now - self._reported > EVENT_EVERY:
+            self._reported = now
+            end = self._run.need.expected_end(self._step, self._run.config)
+            planned = self._run.need.next_look if math.isnan(end) else end
+            self._report(Report(min(1.0, self._step / planned), self._pace.spent, self._pace.left([end])))
+
+    def logged(self) -> None:
+        """Note that the time until the next step goes to a log point."""
+        self._pace.logged()
+
+
+@contextmanager
+def progress_of(run: RecordedRun, setup: TrainingSetup) -> Iterator[RunProgress]:
+    """Progress of a single run that is about to be trained: on stderr, or told to the sweep that has started it."""
+    pace = pace_of(setup, [run.config])
+    if SWEEP_VARIABLE in os.environ:
+        yield RunProgress(run, pace, lambda report: emit("progress", **asdict(report)))
+        return
+    with Display(PATIENCE) as display:
+        yield RunProgress(run, pace, display.show)
