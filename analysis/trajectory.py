@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.results import AnyArray, FloatArray, IntArray, Status
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.schema import SPHERE, SPHERES
+from mlflow_thermo.schema import METROPOLIS, REPEATS, SPHERE, SPHERES, ParameterSlice
 
 #: From names of metrics to the steps (n,) and values (n,) of each that a run has logged.
 History: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, FloatArray]]]
@@ -38,6 +38,7 @@ class Trajectory:
     n_weights : d of the trained model; larger than ``weights.shape[-1]`` when the weights were stored as an
         isometric embedding. The formulas need this d.
     units : under ``spheres`` the number of weights of each unit, which live on a sphere of their own.
+    layout : which weight each column is; () where that is not known.
     params, metrics : of the run on its tracking server, as logged; empty for a run of a folder.
     attributes : whatever else the training wrote into the index of the series.
     sketch_error : relative error of the distances where the snapshots are a sketch.
@@ -68,6 +69,7 @@ class Trajectory:
     series: str = "spaced"
     n_weights: int = 0
     units: tuple[int, ...] = ()
+    layout: tuple[ParameterSlice, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -123,6 +125,11 @@ class Trajectory:
     def dim(self) -> int:
         """D of the entropy formulas: the free dimensions of the weights."""
         return self.n_weights - len(self.spheres)
+
+    @property
+    def repeats_are_draws(self) -> bool:
+        """Whether snapshots may repeat each other, as those of a sampler do that rejects moves."""
+        return bool(self.attributes.get(REPEATS) == METROPOLIS)
 
     @property
     def points(self) -> AnyArray:

@@ -48,6 +48,8 @@ METRIC_LOG10_TEMPERATURE = "thermo/log10_temperature"
 METRIC_FREE_ENERGY = "thermo/free_energy"
 #: Temperature at which Gibbs states were sampled: an attribute of the index too.
 METRIC_SET_TEMPERATURE, SET_TEMPERATURE = "thermo/set_temperature", "set_temperature"
+#: Attribute of an index whose snapshots may repeat each other as draws of a sampler do, and its value.
+REPEATS, METROPOLIS = "repeats", "metropolis"
 #: Virial temperature of a run and its standard error, from full gradients.
 METRIC_VIRIAL, METRIC_VIRIAL_STDERR = "thermo/virial_temperature", "thermo/virial_temperature_stderr"
 METRIC_N_EFF = "thermo/n_eff"

@@ -93,6 +93,12 @@ def _has_frozen_direction(X: AnyArray) -> bool:
     return bool((spread == 0).any()) or int(np.linalg.matrix_rank(points / spread)) < d
 
 
+def _moved(X: AnyArray) -> AnyArray:
+    """The rows of X that differ from the row before: a repeat is no new point."""
+    keep = np.append(True, np.any(X[1:] != X[:-1], axis=1))
+    return X if keep.all() else X[keep]
+
+
 def require_integer(name: str, value: object, at_least: int) -> int:
     """`value` as an int, or a ValueError that names the parameter."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
@@ -118,7 +124,8 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
     status_ : str
         One of `analysis.results.REMEDIES`; ``ok`` when nothing is wrong.
     n_duplicates_ : int
-        Number of snapshots that repeat an earlier one.
+        Number of snapshots that repeat an earlier one. Those that repeat the snapshot before them, as rejected moves of
+        a sampler do, are left out.
     dim_ : int
         Dimension D that the formulas used.
     n_features_in_ : int
@@ -155,12 +162,15 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
         blocks = require_integer("jackknife_blocks", self.jackknife_blocks, 0)
         if blocks == 1:
             raise ValueError("jackknife_blocks must be 0 (off) or at least 2, got 1")
-        self._validate(n, d)
         self.n_duplicates_ = count_duplicates(X)
+        before, X = n, _moved(X)
+        n = len(X)
+        # All alike is a status, not too few.
+        self._validate(n if n > 1 else before, d)
         frozen = _has_frozen_direction(X)
         self.entropy_, self.entropy_stderr_, jackknifed = -np.inf, np.nan, blocks == 0
         self.entropy_jackknife_ = np.empty(0)
-        if self.n_duplicates_ < n - 1:
+        if n > 1:
             evaluate = self._evaluator(X)
             self.entropy_ = evaluate(np.arange(n))
             if 0 < blocks <= n and n - -(-n // blocks) >= self._min_samples() and np.isfinite(self.entropy_):
@@ -168,13 +178,13 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
                 self.entropy_stderr_ = jackknife_stderr(values)
                 jackknifed = bool(np.isfinite(self.entropy_stderr_))
                 self.entropy_jackknife_ = values if jackknifed else np.empty(0)
-        self.status_ = self._overall_status(n, jackknifed, frozen)
+        self.status_ = self._overall_status(n, jackknifed, frozen, self.n_duplicates_ > before - n)
         return self
 
-    def _overall_status(self, n: int, jackknifed: bool, frozen: bool) -> Status:
-        if self.n_duplicates_ == n - 1:
+    def _overall_status(self, n: int, jackknifed: bool, frozen: bool, repeated: bool) -> Status:
+        if n == 1:
             return CONSTANT
-        if self.n_duplicates_:
+        if repeated:
             return DUPLICATES
         if frozen or not np.isfinite(self.entropy_):
             return UNIDENTIFIED

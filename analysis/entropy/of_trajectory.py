@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from analysis.entropy.base import EntropyEstimator
 from analysis.entropy.knn_graph import KNNGraphEntropy
 from analysis.geometry import tangent_space
@@ -21,6 +23,9 @@ def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[flo
     The paper's graph takes the chords of the sphere as they are, with D = d − 1.
     """
     points, correction = flat(trajectory, estimator)
+    if trajectory.repeats_are_draws:
+        # Among independent draws a handful of repeats is left, each of which is a point of distance zero.
+        points = points[np.sort(np.unique(points, axis=0, return_index=True)[1])]
     fitted = estimator.fit(points)
     return fitted.entropy_ + correction, fitted.entropy_stderr_, fitted.status_
 

@@ -30,7 +30,8 @@ class Evidence(EqualNumbers):
         the chains.
     drift_dims : independent directions that the slow modes span.
     kpss, split_rhat : KPSS statistic of a constant level; potential scale reduction of the slow components.
-    duplicates : snapshots that repeat an earlier one.
+    duplicates, stays : snapshots that repeat an earlier one, and of those the ones that repeat the snapshot before
+        them: rejected moves of a sampler, or calls that were no updates.
     rank, columns : directions that the snapshots vary in, and their columns.
     active_directions, active_share : directions above a jump of the spectrum, and their share of the variance.
     uniform_share : share of the window whose loss is that of uniformly random weights.
@@ -56,6 +57,7 @@ class Evidence(EqualNumbers):
     kpss: float = math.nan
     split_rhat: float = math.nan
     duplicates: float = math.nan
+    stays: float = math.nan
     rank: float = math.nan
     columns: float = math.nan
     active_directions: float = math.nan

@@ -22,6 +22,8 @@ Status: TypeAlias = Literal[
     "empty",
     "zero-temperature",
     "no-interval",
+    "inconsistent-record",
+    "thermometers-disagree",
 ]
 
 OK: Final = "ok"
@@ -40,6 +42,8 @@ INCOMPLETE: Final = "incomplete"
 EMPTY: Final = "empty"
 ZERO_TEMPERATURE: Final = "zero-temperature"
 NO_INTERVAL: Final = "no-interval"
+INCONSISTENT: Final = "inconsistent-record"
+DISAGREE: Final = "thermometers-disagree"
 
 #: Every status with what to do about it. A status outside of this set is a bug.
 REMEDIES: dict[Status, str] = {
@@ -59,6 +63,8 @@ REMEDIES: dict[Status, str] = {
     INCOMPLETE: "the run did not finish: wait for it, or train it again",
     EMPTY: "the bounds contradict each other: widen epsilon or measure longer",
     ZERO_TEMPERATURE: "the loss does not change while the entropy does: T is zero within its interval",
+    INCONSISTENT: "the snapshots are not those of all trained weights, each once: correct what is recorded",
+    DISAGREE: "temperatures that must agree in a Gibbs state do not: check D, the record and the sampler",
     NO_INTERVAL: "no standard errors, so no interval: give those of loss and entropy, or run several seeds",
 }
 

@@ -11,6 +11,7 @@ from analysis.stationarity.correlation import (
 from analysis.stationarity.diagnosis import diagnose
 from analysis.stationarity.drift import DriftTest, drift_test, msd_slope, spread_p_value, trend_p_value
 from analysis.stationarity.neighbours import EdgeLag, edge_lag
+from analysis.stationarity.record import record_problem
 from analysis.stationarity.regime import BLOCKS, Regime, classify
 from analysis.stationarity.several_chains import independent_draws
 from analysis.stationarity.thinning import (
@@ -43,6 +44,7 @@ __all__ = [
     "mean_and_stderr",
     "msd_slope",
     "mser_truncation",
+    "record_problem",
     "split_rhat",
     "spread_p_value",
     "trend_p_value",

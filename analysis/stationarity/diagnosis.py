@@ -34,6 +34,7 @@ from analysis.stationarity.chains import KPSS_RARE, kpss_statistic, split_rhat
 from analysis.stationarity.correlation import SLOW_COMPONENTS, correlation_time, integrated_time, leading_scores
 from analysis.stationarity.drift import drift_test, goes_on, msd_slope, spread_p_value, tail_weight, trend_p_value
 from analysis.stationarity.neighbours import edge_lag
+from analysis.stationarity.record import count_stays
 from analysis.stationarity.several_chains import judge_chains
 from analysis.stationarity.spectrum import floor_of, spectrum_of
 from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
@@ -96,12 +97,13 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
     if n < FEWEST_SNAPSHOTS:
         return short_of(TOO_FEW, n, f"{n} snapshots, at least {FEWEST_SNAPSHOTS} are needed")
     duplicates = count_duplicates(x)
+    stays = duplicates if run.repeats_are_draws else count_stays(run.weights)
     if duplicates == len(x) - 1:
         return short_of(CONSTANT, 1, "all snapshots are the same")
     if n * run.n_chains > LARGEST_MATRIX < x.shape[1]:
         x = _projected(x)
     if run.n_chains > 1:
-        return judge_chains(x.reshape(run.n_chains, n, -1), run.loss, dim, duplicates)
+        return judge_chains(x.reshape(run.n_chains, n, -1), run.loss, dim, duplicates, stays)
     cloud = _Cloud.of(x, losses)
     burn_in = mser_truncation(cloud.series())
     if burn_in:
@@ -109,8 +111,8 @@ def diagnose(weights: AnyArray | Trajectory, loss: ArrayLike | None = None) -> D
         # A slow stationary process looks like a transient too: a burn-in must leave enough independent snapshots.
         resolved = len(rest.x) >= FEWEST_SNAPSHOTS and len(rest.x) / rest.tau() >= RESOLVED
         if resolved and not cloud.goes_on(burn_in):
-            return _judge(rest, dim, burn_in, duplicates)
-    return _judge(cloud, dim, 0, duplicates)
+            return _judge(rest, dim, burn_in, duplicates, stays)
+    return _judge(cloud, dim, 0, duplicates, stays)
 
 
 def _trajectory(x: AnyArray, loss: ArrayLike | None) -> Trajectory:
@@ -175,7 +177,7 @@ class _Cloud:
         return max(tau, integrated_time(self.losses)) if self.has_losses() else tau
 
 
-def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
+def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int, stays: int) -> Diagnosis:
     x, losses = cloud.x, cloud.losses
     n, d = x.shape
     whole = cloud.gram is not None
@@ -199,8 +201,8 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
         drift_p_value=drift.p_value, drift_dims=drift.dims, trend_p_value=min(trends),
         spread_p_value=spread_p_value(gram, n_eff, drift.dims),
         kpss=float(np.nanmax(levels)) if np.isfinite(levels).any() else float("nan"),
-        split_rhat=max(split_rhat(row) for row in series), duplicates=float(duplicates), rank=float(rank),
-        columns=float(d), active_directions=float(active), active_share=share,
+        split_rhat=max(split_rhat(row) for row in series), duplicates=float(duplicates), stays=float(stays),
+        rank=float(rank), columns=float(d), active_directions=float(active), active_share=share,
     )  # fmt: skip
     status, reason = _status(evidence, edges.flagged)
     return Diagnosis(status, tau, n_eff, burn_in, evidence, reason)
@@ -209,7 +211,7 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int) -> Diagnosis:
 def _status(e: Evidence, edges_flagged: bool) -> tuple[Status, str]:
     n, dim, n_eff, tau = int(e.n), int(e.dim), e.n_eff, e.tau
     identified = n_eff >= SNAPSHOTS_PER_DIMENSION * dim
-    if e.duplicates:
+    if e.duplicates > e.stays:
         return DUPLICATES, f"{int(e.duplicates)} of the snapshots repeat an earlier one"
     # Noise of the slope: two averages over about n_eff/2 independent pairs, whose variance depends on the tails of the
     # distribution and is at least that of a Gaussian in the directions that move.

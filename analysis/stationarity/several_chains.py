@@ -207,7 +207,7 @@ def parts_test(x: AnyArray) -> PartsTest:
     )
 
 
-def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int) -> Diagnosis:
+def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int, stays: int) -> Diagnosis:
     """Verdict on the chains of a run.
 
     Parameters
@@ -215,7 +215,7 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int) -> Di
     x : (n_chains, n, d) finite snapshots.
     loss : (n_chains, n); NaN where none was recorded.
     dim : D of the entropy formulas.
-    duplicates : snapshots that repeat an earlier one.
+    duplicates, stays : snapshots that repeat an earlier one, and of those the ones that repeat the one before them.
     """
     chains, n, d = x.shape
     rows = x.reshape(-1, d)
@@ -231,8 +231,8 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int) -> Di
         between_p_value=worst.between_p_value, far_chain=float(worst.far), far_share=worst.far_share,
         drift_p_value=min(test.drift_p_value for test in tests), drift_dims=tests[0].dims,
         spread_p_value=min(test.spread_p_value for test in tests), split_rhat=rhat,
-        duplicates=float(duplicates), rank=float(rank), columns=float(d), active_directions=float(active),
-        active_share=share,
+        duplicates=float(duplicates), stays=float(stays), rank=float(rank), columns=float(d),
+        active_directions=float(active), active_share=share,
     )  # fmt: skip
     status, reason = _status(evidence)
     return Diagnosis(status, tau, n_eff, 0, evidence, reason)
@@ -240,7 +240,7 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int) -> Di
 
 def _status(e: Evidence) -> tuple[Status, str]:
     chains, draws, dim = int(e.chains), e.n / e.chains, int(e.dim)
-    if e.duplicates:
+    if e.duplicates > e.stays:
         return DUPLICATES, f"{int(e.duplicates)} of the snapshots repeat an earlier one"
     if e.drift_p_value < TEST_LEVEL:
         return NOT_STATIONARY, f"all chains drift through the window (p = {e.drift_p_value:.1e})"

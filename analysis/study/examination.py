@@ -13,6 +13,7 @@ from analysis.results import (
     CONSTANT,
     CONVERGING,
     DIVERGED,
+    INCONSISTENT,
     NOT_STATIONARY,
     OK,
     TOO_FEW,
@@ -35,6 +36,7 @@ from analysis.stationarity import (
     evenly_spaced,
     independent_snapshots,
     mean_and_stderr,
+    record_problem,
 )
 from analysis.temperature import at_optimum, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
@@ -42,6 +44,8 @@ from mlflow_thermo import schema
 
 #: Snapshots that a run must keep when thinned to three correlation times, for them to count as independent.
 MIN_INDEPENDENT = 30
+#: Share of repeated snapshots from which on they are mentioned.
+SOME = 0.02
 #: Limits for the shared subspace: snapshots of a run, snapshots of all runs together, and numbers in them.
 _BASIS_ROWS, _BASIS_TOTAL, _BASIS_SIZE = 64, 1500, 2**26
 
@@ -100,6 +104,9 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     regime = classify(trajectory.steps.astype(float), mean_loss, base.uniform_loss, uniform_std)
     found = diagnose(trajectory)
     status, independent = _verdict(found, regime.name, trajectory)
+    problem = record_problem(trajectory)
+    if problem:
+        status, independent = INCONSISTENT, 0
     kept = chains * (n - found.burn_in)
     after = trajectory.take(slice(found.burn_in, None))
     loss, loss_stderr = mean_and_stderr(after.loss)
@@ -109,7 +116,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
             number(found.n_eff), number(found.tau), found.burn_in,
             evidence=replace(found.evidence, uniform_share=regime.uniform_share),
         ),
-        hops=regime.hops, fluctuation_ratio=_fluctuation_ratio(trajectory), note=_note(status, found),
+        hops=regime.hops, fluctuation_ratio=_fluctuation_ratio(trajectory), note=problem or _note(status, found),
         n_train=_n_train(trajectory),
     )  # fmt: skip
     size = trajectory.common.shape[1]
@@ -143,6 +150,9 @@ def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[Sta
 
 
 def _note(status: Status, found: Diagnosis) -> str:
+    if status == OK and found.evidence.stays > SOME * found.evidence.n:
+        share = found.evidence.stays / found.evidence.n
+        return f"{share:.0%} of the snapshots repeat the one before: rejected moves, or calls that were no updates"
     if status in (OK, ZERO_TEMPERATURE):
         return remedy(status)
     return f"{found.reason}: {remedy(status)}" if found.reason and status == found.status else remedy(status)

@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.results import (
     CONVERGING,
+    DISAGREE,
     OK,
     Estimate,
     InsufficientData,
@@ -21,6 +22,7 @@ from analysis.results import (
     remedy,
 )
 from analysis.study.checks import checks_of, states_of
+from analysis.study.thermometers import disagreement
 from analysis.temperature import TemperatureCurve, pooled, power_law, temperature_curve, with_seed_scatter
 from mlflow_thermo.schema import STATIONARY
 
@@ -77,14 +79,16 @@ def with_temperatures(
     for k, i in enumerate(chosen):
         run, t = results[i], float(temperature[k])
         status = as_status(str(curve.status[fitted.where[k]])) if run.status == OK else run.status
-        out[i] = replace(
+        found = replace(
             run,
             temperature=Estimate(t, None, number(lower[k]), number(upper[k]), status) if math.isfinite(t) else None,
             free_energy=number(states.loss[k] - t * states.entropy[k]),
             paper=replace(run.paper, temperature=paper[k], ratio=_ratio(paper[k], t)),
             status=status,
-            note=remedy(status) if run.status == OK else run.note,
+            note=remedy(status) or run.note if run.status == OK else run.note,
         )
+        problem = disagreement(found)
+        out[i] = replace(found, status=DISAGREE, note=f"{problem}: {remedy(DISAGREE)}") if problem else found
     law, said = _law(curve)
     tested = checks_of([out[i] for i in chosen], fitted, curve, law is not None)
     return StudyTemperatures(out, law, tested, notes + said)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from analysis.results import Estimate, InsufficientData, RunResult, Thermometers, number
+from analysis.results import NORMAL_95, Estimate, InsufficientData, RunResult, Thermometers, number
 from analysis.temperature import direction_temperatures, noise_temperature
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import GRADIENTS, MINIBATCH_SQUARES
+
+#: A disagreement is larger than so many standard errors, and than the accuracy of the entropies behind dU/dS.
+SIGMAS, ACCURACY = 3.3, 0.05
 
 
 def with_thermometers(result: RunResult, load: Callable[[str], Trajectory], snapshots: Trajectory) -> RunResult:
@@ -51,6 +55,23 @@ def thermometers_of(snapshots: Trajectory, gradients: Trajectory) -> Thermometer
     return Thermometers(
         _noise(gradients, snapshots.dim), directions.virial, number(directions.spread), number(directions.p_value)
     )
+
+
+def disagreement(run: RunResult) -> str:
+    """Thermometers of a Gibbs state that contradict each other, in words; empty where they do not.
+
+    dU/dS and the virial temperature are compared with each other; the temperature that was set is the truth that both
+    are held against elsewhere, and not part of the test: the next user has none.
+    """
+    ours, virial = run.temperature, run.thermometers.virial
+    if run.set_temperature is None or ours is None or virial is None or ours.lower is None or ours.upper is None:
+        return ""
+    assert virial.stderr is not None
+    error = math.hypot((ours.upper - ours.lower) / 2 / NORMAL_95, virial.stderr)
+    apart = abs(ours.value - virial.value)
+    if apart <= max(SIGMAS * error, ACCURACY * virial.value):
+        return ""
+    return f"dU/dS is {ours.value:.3g} and the virial temperature {virial.value:.3g}, {apart / error:.0f} errors apart"
 
 
 def _noise(gradients: Trajectory, dim: int) -> Estimate | None:

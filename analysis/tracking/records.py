@@ -126,6 +126,7 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
         run_id=record.run_id,
         series=series,
         n_weights=index.d,
+        layout=index.layout,
         units=schema.spheres_of(index.protocol, index.layout, index.d) if index.protocol == schema.SPHERES else (),
         params=record.params,
         metrics=record.metrics,

@@ -30,6 +30,9 @@ from projects.fixed_lr.options import config_options, parse_options
 from projects.fixed_lr.phases import phases_of
 from projects.fixed_lr.progress import Display, Report, in_words
 
+#: Seconds from the end of the last training to that of the sweep: the table is uploaded, and two programs end.
+CLOSING = 2.0
+
 
 @dataclass
 class _Task:
@@ -132,7 +135,7 @@ class SweepProgress:
                 if not known:
                     return None
                 heappush(free, heappop(free) + startup + training * task.work)
-        return max(free)
+        return max(free) + CLOSING
 
 
 def _training(task: _Task) -> float | None:

@@ -52,6 +52,7 @@ def sample_ladder(config: GibbsConfig, surface: Surface, runs: Sequence[Temperat
             draws.append(draw)
     samples = _joined(draws)
     for i, (run, values) in enumerate(zip(runs, _values(sampler, samples, surface.sizes), strict=True)):
+        run.keep_gradients(samples.gradients[:, i], samples.losses[:, i])
         run.finish(samples.losses[:, i], values)
 
 

@@ -20,11 +20,10 @@ from projects.gibbs.surfaces import Surface
 #: Metrics of the sampler, over the trajectories after the burn-in.
 ACCEPTANCE, EXCHANGE = "gibbs/acceptance", "gibbs/exchange_acceptance"
 ENERGY_ERROR, STEP_SIZE, GRADIENTS = "gibbs/energy_error", "gibbs/step_size", "gibbs/gradients"
+#: Draws of each chain whose gradients are kept.
+GRADIENT_DRAWS = 50
 #: A sampler that accepts less hardly moves.
 LOWEST_ACCEPTANCE = 0.2
-
-#: Attribute of the index: states repeat, because a rejected trajectory draws the state that it began from once more.
-REPEATS = {"repeats": "metropolis"}
 
 
 @dataclass
@@ -103,7 +102,8 @@ class TemperatureRun:
             run_id=run_id,
             attributes={
                 schema.SET_TEMPERATURE: self.outcome.temperature,
-                **REPEATS,
+                # A rejected trajectory draws its state once more, here or, after an exchange, a little later.
+                schema.REPEATS: schema.METROPOLIS,
                 "uniform_loss": mean,
                 "uniform_loss_std": std,
             },
@@ -115,6 +115,16 @@ class TemperatureRun:
         torch.mul(weights, self._scale, out=self._weights)
         self._recorder.step(losses.double().numpy())
         self._losses.append(float(losses.double().mean()))
+
+    def keep_gradients(self, gradients: Tensor, losses: Tensor) -> None:
+        """Keep the gradients of some draws, (n_draws, n_chains, d) as they are sampled, with their losses."""
+        assert self._recorder is not None
+        every = max(1, len(gradients) // GRADIENT_DRAWS)
+        steps = list(range(every, len(gradients) + 1, every))
+        chosen = torch.tensor(steps) - 1
+        # Recorded weights are the sampled ones times the scale.
+        rows = (gradients[chosen] / self._scale).to("cpu", torch.float32).numpy()
+        self._recorder.attach(schema.GRADIENTS, steps, rows, losses[chosen].double().cpu().numpy())
 
     def finish(self, losses: Tensor, values: Mapping[str, float]) -> None:
         """Upload everything and end the run; as failed, with what it has, where its draws cannot be trusted.

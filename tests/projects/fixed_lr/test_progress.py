@@ -16,7 +16,7 @@ from projects.fixed_lr.config import resolve
 from projects.fixed_lr.need import Need
 from projects.fixed_lr.phases import phases_of
 from projects.fixed_lr.progress import Display, Pace, Report, RunProgress, StepShape, in_words
-from projects.fixed_lr.sweep import SweepProgress, expected_steps
+from projects.fixed_lr.sweep import CLOSING, SweepProgress, expected_steps
 
 
 class Clock:
@@ -208,11 +208,11 @@ class TestSweep:
         assert sweep.left() is None
         self.say(sweep, 0, 1.0, 30.0)
         self.say(sweep, 1, 1.0, 50.0)
-        assert sweep.left() == pytest.approx(50)
+        assert sweep.left() == pytest.approx(50 + CLOSING)
         clock.now += 10
-        assert sweep.left() == pytest.approx(40)
+        assert sweep.left() == pytest.approx(40 + CLOSING)
         self.say(sweep, 1, 11.0, 20.0)
-        assert sweep.left() == pytest.approx(20)
+        assert sweep.left() == pytest.approx(20 + CLOSING)
 
     def test_what_is_too_early_to_tell_does_not_count(self, clock):
         sweep = self.sweep([1.0], 1, clock)
@@ -222,7 +222,7 @@ class TestSweep:
         self.say(sweep, 0, 1.0, 10.0)
         clock.now += 2
         self.say(sweep, 0, 3.0, None)
-        assert sweep.left() == pytest.approx(8)
+        assert sweep.left() == pytest.approx(8 + CLOSING)
 
     def test_queued_processes_start_up_too(self, clock):
         """Three processes of 4 s start-up and 10 s for each unit of work, two at a time."""
@@ -231,7 +231,7 @@ class TestSweep:
         clock.now += 5
         self.say(sweep, 0, 1.0, 9.0)
         self.say(sweep, 1, 1.0, 9.0)
-        assert sweep.left() == pytest.approx(9 + 4 + 20)
+        assert sweep.left() == pytest.approx(9 + 4 + 20 + CLOSING)
 
     def test_processes_that_say_nothing_until_they_end(self, clock):
         sweep = self.sweep([1.0] * 5, 2, clock)
@@ -241,7 +241,7 @@ class TestSweep:
         sweep.ended(0, [outcome()])
         sweep.began(2)
         # The second is about to end, the third has begun, two wait: 20 s each.
-        assert sweep.left() == pytest.approx(40)
+        assert sweep.left() == pytest.approx(40 + CLOSING)
 
     def test_a_process_that_broke_off_tells_nothing(self, clock, capsys):
         sweep = self.sweep([1.0, 1.0], 1, clock)
@@ -256,14 +256,14 @@ class TestSweep:
         sweep.began(0)
         clock.now += 12
         sweep.ended(0, [outcome()])
-        assert capsys.readouterr().err == "[1/1] lr=0.1 seed=0 stationary in 12 s, about 0 s left\n"
+        assert capsys.readouterr().err == "[1/1] lr=0.1 seed=0 stationary in 12 s, about 2 s left\n"
 
     def test_lines_come_every_ten_seconds(self, clock, capsys):
         sweep = self.sweep([1.0], 1, clock)
         sweep.began(0)
         clock.now += 5
         sweep.show()
-        self.say(sweep, 0, 1.0, 95.0)
+        self.say(sweep, 0, 1.0, 95.0 - CLOSING)
         for _ in range(25):
             clock.now += 1
             sweep.show()
