@@ -80,6 +80,11 @@ def _leading_directions(centred: FloatArray) -> FloatArray:
     return np.asarray(centred.T @ (scores / np.sum(scores**2, axis=1, keepdims=True)).T)
 
 
+def _varies(loss: FloatArray) -> bool:
+    """Whether losses were recorded, and say anything."""
+    return bool(np.isfinite(loss).all() and np.ptp(loss) > 0)
+
+
 def slow_observables(x: AnyArray, loss: FloatArray) -> tuple[list[FloatArray], float]:
     """The slow observables of some chains, and the independent snapshots in the slowest of them.
 
@@ -94,7 +99,7 @@ def slow_observables(x: AnyArray, loss: FloatArray) -> tuple[list[FloatArray], f
     n_eff : over all chains.
     """
     centre = x.reshape(-1, x.shape[-1]).mean(axis=0, dtype=np.float64)
-    whole = [np.sum((x - centre) ** 2, axis=-1), *([loss] if np.isfinite(loss).all() else [])]
+    whole = [np.sum((x - centre) ** 2, axis=-1), *([loss] if _varies(loss) else [])]
     scores = slow_scores(x)
     # A score exists for one half of the chains: its two halves together count for all of them.
     pairs = zip(scores[: len(scores) // 2], scores[len(scores) // 2 :], strict=True)
@@ -221,7 +226,7 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int, stays
     rows = x.reshape(-1, d)
     observables, n_eff = slow_observables(x, loss)
     tau = chains * n / n_eff
-    tests = [parts_test(x)] + ([parts_test(loss[:, :, None])] if np.isfinite(loss).all() else [])
+    tests = [parts_test(x)] + ([parts_test(loss[:, :, None])] if _varies(loss) else [])
     rhat = max(float(array_stats.rhat(one, chain_axis=0, draw_axis=1, method="split")) for one in observables)
     span = rows if len(rows) <= LARGEST_MATRIX else rows[evenly_spaced(len(rows), LARGEST_MATRIX)]
     active, share, rank = floor_of(spectrum_of(centred_gram(span), d), correlated=False)

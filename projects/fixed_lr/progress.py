@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -238,7 +239,7 @@ class Display:
             click.echo(f"{share:.0%} done, {words}", err=True)
         else:
             self._bar.n = share
-            self._bar.set_postfix_str(words)
+            self._bar.set_description_str(words)
 
     def write(self, line: str) -> None:
         """Print a line above the bar."""
@@ -261,8 +262,10 @@ def _new_bar() -> Any:
     except ImportError:
         # For want of a bar no training fails: it has lines instead.
         return None
-    form = "{percentage:3.0f}%|{bar}| {postfix}"
-    return tqdm(total=1.0, file=sys.stderr, bar_format=form, leave=False, dynamic_ncols=True)
+    form = "{percentage:3.0f}%|{bar}| {desc}"
+    # By itself it shows nothing on a terminal that does not know its size, as in a container.
+    columns, rows = get_terminal_size()
+    return tqdm(total=1.0, file=sys.stderr, bar_format=form, leave=False, ncols=columns, nrows=rows)
 
 
 class RunProgress:

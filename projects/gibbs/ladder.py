@@ -27,33 +27,50 @@ def sample_ladder(config: GibbsConfig, surface: Surface, runs: Sequence[Temperat
     Terminated
         The program was stopped; the runs are then still open.
     """
-    shape = (len(runs), config.chains, surface.d)
     total = surface.start_cost + len(runs) * config.chains * config.leapfrogs * config.trajectories
-    generator = torch.Generator().manual_seed(config.seed)
     with Progress(total, f"gibbs {config.preset}") as progress:
 
         def done(count: int) -> None:
             watch.check()
             progress.add(count)
 
-        energy = _counted(surface.energy, done)
-        like = torch.empty(shape, dtype=getattr(torch, config.dtype))
-        temperatures = torch.tensor([run.outcome.temperature for run in runs], dtype=like.dtype)
-        start = surface.start(energy, like, generator)
-        sampler = GibbsSampler(
-            energy, surface.geometry(), temperatures, start, leapfrogs=config.leapfrogs, generator=generator
-        )
-        sampler.adapt(config.burn_in)
-        draws = []
-        for _ in range(config.draws):
-            draw = sampler.sample(1, config.every)
+        def record(draw: Samples) -> None:
             for run, weights, losses in zip(runs, draw.weights[0], draw.losses[0], strict=True):
                 run.record(weights, losses)
-            draws.append(draw)
-    samples = _joined(draws)
+
+        sampler, samples = sampled(config, surface, done, record)
     for i, (run, values) in enumerate(zip(runs, _values(sampler, samples, surface.sizes), strict=True)):
         run.keep_gradients(samples.gradients[:, i], samples.losses[:, i])
         run.finish(samples.losses[:, i], values)
+
+
+def sampled(
+    config: GibbsConfig,
+    surface: Surface,
+    done: Callable[[int], None] = lambda count: None,
+    record: Callable[[Samples], None] = lambda draw: None,
+) -> tuple[GibbsSampler, Samples]:
+    """Burn in and draw; the sampler as it is afterwards, and all draws.
+
+    Parameters
+    ----------
+    done : told how many gradients were computed, after each batch of them.
+    record : given each draw.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    energy = _counted(surface.energy, done)
+    like = torch.empty((len(config.ladder), config.chains, surface.d), dtype=getattr(torch, config.dtype))
+    temperatures = torch.tensor(config.ladder, dtype=like.dtype)
+    start = surface.start(energy, like, generator)
+    sampler = GibbsSampler(
+        energy, surface.geometry(), temperatures, start, leapfrogs=config.leapfrogs, generator=generator
+    )
+    sampler.adapt(config.burn_in)
+    draws = []
+    for _ in range(config.draws):
+        draws.append(sampler.sample(1, config.every))
+        record(draws[-1])
+    return sampler, _joined(draws)
 
 
 def _counted(energy: Energy, done: Callable[[int], None]) -> Energy:

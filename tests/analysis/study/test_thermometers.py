@@ -1,0 +1,92 @@
+"""Temperatures without entropy as a study gives them, and their disagreement in a Gibbs study."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from analysis import StudyConfig, Trajectory, analyze, analyze_run
+from analysis.results import NO_SNAPSHOTS
+from analysis.trajectory import RunError
+from mlflow_thermo.schema import GRADIENTS, MINIBATCH_SQUARES, SPACED
+
+K = np.geomspace(1.0, 30.0, 6)
+
+
+@dataclass(frozen=True)
+class Gibbs:
+    """A quadratic at temperature `lr`, recorded `copies` times: a copy is a weight under another name."""
+
+    lr: float
+    copies: int = 1
+    noisy: bool = False
+    seed: int = 0
+    uniform_loss = uniform_loss_std = None
+
+    @property
+    def run_id(self):
+        return f"T={self.lr:.3g}"
+
+    @property
+    def set_temperature(self):
+        return self.lr
+
+    def load(self, series):
+        rng = np.random.default_rng(int(1e6 * self.lr))
+        x = rng.normal(size=(8, 100, len(K))) * np.sqrt(self.lr / K)
+        g = K * x
+        loss = 1 + (x * g).sum(axis=-1) / 2
+        if self.noisy:
+            # Copies that differ by a little are no twins, and D is wrong all the same.
+            extra = x + 0.02 * rng.normal(size=x.shape) * np.sqrt(self.lr / K)
+            x, g = np.concatenate([x, extra], axis=-1), np.concatenate([g, g], axis=-1)
+        elif self.copies > 1:
+            x, g = np.tile(x, self.copies), np.tile(g, self.copies)
+        whole = Trajectory(np.arange(1, 101), x, loss, lr=self.lr, run_id=self.run_id)
+        if series == SPACED:
+            return whole
+        if series == GRADIENTS:
+            facts = {MINIBATCH_SQUARES: [float(v) for v in (g**2).sum(-1).mean(-1) + 0.3]}
+            return replace(whole.take(slice(1, None, 2)), weights=g[:, 1::2], attributes=facts)
+        raise RunError("no such series", NO_SNAPSHOTS)
+
+
+LADDER = np.geomspace(0.01, 0.1, 7)
+
+
+def test_a_gibbs_study_finds_its_temperatures():
+    result = analyze([Gibbs(t) for t in LADDER], StudyConfig())
+    assert result.gibbs
+    assert result.axis_title == "Temperature that was set"
+    assert [run.status for run in result.runs] == ["ok"] * 7
+    for run in result.runs:
+        assert run.temperature.value == pytest.approx(run.lr, rel=0.15)
+        assert run.thermometers.virial.value == pytest.approx(run.lr, abs=4 * run.thermometers.virial.stderr)
+        assert run.set_temperature == run.lr
+    frame = result.to_frame()
+    assert {"virial_temperature", "noise_temperature", "set_temperature"} <= set(frame.columns)
+    assert "temperature that was set" in result.plot_temperature().to_dict()["title"]
+
+
+def test_a_weight_under_two_names_is_named():
+    result = analyze([Gibbs(t, copies=2) for t in LADDER])
+    assert {run.status for run in result.runs} == {"inconsistent-record"}
+    assert "one weight under two names" in result.runs[0].note
+
+
+def test_thermometers_that_disagree():
+    """Weights that are almost copies are no twins; but T = dU/dS and the virial contradict each other."""
+    result = analyze([Gibbs(t, noisy=True) for t in LADDER])
+    inner = result.runs[1:-1]
+    assert {run.status for run in inner} == {"thermometers-disagree"}
+    assert "errors apart" in inner[0].note
+
+
+def test_one_run_alone():
+    found = analyze_run(Gibbs(0.05))
+    assert (found.status, found.temperature) == ("ok", None)
+    assert found.thermometers.virial.value == pytest.approx(0.05, rel=0.1)
+    # The gradients' noise: 0.05·0.3/(2·6).
+    assert found.thermometers.noise.value == pytest.approx(0.05 * 0.3 / 12, abs=4 * found.thermometers.noise.stderr)
+    assert found.thermometers.p_value > 1e-3
+    assert found.entropy.stderr > 0
