@@ -117,16 +117,14 @@ class Pace:
         gradients: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        phases = [phases_of(config) for config in configs]
-        config = configs[0]
+        phases, config = [phases_of(one) for one in configs], configs[0]
         self._branch, self._chains = phases[0].branch, config.chains
         self._points = log_points(max(one.first for one in phases), config.log_points)
         self._shape, self._clock = shape, clock
         # At its end a run computes full gradients at 1 to 2 times as many snapshots as were asked for.
         self._closing = 1.5 * config.full_gradients * gradients * shape.each
         self._begin = self._last = clock()
-        self._step = self._steps = 0
-        self._seconds = self._work = 0.0
+        self._step, self._steps, self._seconds, self._work = 0, 0, 0.0, 0.0
         self._log: float | None = None
         self._end: float | None = None
         self._logged, self._ended = True, 0
@@ -222,8 +220,7 @@ class Display:
 
     def show(self, report: Report) -> None:
         """Show how far a training is and how long it will still take, if that is known."""
-        now = self._clock()
-        if now < self._next:
+        if (now := self._clock()) < self._next:
             return
         if report.left is None:
             share, words = report.fraction, "too early to tell how long"

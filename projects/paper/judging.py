@@ -9,7 +9,7 @@ import click
 
 from analysis.report import Chart, course_figures, study_figures
 from analysis.results import StudyResult
-from projects.paper.claims import Claim, SubsetRow, evaluate
+from projects.paper.claims import UNDER_ALONE, Claim, SubsetRow, evaluate
 from projects.paper.figures import subset_figure
 from projects.paper.plan import OVER, SUBSET, UNDER, Plan
 from projects.paper.report import ExponentRow, PaperResult
@@ -35,7 +35,8 @@ def judge(
         up, op = (next(iter(by_role[role].values()), None) for role in (UNDER, OVER))
         # The whole set is its own largest subset.
         found, rows = evaluate(setting, up, op, by_role[SUBSET] | by_role[OVER])
-        claims += found
+        planned = {study.role for study in plan.studies if study.setting == setting}
+        claims += found if OVER in planned else [claim for claim in found if claim.number in UNDER_ALONE]
         subsets += rows
     return PaperResult(
         plan.scale,

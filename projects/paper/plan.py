@@ -104,6 +104,8 @@ def _laptop() -> list[Study]:
     # Three channels fit every label and keep a stationary branch between convergence and the uniform state.
     op: dict[str, Any] = {"preset": "digits-op", "width": 3, "steps": 6_000, "noise_batches": 100}
     studies = [
+        # Identified states: claims may hold on these.
+        Study("small-up", "small-digits", UNDER, {"preset": "digits"}, tuple(parse_lrs(PRESETS["digits"]["lrs"]))),
         Study("digits-up", "digits", UNDER, up, tuple(parse_lrs("1e-3:1e-1:11,0.25,0.63")), (0, 1, 2)),
         Study("digits-op", "digits", OVER, op, tuple(parse_lrs(_LRS_OVER)), (0, 1, 2)),
     ]

@@ -12,7 +12,11 @@ from projects.paper.claims.gradient_signal import signal_to_noise
 from projects.paper.claims.noise import SubsetRow, noise_exponents, subset_rows
 from projects.paper.claims.stationary import plateaus, stationary_branch, temperature_rises
 
-__all__ = ["FAILS", "HOLDS", "UNCLEAR", "VERDICTS", "Claim", "SubsetRow", "evaluate", "subset_rows"]
+__all__ = ["FAILS", "HOLDS", "UNCLEAR", "UNDER_ALONE", "VERDICTS", "Claim", "SubsetRow", "evaluate", "subset_rows"]
+
+
+#: Claims that an under-parameterised study can be judged on where its setting has no other.
+UNDER_ALONE = (1, 2)
 
 
 def evaluate(

@@ -9,7 +9,7 @@ import numpy as np
 from analysis import power_law
 from analysis.results import OK, Estimate, RunResult, Status, StudyResult
 from mlflow_thermo.schema import STATIONARY
-from projects.paper.claims.claim import Answer, Claim, above, interval, missing, verdict
+from projects.paper.claims.claim import UNCLEAR, Answer, Claim, above, interval, missing, verdict
 from projects.paper.claims.quantities import entropy_of, levels, loss_of, rises, runs_in
 
 SAYS_1 = "Each fixed learning rate plateaus at its own U and S; both rise with the learning rate."
@@ -23,7 +23,7 @@ LEVEL = 0.05
 def plateaus(study: StudyResult | None, setting: str) -> Claim:
     """Claim 1, on the stationary range of an under-parameterised study."""
     figures = (f"{setting}-up/loss", f"{setting}-up/entropy", f"{setting}-up/loss_course")
-    runs = _stationary(study)
+    runs, sound = _judged(_stationary(study))
     if study is None or not runs:
         return missing(1, setting, SAYS_1, "no stationary run of the under-parameterised model", figures)
     loss, entropy = levels(runs, loss_of), levels(runs, entropy_of)
@@ -36,21 +36,23 @@ def plateaus(study: StudyResult | None, setting: str) -> Claim:
     return Claim(
         1, setting, SAYS_1,
         f"{len(runs)} runs at {len(loss.lr)} learning rates from {loss.lr[0]:.2g} to {loss.lr[-1]:.2g} are stationary; "
-        f"over them U rises by {loss_rise} from {loss.mean[0]:.3g}, S by {entropy_rise} nats",
-        verdict([rises(loss), rises(entropy)]), figures,
+        f"over them U rises by {loss_rise} from {loss.mean[0]:.3g}, S by {entropy_rise} nats"
+        + _doubts({run.status for run in runs}),
+        _on(sound, [rises(loss), rises(entropy)]), figures,
         {"lr_min": float(loss.lr[0]), "lr_max": float(loss.lr[-1]), "loss_first": float(loss.mean[0]),
          "loss_last": float(loss.mean[-1]), "entropy_rise": float(entropy.mean[-1] - entropy.mean[0])},
     )  # fmt: skip
 
 
 def temperature_rises(study: StudyResult | None, setting: str) -> Claim:
-    """Claim 2: T rises within its intervals, and the states are not shown to miss the minimum of F."""
+    """Claim 2: T rises by its trend and falls nowhere; states minimise F at the temperature that the others give."""
     figures = (f"{setting}-up/temperature", f"{setting}-up/free_energy")
-    points = _temperatures(study)
+    runs, sound = _judged(_stationary(study))
+    points = _temperatures(runs)
     if study is None or len(points) < 3:
         return missing(2, setting, SAYS_2, f"{len(points)} temperatures of stationary runs, 3 are needed", figures)
     p = study.checks.convexity_p_value
-    minimal: Answer = None if p is None else bool(p >= LEVEL)
+    convex: Answer = None if p is None else bool(p >= LEVEL)
     exponent, stderr = _exponent(study)
     first, last = points[0], points[-1]
     ratios = [run.paper.ratio for run in _stationary(study) if run.paper.ratio is not None]
@@ -59,10 +61,10 @@ def temperature_rises(study: StudyResult | None, setting: str) -> Claim:
         2, setting, SAYS_2,
         f"T = {first.temperature.value:.2g} at lr = {first.lr:.2g} to {last.temperature.value:.2g} at "
         f"{last.lr:.2g}, {_order(points)}; exponent {interval(exponent, stderr)}; convexity of U in S "
-        + ("not tested" if p is None else f"{'not rejected' if minimal else 'rejected'}, p = {p:.2g}")
-        + _tentative(points)
+        + ("not tested" if p is None else f"{'not rejected' if convex else 'rejected'}, p = {p:.2g}")
+        + _left_out_words(study) + _tentative(points)
         + (f"; the paper's estimate from consecutive iterates is {ratio:.2f} of it" if ratio is not None else ""),
-        verdict([_monotone(points), above(exponent, stderr), minimal]), figures,
+        _on(sound, [_monotone(points), above(exponent, stderr), convex, _minimal(study)]), figures,
         {"exponent": exponent, "exponent_stderr": stderr, "convexity_p_value": p, "paper_ratio": ratio},
     )  # fmt: skip
 
@@ -70,7 +72,8 @@ def temperature_rises(study: StudyResult | None, setting: str) -> Claim:
 def stationary_branch(study: StudyResult | None, setting: str) -> Claim:
     """Claim 5: the power law on the stationary branch of an over-parameterised study."""
     figures = (f"{setting}-op/temperature",)
-    points = _temperatures(study)
+    runs, sound = _judged(_stationary(study))
+    points = _temperatures(runs)
     if study is None or study.power_law is None or len(points) < 3:
         count = len({run.lr for run in _stationary(study)})
         why = f"{count} stationary learning rates, 3 are needed" if count < 3 else "the temperatures are not positive"
@@ -83,7 +86,7 @@ def stationary_branch(study: StudyResult | None, setting: str) -> Claim:
         f"T = {study.power_law.prefactor:.2g}·lr^{interval(exponent, stderr)} for lr from {points[0].lr:.2g} to "
         f"{points[-1].lr:.2g}" + (", two power laws fit better" if bend else "") + _tentative(points)
         + (f"; the paper's estimate goes as lr^{interval(*parity)}" if parity else ""),
-        verdict([above(exponent, stderr), None if bend else True]), figures,
+        _on(sound, [above(exponent, stderr), None if bend else True]), figures,
         {"exponent": exponent, "exponent_stderr": stderr, "prefactor": study.power_law.prefactor},
     )  # fmt: skip
 
@@ -114,11 +117,39 @@ def _stationary(study: StudyResult | None) -> list[RunResult]:
     return [run for run in runs if branches is None or branches.holds(run.lr)]
 
 
-def _temperatures(study: StudyResult | None) -> list[_Point]:
+def _judged(runs: list[RunResult]) -> tuple[list[RunResult], bool]:
+    """The runs that are ok, and True, where they are enough; otherwise all, and False: nothing is decided on those."""
+    sound = [run for run in runs if run.status == OK]
+    return (sound, True) if len({run.lr for run in sound}) >= 3 else (runs, False)
+
+
+def _on(sound: bool, answers: list[Answer]) -> str:
+    """The verdict of tests; on states that are not ok there is none, for or against."""
+    return verdict(answers) if sound else UNCLEAR
+
+
+def _minimal(study: StudyResult) -> Answer:
+    """Whether every state minimises F at the temperature of the others; no, where most do not."""
+    found = study.checks.leave_one_out
+    if found is None or found.n == 0:
+        return None
+    if found.n_violated == 0:
+        return True
+    return False if found.n_violated > found.n / 2 else None
+
+
+def _left_out_words(study: StudyResult) -> str:
+    found = study.checks.leave_one_out
+    if found is None or found.n == 0:
+        return ""
+    return f"; {found.n - found.n_violated} of {found.n} states minimise F at the temperature that the others give"
+
+
+def _temperatures(runs: list[RunResult]) -> list[_Point]:
     """The temperature at each learning rate; all seeds of one share it."""
     by_lr = {
         run.lr: _Point(run.lr, run.temperature, run.paper.temperature, run.status)
-        for run in _stationary(study)
+        for run in runs
         if run.temperature is not None
     }
     return [by_lr[lr] for lr in sorted(by_lr)]
@@ -153,5 +184,10 @@ def _order(points: list[_Point]) -> str:
 
 
 def _tentative(points: list[_Point]) -> str:
-    doubtful = sorted({one.status for one in points if one.status != OK})
-    return f"; tentative ({', '.join(doubtful)})" if doubtful else ""
+    return _doubts({one.status for one in points})
+
+
+def _doubts(statuses: set[Status]) -> str:
+    """The statuses that forbid a verdict, in words; that all are ok, where they are."""
+    doubtful = sorted(statuses - {OK})
+    return f"; tentative ({', '.join(doubtful)})" if doubtful else "; every state ok"

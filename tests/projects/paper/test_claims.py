@@ -15,6 +15,7 @@ from analysis.results import (
     Estimate,
     EstimatorUsed,
     GradientCourse,
+    LeaveOneOutCheck,
     PaperNumbers,
     PowerLaw,
     RunResult,
@@ -93,7 +94,8 @@ def under(t=1.0, seeds=3, rng=None):
                 )
             )  # fmt: skip
     branches = Branches(None, boundary(6e-2), stationary_range=(1e-3, 5e-2))
-    return study(runs, branches, power_law(t, 0.03, 1e-3, 5e-2), convexity_p_value=0.6)
+    left_out = LeaveOneOutCheck(5, 0, 0)
+    return study(runs, branches, power_law(t, 0.03, 1e-3, 5e-2), convexity_p_value=0.6, leave_one_out=left_out)
 
 
 def over(k=0.8, cooling=1.0, n_train=1000, warm_exponent=0.5, rng=None):
@@ -171,6 +173,33 @@ def test_a_falling_temperature_contradicts_2():
 def test_a_rejected_convexity_contradicts_2():
     up = under()
     assert verdicts(checked(up, convexity_p_value=0.001), over())[2] == FAILS
+
+
+def test_states_that_miss_the_minimum_of_f_decide_2():
+    """Most of them contradict the claim, a few leave it open."""
+    expected = {0: HOLDS, 1: UNCLEAR, 4: FAILS}
+    for missed, answer in expected.items():
+        one = checked(under(), leave_one_out=LeaveOneOutCheck(5, missed, 1))
+        assert verdicts(one, over())[2] == answer
+
+
+def test_nothing_is_decided_on_states_that_are_not_ok():
+    """Neither for a claim nor against it: those of a few learning rates that are ok are enough."""
+
+    def doubtful(made, keep):
+        runs = [r if r.lr in keep else replace(r, status="not-stationary") for r in made.runs]
+        return replace(made, runs=tuple(runs))
+
+    up, op = doubtful(under(), ()), doubtful(over(), ())
+    found, _ = evaluate("digits", up, op, sizes())
+    assert [found[i].verdict for i in (0, 1, 4)] == [UNCLEAR] * 3
+    assert "tentative (not-stationary)" in found[1].measured
+    falling = doubtful(under(t=-0.5), ())
+    assert verdicts(falling, op)[2] == UNCLEAR
+    three = sorted({r.lr for r in under().runs})[1:4]
+    found, _ = evaluate("digits", doubtful(under(), three), over(), sizes())
+    assert [found[i].verdict for i in (0, 1)] == [HOLDS] * 2
+    assert "every state ok" in found[1].measured
 
 
 def test_a_wide_exponent_leaves_2_and_5_open():
