@@ -49,9 +49,9 @@ def main(quick: bool) -> None:
     table = Table(
         "study",
         "The default study",
-        "What the README's commands give: nine learning rates of the preset `digits`, 16 chains each, which go on until "
-        "they have 1600 independent snapshots. Brackets are 95 % intervals, temperatures in units of 1e-4 loss per nat. "
-        "The last columns are repetitions of the whole study.",
+        "What the README's commands give: nine learning rates of the preset `digits`, 16 chains each, which go on "
+        "until they have 1600 independent snapshots. Brackets are 95 % intervals, temperatures in units of 1e-4 loss "
+        "per nat. The last columns are repetitions of the whole study.",
         ("lr", "U", "S", "n_eff", "T = dU/dS", "virial", "noise", "FD ratio", "status", *REPEATS),
         ("torch", "mlflow", "numpy"),
     )
@@ -74,8 +74,8 @@ def main(quick: bool) -> None:
         same = [agree(a, b) for a, b in zip(runs, found, strict=True)]
         ok = sum(run["status"] == "ok" for run in found)
         table.notes.append(
-            f"- {name}: T agrees within the intervals at {sum(same)} of {len(same)} learning rates; {ok} of {len(found)} "
-            "are ok."
+            f"- {name}: T agrees within the intervals at {sum(same)} of {len(same)} learning rates; {ok} of "
+            f"{len(found)} are ok."
         )
     if not quick:
         table.write()

@@ -16,6 +16,8 @@ from projects.fixed_lr.phases import Phases
 DIRECTIONS = 256
 #: A round lasts at least this share of what was recorded before, and at most so many times as long.
 SHORTEST_ROUND, LONGEST_ROUND = 0.1, 2.0
+#: A round that would take what was recorded to more than so many times as much ends after this share of it.
+FAR, ON_THE_WAY = 1.3, 0.7
 #: A preset lets chains forget each other for three of their slowest correlation times. Most directions are faster: a
 #: chain takes about a fifth of it for an independent snapshot.
 SNAPSHOTS_PER_FORGETTING = 5.0
@@ -82,6 +84,9 @@ class Need:
             return True
         recorded = step - self._phases.record
         wanted = recorded * self.needed / max(self.n_eff, 1.0)
+        if wanted > FAR * recorded:
+            # Early counts are too low more often than too high: a long round stops for a look on the way.
+            wanted = recorded + ON_THE_WAY * (wanted - recorded)
         wanted = min(max(wanted, (1 + SHORTEST_ROUND) * recorded), (1 + LONGEST_ROUND) * recorded)
         self.next_look = min(self._phases.record + math.ceil(wanted), self._phases.last)
         return False
