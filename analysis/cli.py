@@ -211,6 +211,8 @@ def entry(command: click.Command) -> None:
     """
     # MLflow prints links to its runs, with the tracking URI as it is, password and all.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # Progress bars of MLflow's client would bury the few lines that matter.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         with server_errors():
             command()

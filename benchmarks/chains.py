@@ -16,9 +16,7 @@ from mlflow import MlflowClient
 from benchmarks.table import Table
 from mlflow_thermo import SnapshotRecorder, schema
 from projects.common import parse_lrs
-from projects.fixed_lr import PRESETS, Observer, TrainingSetup, prepare, resolve, run_loop
-from projects.fixed_lr.phases import schedules
-from projects.fixed_lr.stack import ModelStack
+from projects.fixed_lr import PRESETS, ModelStack, Observer, TrainingSetup, prepare, resolve, run_loop, schedules
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from projects.fixed_lr.loop import Observer as Observer, run_loop as run_loop
     from projects.fixed_lr.options import parse_options as parse_options
+    from projects.fixed_lr.phases import schedules as schedules
     from projects.fixed_lr.presets import PRESETS as PRESETS
     from projects.fixed_lr.protocols import make_update as make_update
     from projects.fixed_lr.stack import ModelStack as ModelStack
@@ -40,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "loop": ["Observer", "run_loop"],
         "training_setup": ["TrainingSetup", "UNIFORM_SAMPLES", "prepare"],
         "options": ["parse_options"],
+        "phases": ["schedules"],
         "presets": ["PRESETS"],
         "protocols": ["make_update"],
         "stack": ["ModelStack"],

@@ -173,8 +173,6 @@ def run_sweep(
     environment |= {SWEEP_VARIABLE: sweep, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
     # Two spinning compute threads on nets this small are 10 to 60 times slower than one on a busy machine.
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    # A child's output is what explains its failure: MLflow's bars would be the last lines of it.
-    environment.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     workers = Workers(environment)
     # Large learning rates first: a diverging grid shows itself in the first minute.
     ordered, seed_list = sorted(lrs, reverse=True), list(seeds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from projects.fixed_lr.closing import closing_words, look_at, what_next, words_o
 from projects.fixed_lr.config import TrainConfig, resolve
 from projects.fixed_lr.loop import Diverged, Observer, require_finite, run_loop
 from projects.fixed_lr.options import config_options, parse_lr, parse_options
+from projects.fixed_lr.progress import RunProgress, progress_of
 from projects.fixed_lr.recording import Baseline, RecordedRun
 from projects.fixed_lr.stack import ModelStack
 from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
@@ -45,8 +45,9 @@ def baseline_of(setup: TrainingSetup) -> Baseline:
 class _OneRun(Observer):
     """Passes what a single training yields to its run."""
 
-    def __init__(self, run: RecordedRun, setup: TrainingSetup, watch: ParentWatch) -> None:
+    def __init__(self, run: RecordedRun, setup: TrainingSetup, watch: ParentWatch, progress: RunProgress) -> None:
         self._run = run
+        self._progress = progress
         self._setup = setup
         self._watch = watch
         self._step = 0
@@ -56,8 +57,10 @@ class _OneRun(Observer):
         chains = losses.reshape(-1).expand(self._run.config.chains)
         self._run.recorder.step(chains)
         self._run.step(self._step, self._setup.weights.reshape(-1, self._setup.d), chains)
+        self._progress.step()
 
     def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
+        self._progress.logged()
         self._run.log(rows[0], step)
         require_finite(rows[0][schema.METRIC_TRAIN_LOSS], self._run.config, step)
 
@@ -93,7 +96,8 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1)
         setup, parameters, lr = stack, stack.chains_of(0), torch.tensor([[config.lr]], device=setup.device)
     run = RecordedRun(config, run_id, setup, parameters, baseline_of(setup), shares)
     try:
-        run_loop(setup, lr, _OneRun(run, setup, watch))
+        with progress_of(run, setup) as progress:
+            run_loop(setup, lr, _OneRun(run, setup, watch, progress))
         return run.finish(), run
     except Diverged:
         run.tag_diverged()
@@ -149,6 +153,4 @@ def main(lr: str, experiment: str | None, shares: int, summary: bool, **options:
 
 
 if __name__ == "__main__":
-    # Progress bars and emoji links of MLflow's client would bury the few lines that matter.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     entry(main)

@@ -152,5 +152,4 @@ def main(
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     entry(main)
