@@ -65,9 +65,7 @@ def closing_words(config: TrainConfig, regime: Regime, need: Need, step: int, ru
     elif regime.name == schema.CONVERGING:
         lines.append("          more steps bring it nearer to a stationary state, if there is one")
     if need.needed is not None:
-        enough = f"n_eff     {need.n_eff:.0f} independent snapshots, {need.needed:.0f} were asked for"
-        missing = need.missing(step)
-        lines.append(enough if not missing else f"{enough}: about {missing} steps are missing, raise max_steps")
+        lines.append(f"n_eff     {need.words(step)}")
     lines.append(f"run       {run_id}")
     return "\n".join(lines)
 

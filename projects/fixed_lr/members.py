@@ -65,7 +65,8 @@ class StackMember:
         """Upload everything and end the run."""
         assert self.run is not None
         try:
-            self.end("FINISHED", self.run.finish().name)
+            regime = self.run.finish().name
+            self.end("FINISHED", regime, self.run.need.words(self.run.last_step) if self.run.lacks else "")
         except Exception as error:
             self.fail(error)
 

@@ -98,6 +98,12 @@ class Need:
         recorded = step - self._phases.record
         return math.ceil(recorded * (self.needed / max(self.n_eff, 1.0) - 1))
 
+    def words(self, step: int) -> str:
+        """What was reached, what was asked for, and what is missing after `step` steps."""
+        reached = f"{self.n_eff:.0f} independent snapshots, {self.needed:.0f} were asked for"
+        missing = self.missing(step)
+        return f"{reached}: about {missing} steps are missing, raise max_steps" if missing else reached
+
     def expected_end(self, step: int, config: TrainConfig) -> float:
         """Step at which the run will about end, seen from `step`; NaN while nobody can tell.
 

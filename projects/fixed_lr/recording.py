@@ -129,6 +129,11 @@ class RecordedRun:
             have, need = schema.METRIC_SAMPLING_N_EFF, schema.METRIC_SAMPLING_NEEDED
             self.log({have: self.need.n_eff, need: self.need.needed}, step)
 
+    @property
+    def lacks(self) -> bool:
+        """Whether the run ended with fewer independent snapshots than it needs."""
+        return self.need.missing(self.last_step) > 0
+
     def finish(self) -> Regime:
         """Upload everything, and return the regime that the run ended in, without a name where it was too short."""
         self.close(complete=None)

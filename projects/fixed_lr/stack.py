@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from mlflow_thermo.errors import first_line
+from mlflow_thermo.errors import ThermoError, first_line
 from mlflow_thermo.packing import layout_of, trainable
 from projects.fixed_lr.objective import chain_indices, sample_losses, weighted
 from projects.fixed_lr.training_setup import TrainingSetup
@@ -219,14 +219,20 @@ class ModelStack(TrainingSetup):
 
 
 def models_that_fit(one: TrainingSetup, wanted: int, shares: int = 1, recording: int = 0) -> int:
-    """How many of `wanted` models may be stacked in the memory that is free, when `shares` processes share it.
+    """How many of `wanted` models, with all their chains, may be stacked in the memory that is free.
 
     A model needs its weights and gradient a few times over, and what its forward pass keeps for the backward
     pass, twice: once more for the gradients of it.
 
     Parameters
     ----------
+    shares : processes that share the memory.
     recording : bytes that the recording of a model takes on the processor's side.
+
+    Raises
+    ------
+    ThermoError
+        The chains of a single model do not fit; the message says how many would.
     """
     saved = 0
 
@@ -240,8 +246,13 @@ def models_that_fit(one: TrainingSetup, wanted: int, shares: int = 1, recording:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         sample_losses(one.model(one.data.x_train[index]), one.data.y_train[index], one.config.loss)
     need = Counter({"cpu": recording})
-    need[one.device.type] += 2 * saved + 6 * one.weights.numel() * one.weights.element_size()
+    chains = one.config.chains
+    need[one.device.type] += chains * (2 * saved + 6 * one.d * one.weights.element_size())
     fits = [MEMORY_SHARE * _free_bytes(torch.device(kind)) / shares / max(1, each) for kind, each in need.items()]
+    if chains > 1 and min(fits) < 1:
+        raise ThermoError(
+            f"chains={chains} of one model do not fit into memory: take at most {max(1, int(min(fits) * chains))}"
+        )
     return max(1, min(wanted, int(min(fits))))
 
 

@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # Regression with weight decay in flat space, near one optimum; the smallest and fastest.
     "smooth": {
-        "temperatures": "2e-4:2e-3:8",
+        "temperatures": "3e-5:3e-4:8",
         "chains": 16,
         "leapfrogs": 6,
         "burn_in": 400,

@@ -161,6 +161,8 @@ class TestNeed:
         assert step == 300
         assert need.n_eff == pytest.approx(400, rel=0.3)
         assert need.missing(step) == pytest.approx(200 * 1e6 / need.n_eff, rel=0.01)
+        assert "1000000 were asked for: about" in need.words(step)
+        assert "steps are missing, raise max_steps" in need.words(step)
 
     def test_a_fixed_length_keeps_nothing(self):
         need = Need(self.PHASES, None)

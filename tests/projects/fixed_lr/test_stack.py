@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from analysis.stationarity.regime import Regime
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.recorder import Schedule, SnapshotRecorder
 from mlflow_thermo.store import StoreError, read_weights
 from projects.fixed_lr import batched, members, stack as stack_module
@@ -187,6 +188,16 @@ def test_stacks_are_sized_to_memory(monkeypatch):
     assert models_that_fit(one, 13) == 1
 
 
+def test_chains_that_do_not_fit_are_refused_with_the_number_that_does(monkeypatch):
+    one = prepare(config(chains=64, steps=1000), CPU)
+    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 10**12)
+    alone = models_that_fit(prepare(config(steps=1000), CPU), 10**9)
+    assert models_that_fit(one, 10**9) == pytest.approx(alone / 64, rel=0.01)
+    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 10**12 // alone * 10)
+    with pytest.raises(ThermoError, match=r"chains=64 of one model do not fit into memory: take at most (9|10)$"):
+        models_that_fit(one, 3)
+
+
 def test_stacks_leave_room_for_their_recordings(monkeypatch):
     one = prepare(config(steps=20_000, storage="full"), CPU)
     recording = recording_bytes(one.config, one.weights)
@@ -204,6 +215,8 @@ class TestMember:
         def __init__(self, store, close=None):
             self.run_id = store.create_run(store.get_experiment_by_name("study").experiment_id).info.run_id
             self.tagged, self._close = [], close
+
+        lacks = False
 
         def finish(self):
             return Regime("stationary", 1.0)
