@@ -152,10 +152,20 @@ def test_a_frozen_direction_is_not_a_silent_minus_infinity():
 
 def test_more_than_k_copies_make_minus_infinity_with_a_status():
     X = np.random.default_rng(10).normal(size=(100, 2))
-    X[10:14] = X[9]
+    X[20:60:10] = X[9]
     assert np.isfinite(KozachenkoLeonenkoEntropy(k=5).fit(X).entropy_)
     fitted = KozachenkoLeonenkoEntropy(k=4).fit(X)
     assert (fitted.entropy_, fitted.n_duplicates_, fitted.status_) == (-np.inf, 4, DUPLICATES)
+
+
+def test_repeats_of_the_row_before_are_no_new_points():
+    """What a sampler leaves behind that rejects moves: the entropy is that of the rows that moved."""
+    X = np.random.default_rng(11).normal(size=(200, 2))
+    repeated = np.repeat(X, np.where(np.arange(200) % 7 == 0, 3, 1), axis=0)
+    for estimator in (KozachenkoLeonenkoEntropy(k=4), GaussianEntropy()):
+        moved, held = estimator.fit(X), type(estimator)(**estimator.get_params()).fit(repeated)
+        assert held.entropy_ == pytest.approx(moved.entropy_, abs=1e-12)
+        assert (held.status_, held.n_duplicates_) == (moved.status_, len(repeated) - 200)
 
 
 def test_duplicates_in_wide_rows_are_compared_in_full():

@@ -7,10 +7,17 @@ from scipy import stats
 from analysis.entropy import KNNGraphEntropy, KozachenkoLeonenkoEntropy
 from analysis.entropy.of_trajectory import entropy_of
 from analysis.entropy.select import make_estimator
-from analysis.entropy.uniform import drawn_baseline, uniform_baseline, uniform_entropy, uniform_points
+from analysis.entropy.uniform import (
+    drawn_baseline,
+    uniform_baseline,
+    uniform_entropy,
+    uniform_on_spheres,
+    uniform_points,
+)
 from analysis.results import PaperNumbers, RunResult
 from analysis.study.baselines import baselines_of
 from analysis.testsystems import UniformSphere
+from analysis.trajectory import Trajectory
 
 
 def test_points_lie_on_the_sphere_and_keep_the_distribution_of_their_angles():
@@ -129,7 +136,8 @@ def test_bad_input():
 def test_the_graph_of_the_uniform_state_has_as_many_points_as_that_of_the_runs(n_paper, known):
     """Its units are those of one N: 1000 points would lie elsewhere than 300."""
     run = RunResult("r", 0.1, 0, "ok", "stationary", uniform_loss=2.0, paper=PaperNumbers(n_used=n_paper))
-    found = baselines_of([run], "sphere", 500, 100, lambda: make_estimator("oas", dim=499))
+    shape = Trajectory(np.arange(2), np.ones((2, 500)), np.zeros(2), protocol="sphere")
+    found = baselines_of([run], shape, 100, lambda: make_estimator("oas", dim=499))
     assert found.loss == 2.0
     if not known:
         assert found.paper_entropy is None
@@ -140,3 +148,17 @@ def test_the_graph_of_the_uniform_state_has_as_many_points_as_that_of_the_runs(n
     )
     assert found.paper_entropy == pytest.approx(own, abs=2)
     assert abs(found.paper_entropy - other) > 5
+
+
+def test_the_uniform_state_of_a_product_of_spheres():
+    """Against the exact sum over the units, whose spheres have the radius 1/sqrt(units)."""
+    units = (3, 3, 3)
+    rng = np.random.default_rng(5)
+    points = uniform_on_spheres(2000, units, rng)
+    norms = np.linalg.norm(points.reshape(2000, 3, 3), axis=2)
+    np.testing.assert_allclose(norms, 1 / np.sqrt(3))
+    shape = Trajectory(np.arange(2), points[:2], np.zeros(2), protocol="spheres", units=units)
+    found = baselines_of([], shape, 100, lambda: make_estimator("oas", dim=6))
+    assert found.exact_entropy == pytest.approx(3 * uniform_entropy(3, 1 / np.sqrt(3)))
+    # By volume: each sphere has the area 4π/3.
+    assert found.exact_entropy == pytest.approx(3 * np.log(4 * np.pi / 3))

@@ -63,10 +63,6 @@ def frozen(x, loss):
     return x * (np.arange(DIM) != 4), loss
 
 
-def repeated(x, loss):
-    return np.repeat(x[:, ::2], 2, axis=1), loss
-
-
 @pytest.mark.parametrize(
     ("fault", "status", "reason"),
     [
@@ -75,7 +71,6 @@ def repeated(x, loss):
         (falling, "not-stationary", "all chains drift"),
         (widening, "not-stationary", "differ in spread"),
         (frozen, "unidentified", "the others are frozen"),
-        (repeated, "duplicates", "repeat an earlier one"),
     ],
 )
 def test_faults(fault, status, reason):
