@@ -103,7 +103,7 @@ def caught(x: FloatArray, loss: FloatArray) -> bool:
 
 def main(quick: bool) -> None:
     """Write diagnosis.md and diagnosis.json."""
-    repeats = 10 if quick else 100
+    repeats = 10 if quick else 40
     table = Table(
         "diagnosis",
         "Size and power of the diagnosis",

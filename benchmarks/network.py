@@ -66,7 +66,7 @@ def main(quick: bool, folder: str | None = None) -> None:
     table = Table(
         "network",
         "A temperature that is known inside a network",
-        f"Exact Gibbs states at set temperatures T, {STUDIES} ladders of each network with seeds of their own, "
+        "Exact Gibbs states at set temperatures T, ladders of each network with seeds of their own, "
         "analysed as if T were not known. T̂/T of dU/dS over the studies: median, smallest, largest; how often the "
         "95 % interval holds T; the virial temperature over T, and the change of the entropy from the next lower T "
         "over ∫ dU/T, medians; the share of runs whose status is ok.",
