@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from analysis import analyze_run, from_tracking
 from analysis.report import run_figure, to_png
-from analysis.results import Estimate, RunResult
+from analysis.results import Estimate, InsufficientData, RunResult
 from analysis.stationarity import Regime
 from analysis.tracking import publish_run
 from analysis.trajectory import RunError
@@ -41,7 +41,7 @@ def look_at(run_id: str) -> RunResult | None:
         found = analyze_run(run)
         publish_run(found)
         snapshots = run.load(schema.SPACED)
-    except (ThermoError, ValueError):
+    except (ThermoError, InsufficientData):
         # What was recorded is safe, and the words of the training itself have been said.
         return None
     try:
