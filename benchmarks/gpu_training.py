@@ -76,8 +76,8 @@ def experiment_at(
     """
     config = resolve(
         {
-            "lr": LR, "dataset": "random", "model": "convnet", "width": sizes.width, "label_noise": 0.0,
-            "batch_size": sizes.batch_size, "steps": steps, "log_points": 1, "noise_batches": 1,
+            "preset": "digits-up", "lr": LR, "dataset": "random", "model": "convnet", "width": sizes.width,
+            "label_noise": 0.0, "batch_size": sizes.batch_size, "steps": steps, "log_points": 1, "noise_batches": 1,
             "samples_per_label": 0 if all_data else max(1, sizes.batch_size // 10),
         }
     )  # fmt: skip

@@ -54,7 +54,7 @@ def main(quick: bool) -> None:
         ("numpy", "torch"),
     )
     for name, options in SETTINGS.items():
-        setup = prepare(resolve(dict(options)), torch.device("cpu"))
+        setup = prepare(resolve({"preset": "digits-up", **options}), torch.device("cpu"))
         count = 3000 if name == "digits-up" else 100
         steps(setup, 20, None)
         plain, recorded = [], []

@@ -26,7 +26,7 @@ COPIED_BYTES = 2**26
 
 def plain_rate(options: dict[str, Any], seconds: float, ready: Any, rates: Any) -> None:
     """Model-steps a second of the plain loop, with the threads that torch takes by itself."""
-    data = prepare(resolve({"lr": 0.01, **options}), CPU).data
+    data = prepare(resolve({"preset": "digits-up", "lr": 0.01, **options}), CPU).data
     training = PlainTraining(data, options.get("width", 2), 0.01)
     _timed(training.step, 1, seconds, ready, rates)
 
@@ -38,7 +38,7 @@ def stack_rate(options: dict[str, Any], models: int, seconds: float, ready: Any,
 
 def _own_step(options: dict[str, Any], models: int) -> Callable[[], None]:
     torch.set_num_threads(1)
-    config = resolve({"lr": 0.01, "steps": 10**9, **options})
+    config = resolve({"preset": "digits-up", "lr": 0.01, "steps": 10**9, **options})
     setup: TrainingSetup = prepare(config, CPU)
     lr: float | torch.Tensor = 0.01
     if models:

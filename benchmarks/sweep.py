@@ -86,7 +86,7 @@ def main(quick: bool) -> None:
         plain = np.array(found["plain"])
         for way, rates in found.items():
             table.add(name, way, float(np.median(rates)), "-", float(np.median(np.array(rates) / plain)))
-        chosen = choose_engine("auto", resolve({"lr": 0.01, **options}), models, CORES)
+        chosen = choose_engine("auto", resolve({"preset": "digits-up", "lr": 0.01, **options}), models, CORES)
         table.notes.append(f"engine=auto takes {chosen} for {name}.")
         if chosen == "process":
             table.notes.append(limit_note(name, options, float(np.median(plain))))

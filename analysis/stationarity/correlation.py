@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from arviz_stats.base import array_stats
 from numpy.typing import ArrayLike
 from scipy import fft
 from scipy.linalg import eigh
@@ -147,6 +146,9 @@ def effective_size(chains: FloatArray) -> float:
     spread = float(chains.std())
     if spread == 0:
         return float(chains.size)
+    # Here, so that a training on a machine without the library runs as long as it needs no count.
+    from arviz_stats.base import array_stats
+
     # Scaled, because the library takes a spread below 10^-15 for none.
     found = array_stats.ess((chains - chains.mean()) / spread, chain_axis=0, draw_axis=1, method="mean")
     return float(min(found, chains.size))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from arviz_stats.base import array_stats
 from scipy import stats
 from scipy.linalg import eigh
 
@@ -222,6 +221,8 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int, stays
     dim : D of the entropy formulas.
     duplicates, stays : snapshots that repeat an earlier one, and of those the ones that repeat the one before them.
     """
+    from arviz_stats.base import array_stats
+
     chains, n, d = x.shape
     rows = x.reshape(-1, d)
     observables, n_eff = slow_observables(x, loss)

@@ -25,7 +25,7 @@ import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("mlflow", "altair", "vl_convert"):
+        if name.split(".")[0] in ("mlflow", "altair", "vl_convert", "arviz_stats"):
             raise ModuleNotFoundError(f"{name} is blocked")
 
 sys.meta_path.insert(0, Blocker())
