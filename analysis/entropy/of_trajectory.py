@@ -32,6 +32,12 @@ def entropy_of(trajectory: Trajectory, estimator: EntropyEstimator) -> tuple[flo
 
 def flat(trajectory: Trajectory, estimator: EntropyEstimator | None = None) -> tuple[AnyArray, float]:
     """Snapshots in flat space, and the volume correction of the map in nats, 0 where nothing is mapped."""
+    columns = trajectory.points.shape[1]
+    if trajectory.sketch_error is not None and columns > trajectory.n_weights:
+        raise InsufficientData(
+            f"the snapshots are sketches of {columns} columns, more than the {trajectory.n_weights} weights that they "
+            "stand for: record with storage=full"
+        )
     if not trajectory.on_sphere or isinstance(estimator, KNNGraphEntropy):
         return trajectory.points, 0.0
     tangent = tangent_space(trajectory.points, n_weights=trajectory.n_weights, units=trajectory.units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,8 @@ from mlflow_thermo.errors import ThermoError, without_password
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.need import Need
 from projects.fixed_lr.presets import PRESETS
+
+logger = logging.getLogger(__name__)
 
 #: Name of the picture among the run's artifacts.
 PICTURE = "run.png"
@@ -43,6 +46,10 @@ def look_at(run_id: str) -> RunResult | None:
         snapshots = run.load(schema.SPACED)
     except (ThermoError, InsufficientData):
         # What was recorded is safe, and the words of the training itself have been said.
+        return None
+    except Exception as error:
+        # A training of days does not fail because of what is said about it; the fault must be seen all the same.
+        logger.warning("run %s could not be analysed at its end: %s: %s", run_id, type(error).__name__, error)
         return None
     try:
         gradients = run.load(schema.GRADIENTS)
