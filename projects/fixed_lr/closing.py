@@ -37,13 +37,8 @@ _WORDS = {
 
 def look_at(run_id: str) -> RunResult | None:
     """Analyse the run, put its numbers and its picture on it; None where it cannot be read."""
-    client = MlflowClient()
-    experiment = client.get_experiment(client.get_run(run_id).info.experiment_id).name
     try:
-        (run,) = from_tracking(experiment, filter=f"attributes.run_id = '{run_id}'")
-        found = analyze_run(run)
-        publish_run(found)
-        snapshots = run.load(schema.SPACED)
+        return _analysed(run_id)
     except (ThermoError, InsufficientData):
         # What was recorded is safe, and the words of the training itself have been said.
         return None
@@ -51,6 +46,15 @@ def look_at(run_id: str) -> RunResult | None:
         # A training of days does not fail because of what is said about it; the fault must be seen all the same.
         logger.warning("run %s could not be analysed at its end: %s: %s", run_id, type(error).__name__, error)
         return None
+
+
+def _analysed(run_id: str) -> RunResult:
+    client = MlflowClient()
+    experiment = client.get_experiment(client.get_run(run_id).info.experiment_id).name
+    (run,) = from_tracking(experiment, filter=f"attributes.run_id = '{run_id}'")
+    found = analyze_run(run)
+    publish_run(found)
+    snapshots = run.load(schema.SPACED)
     try:
         gradients = run.load(schema.GRADIENTS)
     except RunError:

@@ -73,13 +73,7 @@ class Need:
             return False
         if self.needed is None:
             return True
-        if len(self._points) < 4:
-            self.n_eff = 0.0
-        else:
-            # float64 on the CPU: a look is rare, and correlations are small differences.
-            points = torch.stack(self._points, dim=1).to("cpu", torch.float64).numpy()
-            losses = torch.stack(self._losses, dim=1).to("cpu", torch.float64).numpy()
-            self.n_eff = independent_draws(np.asarray(points), np.asarray(losses))
+        self.n_eff = self._independent() if len(self._points) >= 4 else 0.0
         if self.n_eff >= self.needed or step >= self._phases.last:
             return True
         recorded = step - self._phases.record
@@ -129,11 +123,17 @@ class Need:
     def _count_between_looks(self) -> float:
         """Independent snapshots among the first `_counted` points: the plan is kept, `n_eff` is of the last look."""
         if len(self._points) >= max(4, COUNT_AGAIN * self._counted):
-            points = torch.stack(self._points, dim=1).to("cpu", torch.float64).numpy()
-            losses = torch.stack(self._losses, dim=1).to("cpu", torch.float64).numpy()
-            self._counted = len(self._points)
-            self._found = independent_draws(np.asarray(points), np.asarray(losses))
+            self._counted, self._found = len(self._points), self._independent()
         return self._found
+
+    def _independent(self) -> float:
+        """Independent snapshots among all points."""
+        # float64 on the CPU: a look is rare, and correlations are small differences.
+        points, losses = (
+            np.asarray(torch.stack(kept, dim=1).to("cpu", torch.float64).numpy())
+            for kept in (self._points, self._losses)
+        )
+        return independent_draws(points, losses)
 
     def _projected(self, weights: Tensor) -> Tensor:
         d = weights.shape[-1]
