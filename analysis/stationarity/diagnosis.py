@@ -19,11 +19,9 @@ from analysis.results import (
     AUTOCORRELATED,
     CONSTANT,
     DIVERGED,
-    DUPLICATES,
     NOT_STATIONARY,
     OK,
     TOO_FEW,
-    UNIDENTIFIED,
     AnyArray,
     Evidence,
     FloatArray,
@@ -37,12 +35,18 @@ from analysis.stationarity.neighbours import edge_lag
 from analysis.stationarity.record import count_stays
 from analysis.stationarity.several_chains import judge_chains
 from analysis.stationarity.spectrum import floor_of, spectrum_of
-from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
-from analysis.stationarity.verdict import TEST_LEVEL, Diagnosis, short_of
+from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, evenly_spaced
+from analysis.stationarity.verdict import (
+    LARGEST_MATRIX,
+    TEST_LEVEL,
+    Diagnosis,
+    repeated,
+    short_of,
+    too_few,
+    unresolved,
+)
 from analysis.trajectory import Trajectory
 
-#: Pairwise diagnostics use at most this many snapshots: the last ones, or evenly spaced ones.
-LARGEST_MATRIX = 2000
 #: Random directions onto which more weights than that are projected in longer series.
 PROJECTED = 256
 #: Slope of the mean-squared displacement above which the weights drift.
@@ -209,10 +213,9 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int, stays: int) -
 
 
 def _status(e: Evidence, edges_flagged: bool) -> tuple[Status, str]:
-    n, dim, n_eff, tau = int(e.n), int(e.dim), e.n_eff, e.tau
-    identified = n_eff >= SNAPSHOTS_PER_DIMENSION * dim
-    if e.duplicates > e.stays:
-        return DUPLICATES, f"{int(e.duplicates)} of the snapshots repeat an earlier one"
+    n, n_eff, tau = int(e.n), e.n_eff, e.tau
+    if problem := repeated(e):
+        return problem
     # Noise of the slope: two averages over about n_eff/2 independent pairs, whose variance depends on the tails of the
     # distribution and is at least that of a Gaussian in the directions that move.
     noise = np.sqrt(4 * max(2 / e.drift_dims, e.tail_weight) / n_eff) / np.log(2)
@@ -225,19 +228,12 @@ def _status(e: Evidence, edges_flagged: bool) -> tuple[Status, str]:
         return NOT_STATIONARY, f"the two halves of the window differ in spread (p = {e.spread_p_value:.1e})"
     if e.kpss > KPSS_RARE:
         return NOT_STATIONARY, f"the loss or |w − mean|² has no constant level (KPSS statistic {e.kpss:.2f})"
-    if e.rank < min(n - 1, e.columns, dim):
-        return UNIDENTIFIED, f"the snapshots vary in {int(e.rank)} of {dim} directions: the others are frozen"
-    if not identified and e.active_share > 0.5:
-        return UNIDENTIFIED, (
-            f"{int(e.active_directions)} directions hold {e.active_share:.0%} of the variance, over a floor in "
-            f"{dim} that {n_eff:.0f} independent snapshots cannot resolve"
-        )
+    if problem := unresolved(e):
+        return problem
     # 4 standard deviations of Sokal's estimate at tau = 1, sqrt(2(2·5 + 1)/n), for short series.
     if edges_flagged or tau > max(TAU_LIMIT, 1 + 4 * np.sqrt(22 / n)):
         return AUTOCORRELATED, (
             f"{e.edge_lag_fraction:.2f} of the nearest neighbours are neighbours in time where independent "
             f"snapshots give {e.edge_lag_independent:.2f}; correlation time {tau:.1f} snapshots"
         )
-    if n_eff < FEWEST_SNAPSHOTS:
-        return TOO_FEW, f"{n_eff:.1f} independent snapshots, at least {FEWEST_SNAPSHOTS} are needed"
-    return OK, ""
+    return too_few(e) or (OK, "")

@@ -16,11 +16,8 @@ from scipy.linalg import eigh
 from analysis.geometry import centred_gram
 from analysis.results import (
     AUTOCORRELATED,
-    DUPLICATES,
     NOT_STATIONARY,
     OK,
-    TOO_FEW,
-    UNIDENTIFIED,
     AnyArray,
     Evidence,
     FloatArray,
@@ -35,8 +32,8 @@ from analysis.stationarity.correlation import (
     leading_scores,
 )
 from analysis.stationarity.spectrum import floor_of, spectrum_of
-from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION, evenly_spaced
-from analysis.stationarity.verdict import TEST_LEVEL, Diagnosis
+from analysis.stationarity.thinning import FEWEST_SNAPSHOTS, evenly_spaced
+from analysis.stationarity.verdict import LARGEST_MATRIX, TEST_LEVEL, Diagnosis, repeated, too_few, unresolved
 
 #: Correlation times that a chain must last: what is slower than a chain cannot be seen in it.
 SHORTEST_CHAIN = 5.0
@@ -44,8 +41,6 @@ SHORTEST_CHAIN = 5.0
 PARTS = 4
 #: A smaller share of the variance between the chains moves the entropy by less than 0.0025 nats per direction.
 SMALLEST = 0.005
-#: Rows of the Gram matrix behind slow components and spectrum.
-LARGEST_MATRIX = 2000
 
 
 def slow_scores(x: AnyArray) -> list[FloatArray]:
@@ -245,9 +240,9 @@ def judge_chains(x: AnyArray, loss: FloatArray, dim: int, duplicates: int, stays
 
 
 def _status(e: Evidence) -> tuple[Status, str]:
-    chains, draws, dim = int(e.chains), e.n / e.chains, int(e.dim)
-    if e.duplicates > e.stays:
-        return DUPLICATES, f"{int(e.duplicates)} of the snapshots repeat an earlier one"
+    chains, draws = int(e.chains), e.n / e.chains
+    if problem := repeated(e):
+        return problem
     if e.drift_p_value < TEST_LEVEL:
         return NOT_STATIONARY, f"all chains drift through the window (p = {e.drift_p_value:.1e})"
     if e.spread_p_value < TEST_LEVEL:
@@ -260,13 +255,4 @@ def _status(e: Evidence) -> tuple[Status, str]:
             f"the {chains} chains last {draws / e.tau:.1f} correlation times each, at least {SHORTEST_CHAIN:g} are "
             "needed"
         )
-    if e.rank < min(e.n - 1, e.columns, dim):
-        return UNIDENTIFIED, f"the snapshots vary in {int(e.rank)} of {dim} directions: the others are frozen"
-    if e.n_eff < SNAPSHOTS_PER_DIMENSION * dim and e.active_share > 0.5:
-        return UNIDENTIFIED, (
-            f"{int(e.active_directions)} directions hold {e.active_share:.0%} of the variance, over a floor in "
-            f"{dim} that {e.n_eff:.0f} independent snapshots cannot resolve"
-        )
-    if e.n_eff < FEWEST_SNAPSHOTS:
-        return TOO_FEW, f"{e.n_eff:.1f} independent snapshots, at least {FEWEST_SNAPSHOTS} are needed"
-    return OK, ""
+    return unresolved(e) or too_few(e) or (OK, "")
