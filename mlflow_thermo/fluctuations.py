@@ -86,6 +86,12 @@ class FluctuationSums:
         )
         return parted
 
+    def as_of_now(self) -> FluctuationSums:
+        """The sums as they are, which further steps leave alone."""
+        held = copy(self)
+        held._sums, held._steps = self._sums.clone(), self._steps.clone()
+        return held
+
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with the models at these positions alone."""
         chosen = list(positions)

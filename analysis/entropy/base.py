@@ -124,8 +124,8 @@ class EntropyEstimator(BaseEstimator):  # type: ignore[misc]
     status_ : str
         One of `analysis.results.REMEDIES`; ``ok`` when nothing is wrong.
     n_duplicates_ : int
-        Number of snapshots that repeat an earlier one. Those that repeat the snapshot before them, as rejected moves of
-        a sampler do, are left out.
+        Number of snapshots that repeat an earlier one. Those that repeat the snapshot right before them, as rejected
+        moves of a sampler do, are counted here and left out of the estimate.
     dim_ : int
         Dimension D that the formulas used.
     n_features_in_ : int

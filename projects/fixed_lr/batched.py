@@ -17,8 +17,9 @@ from mlflow_thermo.errors import ThermoError
 from projects.common import ParentWatch, Terminated, open_run, parse_lrs
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import run_loop
-from projects.fixed_lr.members import StackMember, StackObserver, describe, emit
+from projects.fixed_lr.members import StackMember, StackObserver, describe
 from projects.fixed_lr.options import config_options, parse_options
+from projects.fixed_lr.progress import emit
 from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
 from projects.fixed_lr.stack import ModelStack, models_that_fit
 from projects.fixed_lr.train import baseline_of, choose_device

@@ -95,38 +95,36 @@ class _Books:
     def __init__(self, setup: TrainingSetup, phases: Sequence[Phases]) -> None:
         self.phases = list(phases)
         self._sums = FluctuationSums(setup.weights, setup.spheres)
-        self._begun = {one.record: self._sums.rows() for one in phases}
-        self._squares = {one.record: self._sums.squares() for one in phases}
+        #: The sums where the windows of the models begin.
+        self._begun = {one.record: self._sums.as_of_now() for one in phases}
 
     def add(self, weights: Tensor, gradient: Tensor, lr: float | Tensor) -> None:
         self._sums.add(weights, gradient, lr)
 
     def begin(self, step: int) -> None:
         if step in self._begun:
-            self._begun[step] = self._sums.rows()
-            self._squares[step] = self._sums.squares()
+            self._begun[step] = self._sums.as_of_now()
 
     def branch(self, chains: int) -> None:
         self._sums = self._sums.branched(chains)
 
     def keep(self, positions: Sequence[int]) -> None:
         self.phases = [self.phases[position] for position in positions]
-        self._begun = {step: [rows[position] for position in positions] for step, rows in self._begun.items()}
-        self._squares = {step: sums[:, list(positions)] for step, sums in self._squares.items()}
-        self._sums.keep(positions)
+        for sums in (self._sums, *self._begun.values()):
+            sums.keep(positions)
 
     def over_all(self) -> list[dict[str, float]]:
         return [_prefixed(schema.PREFIX_SUMS, row) for row in self._sums.rows()]
 
     def squares(self, position: int) -> Tensor:
-        sums, steps = self._sums.squares() - self._squares[self.phases[position].record]
+        sums, steps = self._sums.squares() - self._begun[self.phases[position].record].squares()
         mean = sums / steps
         own: Tensor = mean if mean.ndim == 0 else mean[position]
         return own.reshape(-1)
 
     def over_window(self, position: int) -> dict[str, float]:
         # The window is what the analysis looks at: the descent must not count.
-        now, begun = self._sums.rows()[position], self._begun[self.phases[position].record][position]
+        now, begun = self._sums.rows()[position], self._begun[self.phases[position].record].rows()[position]
         return _prefixed(schema.PREFIX_WINDOW, {name: now[name] - begun[name] for name in now})
 
 
