@@ -26,6 +26,7 @@ from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from analysis.entropy import (
+        EdgeworthEntropy as EdgeworthEntropy,
         GaussianEntropy as GaussianEntropy,
         GaussianMixtureEntropy as GaussianMixtureEntropy,
         KernelDensityEntropy as KernelDensityEntropy,
@@ -45,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "entropy": [
+            "EdgeworthEntropy",
             "GaussianEntropy",
             "GaussianMixtureEntropy",
             "KNNGraphEntropy",

@@ -8,6 +8,7 @@ from analysis.entropy.base import (
     EntropyEstimator,
     correlation_with_mean,
 )
+from analysis.entropy.edgeworth import EdgeworthEntropy
 from analysis.entropy.gaussian import GaussianEntropy
 from analysis.entropy.identifiability import RunEntropies, compare_runs, subspace_dimension, summarise_run
 from analysis.entropy.kernel_density import KernelDensityEntropy
@@ -23,6 +24,7 @@ __all__ = [
     "ESTIMATOR_NAMES",
     "PAPER_K",
     "PAPER_KS",
+    "EdgeworthEntropy",
     "EntropyEstimator",
     "GaussianEntropy",
     "GaussianMixtureEntropy",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.entropy.base import EntropyEstimator
+from analysis.entropy.edgeworth import EdgeworthEntropy
 from analysis.entropy.gaussian import GaussianEntropy
 from analysis.entropy.kernel_density import KernelDensityEntropy
 from analysis.entropy.knn_graph import KNNGraphEntropy
@@ -18,6 +19,7 @@ _REGISTRY: dict[str, tuple[type[EntropyEstimator], dict[str, Any]]] = {
     "knn-graph": (KNNGraphEntropy, {}),
     "kl": (KozachenkoLeonenkoEntropy, {}),
     "gaussian-ml": (GaussianEntropy, {"covariance": "ml"}),
+    "edgeworth": (EdgeworthEntropy, {}),
     "ledoit-wolf": (GaussianEntropy, {"covariance": "ledoit-wolf"}),
     "oas": (GaussianEntropy, {"covariance": "oas"}),
     "nonlinear": (GaussianEntropy, {"covariance": "nonlinear"}),
@@ -30,6 +32,9 @@ ESTIMATOR_NAMES: tuple[str, ...] = tuple(_REGISTRY)
 
 #: Nearest neighbours follow any shape of density up to about this many dimensions.
 FEW_DIMENSIONS = 5
+#: Snapshots for each dimension from which on the skewness takes more error from dU/dS than its noise adds: in a network
+#: 0.7 % to 0.2 % at 20 (benchmarks/network.md), where exact Gaussians go from 0.2 % to 0.8 % at 10 (accuracy.md).
+SKEWNESS_PER_DIMENSION = 15
 #: Nearest neighbours in few dimensions need at least this many snapshots.
 _ENOUGH_FOR_NEIGHBOURS = 50
 
@@ -90,6 +95,9 @@ def choose_estimator(n_eff: float, dim: int, on_sphere: bool) -> Choice:
     numbers = f"{n_eff:.0f} independent snapshots in D={dim} dimensions"
     if dim <= FEW_DIMENSIONS and n_eff >= _ENOUGH_FOR_NEIGHBOURS:
         name, why = "kl", f"{numbers}: few enough dimensions for nearest neighbours, which assume no shape"
+    elif n_eff >= SKEWNESS_PER_DIMENSION * dim:
+        name = "edgeworth"
+        why = f"{numbers}: at least {SKEWNESS_PER_DIMENSION} per dimension tell how far from a Gaussian they are"
     elif n_eff >= SNAPSHOTS_PER_DIMENSION * dim:
         name = "gaussian-ml"
         why = f"{numbers}: at least {SNAPSHOTS_PER_DIMENSION} per dimension determine the full covariance"

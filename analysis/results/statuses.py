@@ -24,6 +24,7 @@ Status: TypeAlias = Literal[
     "no-interval",
     "inconsistent-record",
     "thermometers-disagree",
+    "imprecise",
 ]
 
 OK: Final = "ok"
@@ -44,6 +45,7 @@ ZERO_TEMPERATURE: Final = "zero-temperature"
 NO_INTERVAL: Final = "no-interval"
 INCONSISTENT: Final = "inconsistent-record"
 DISAGREE: Final = "thermometers-disagree"
+IMPRECISE: Final = "imprecise"
 
 #: Every status with what to do about it. A status outside of this set is a bug.
 REMEDIES: dict[Status, str] = {
@@ -65,6 +67,7 @@ REMEDIES: dict[Status, str] = {
     ZERO_TEMPERATURE: "the loss does not change while the entropy does: T is zero within its interval",
     INCONSISTENT: "the snapshots are not those of all trained weights, each once: correct what is recorded",
     DISAGREE: "temperatures that must agree in a Gibbs state do not: check D, the record and the sampler",
+    IMPRECISE: "the interval of T is wider than a third of it: record longer, or add learning rates next to this one",
     NO_INTERVAL: "no standard errors, so no interval: give those of loss and entropy, or run several seeds",
 }
 

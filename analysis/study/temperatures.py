@@ -11,11 +11,13 @@ import numpy as np
 from analysis.results import (
     CONVERGING,
     DISAGREE,
+    IMPRECISE,
     OK,
     Estimate,
     InsufficientData,
     PowerLaw,
     RunResult,
+    Status,
     StudyChecks,
     as_status,
     number,
@@ -25,6 +27,9 @@ from analysis.study.checks import checks_of, states_of
 from analysis.study.thermometers import disagreement
 from analysis.temperature import TemperatureCurve, pooled, power_law, temperature_curve, with_seed_scatter
 from mlflow_thermo.schema import STATIONARY
+
+#: A temperature is not `ok` where its interval reaches further, relative to it.
+PRECISION = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -77,21 +82,49 @@ def with_temperatures(
     paper = _paper_temperatures([results[i] for i in chosen])
     out = list(results)
     for k, i in enumerate(chosen):
-        run, t = results[i], float(temperature[k])
-        status = as_status(str(curve.status[fitted.where[k]])) if run.status == OK else run.status
+        t = float(temperature[k])
+        own = as_status(str(curve.status[fitted.where[k]]))
+        run = results[i] if results[i].status != OK else _judged(results[i], own, t, lower[k], upper[k])
+        beside = _unsound_neighbour(results[i], [results[j] for j in chosen]) if run.status == OK else None
+        if beside is not None:
+            axis = "T" if run.set_temperature is not None else "lr"
+            note = f"T rests on the state at {axis}={beside.lr:.3g}, which is {beside.status}: {remedy(beside.status)}"
+            run = replace(run, status=beside.status, note=note)
+        estimate = Estimate(t, None, number(lower[k]), number(upper[k]), run.status) if math.isfinite(t) else None
         found = replace(
             run,
-            temperature=Estimate(t, None, number(lower[k]), number(upper[k]), status) if math.isfinite(t) else None,
+            temperature=estimate,
             free_energy=number(states.loss[k] - t * states.entropy[k]),
             paper=replace(run.paper, temperature=paper[k], ratio=_ratio(paper[k], t)),
-            status=status,
-            note=remedy(status) or run.note if run.status == OK else run.note,
         )
         problem = disagreement(found)
         out[i] = replace(found, status=DISAGREE, note=f"{problem}: {remedy(DISAGREE)}") if problem else found
     law, said = _law(curve)
     tested = checks_of([out[i] for i in chosen], fitted, curve, law is not None)
     return StudyTemperatures(out, law, tested, notes + said)
+
+
+def _judged(run: RunResult, own: Status, t: float, lower: float, upper: float) -> RunResult:
+    """A sound run with the status of its temperature, `own` by the method of the curve."""
+    if own == OK and not max(t - lower, upper - t) <= PRECISION * t:
+        own = IMPRECISE
+    return replace(run, status=own, note=remedy(own) or run.note)
+
+
+def _unsound_neighbour(run: RunResult, runs: Sequence[RunResult]) -> RunResult | None:
+    """A run at the next learning rate on either side where none is sound; None where there is none such.
+
+    A slope is as good as the states that it is taken between: with a neighbour in another basin it would come out with
+    a tight interval that misses the truth.
+    """
+    others = sorted({other.lr for other in runs if other.lr != run.lr})
+    below = [lr for lr in others if lr < run.lr][-1:]
+    above = [lr for lr in others if lr > run.lr][:1]
+    for lr in below + above:
+        there = [other for other in runs if other.lr == lr]
+        if all(other.status != OK for other in there):
+            return there[0]
+    return None
 
 
 def _paper_temperatures(runs: Sequence[RunResult]) -> list[float | None]:

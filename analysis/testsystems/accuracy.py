@@ -21,6 +21,7 @@ ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "kl": ("kl", {}),
     "kl, whitened": ("kl", {"whiten": True}),
     "gaussian-ml": ("gaussian-ml", {}),
+    "edgeworth": ("edgeworth", {}),
     "ledoit-wolf": ("ledoit-wolf", {}),
     "oas": ("oas", {}),
     "nonlinear": ("nonlinear", {}),
@@ -109,7 +110,7 @@ def calibrate(
 def _suitable(d: int, n: int) -> list[str]:
     unsuitable = {"mixture", "kde"} if d > _FEW else set()
     if n < d + 2:
-        unsuitable |= {"gaussian-ml"}
+        unsuitable |= {"gaussian-ml", "edgeworth"}
     if n <= KNNGraphEntropy().k:
         unsuitable |= {"knn-graph"}
     return [name for name in ESTIMATORS if name not in unsuitable]

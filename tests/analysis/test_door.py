@@ -13,10 +13,10 @@ from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 
 NAMES = {
-    "from_tracking", "from_folder", "analyze",
-        "analyze_run", "StudyConfig", "StudyResult", "Trajectory", "diagnose",
-    "temperature_curve", "power_law", "convexity_test", "GaussianEntropy", "GaussianMixtureEntropy", "KNNGraphEntropy",
-    "KernelDensityEntropy", "KozachenkoLeonenkoEntropy", "ProbabilisticPCAEntropy",
+    "from_tracking", "from_folder", "analyze", "analyze_run", "StudyConfig", "StudyResult", "Trajectory", "diagnose",
+    "temperature_curve", "power_law", "convexity_test", "EdgeworthEntropy", "GaussianEntropy",
+    "GaussianMixtureEntropy", "KNNGraphEntropy", "KernelDensityEntropy", "KozachenkoLeonenkoEntropy",
+    "ProbabilisticPCAEntropy",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from analysis.entropy import (
+    EdgeworthEntropy,
     GaussianEntropy,
     GaussianMixtureEntropy,
     KernelDensityEntropy,
@@ -22,6 +23,7 @@ SMALL = [
     KozachenkoLeonenkoEntropy(k=2),
     KozachenkoLeonenkoEntropy(k=2, theiler=1, whiten=True),
     GaussianEntropy(),
+    EdgeworthEntropy(),
     GaussianEntropy("ledoit-wolf"),
     GaussianEntropy("oas"),
     GaussianEntropy("nonlinear"),
@@ -113,6 +115,7 @@ class TestEveryEstimator:
         (KozachenkoLeonenkoEntropy(k=4, theiler=18), r"theiler=18 needs .* = 41 snapshots"),
         (KozachenkoLeonenkoEntropy(theiler=-1), "theiler must be"),
         (GaussianEntropy(dim=40), r"D=40 dimensions needs at least 41 snapshots, got n_samples=40.*'oas'"),
+        (EdgeworthEntropy(dim=40), r"D=40 dimensions needs at least 41 snapshots, got n_samples=40.*'oas'"),
         (GaussianEntropy("shrunk"), "covariance must be one of ml, ledoit-wolf, oas, nonlinear"),
         (GaussianEntropy("oas", dim=2), "dim=2 is smaller than the number of dimensions that X spans"),
         (ProbabilisticPCAEntropy(3), r"n_components=3 must be smaller than the dimension D=3"),

@@ -6,6 +6,7 @@ from scipy.stats import ortho_group
 from sklearn.base import clone
 
 from analysis.entropy import (
+    EdgeworthEntropy,
     GaussianEntropy,
     GaussianMixtureEntropy,
     KernelDensityEntropy,
@@ -27,7 +28,12 @@ ANY_DIM = [
     ProbabilisticPCAEntropy("cv"),
     KernelDensityEntropy("cv"),
 ]
-FEW_DIM = [GaussianEntropy("ml"), GaussianMixtureEntropy(2), GaussianMixtureEntropy("cv", max_components=3)]
+FEW_DIM = [
+    GaussianEntropy("ml"),
+    EdgeworthEntropy(),
+    GaussianMixtureEntropy(2),
+    GaussianMixtureEntropy("cv", max_components=3),
+]
 TOLERANCE = 1e-8
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.results import NO_INTERVAL, OK, Estimate, RunResult
-from analysis.study.temperatures import with_temperatures
+from analysis.results import IMPRECISE, NO_INTERVAL, NOT_STATIONARY, OK, ZERO_TEMPERATURE, Estimate, RunResult
+from analysis.study.temperatures import PRECISION, with_temperatures
 from mlflow_thermo.schema import STATIONARY
 
 LR = np.geomspace(1e-3, 1e-1, 11)
@@ -55,3 +55,45 @@ def test_several_seeds_make_up_for_errors_that_no_run_knows():
     assert NO_INTERVAL not in {run.status for run in found.runs}
     assert found.notes == []
     assert 0 <= found.checks.convexity_p_value <= 1
+
+
+class TestSoundNeighbours:
+    """A slope is as good as the states that it is taken between."""
+
+    def unsound(self, index, seeds=1, how_many=None):
+        results = runs(seeds=seeds)
+        of_lr = [i for i, run in enumerate(results) if run.lr == LR[index]]
+        for i in of_lr[:how_many]:
+            results[i] = replace(results[i], status=NOT_STATIONARY, note="the chains differ in their means")
+        return with_temperatures(results, "local-quadratic", None).runs
+
+    def test_both_neighbours_of_an_unsound_state_say_so(self):
+        found = self.unsound(5)
+        assert [run.status for run in found] == [OK] * 4 + [NOT_STATIONARY] * 3 + [OK] * 4
+        assert found[5].note == "the chains differ in their means"
+        assert found[4].note.startswith(
+            f"T rests on the state at lr={LR[5]:.3g}, which is not-stationary: train longer"
+        )
+        assert found[4].temperature.status == NOT_STATIONARY
+
+    def test_at_an_end(self):
+        assert [run.status for run in self.unsound(0)] == [NOT_STATIONARY] * 2 + [OK] * 9
+
+    def test_one_sound_seed_is_enough(self):
+        assert [run.status for run in self.unsound(5, seeds=3, how_many=2)].count(NOT_STATIONARY) == 2
+        assert [run.status for run in self.unsound(5, seeds=3)].count(NOT_STATIONARY) == 9
+
+
+def test_a_temperature_with_a_wide_interval_is_imprecise():
+    results = [replace(run, loss=replace(run.loss, stderr=1e-3)) for run in runs()]
+    statuses = []
+    for run in with_temperatures(results, "local-quadratic", None).runs:
+        t = run.temperature
+        reach = max(t.upper - t.value, t.value - t.lower) / t.value
+        if t.lower > 0:
+            assert run.status == (IMPRECISE if reach > PRECISION else OK)
+        assert run.note.startswith("the interval of T is wider") == (run.status == IMPRECISE)
+        statuses.append(run.status)
+    # The loss changes by less from one state to the next where the learning rate is small.
+    assert statuses == sorted(statuses, key=[ZERO_TEMPERATURE, IMPRECISE, OK].index)
+    assert {IMPRECISE, OK} <= set(statuses)

@@ -311,7 +311,7 @@ class TestCorrelatedSnapshots:
         used = {run.sampling.n_used for run in result.runs}
         assert len(used) == 1
         assert 30 <= used.pop() <= 1000 / 9
-        assert {run.status for run in result.runs[1:-1]} <= {OK, "unidentified", "zero-temperature"}
+        assert {run.status for run in result.runs[1:-1]} <= {OK, "unidentified", "zero-temperature", "imprecise"}
         assert OK in {run.status for run in result.runs}
         inside = [r.temperature.lower <= exact_temperature(r.lr) <= r.temperature.upper for r in result.runs]
         # Measured over many such studies: 95 % at each of the first four learning rates, 90, 85 and 70 % at the last
