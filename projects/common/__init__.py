@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
+    from projects.common.display import Display as Display, Report as Report, in_words as in_words
     from projects.common.lifetime import ParentWatch as ParentWatch, Terminated as Terminated
     from projects.common.parameters import (
         WholeNumber as WholeNumber,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "display": ["Display", "Report", "in_words"],
         "lifetime": ["ParentWatch", "Terminated"],
         "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
         "tracking": ["MetricLog", "end_run", "first_line", "log_new_params", "open_run", "own_run"],

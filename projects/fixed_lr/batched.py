@@ -18,10 +18,12 @@ from projects.common import ParentWatch, Terminated, open_run, parse_lrs
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import run_loop
 from projects.fixed_lr.members import StackMember, StackObserver, describe
+from projects.fixed_lr.memory import models_that_fit
+from projects.fixed_lr.need import expected_steps
 from projects.fixed_lr.options import config_options, parse_options
 from projects.fixed_lr.progress import emit
 from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
-from projects.fixed_lr.stack import ModelStack, models_that_fit
+from projects.fixed_lr.stack import ModelStack
 from projects.fixed_lr.train import baseline_of, choose_device
 from projects.fixed_lr.training_setup import prepare
 
@@ -45,7 +47,8 @@ def train_stack(members: list[StackMember], watch: ParentWatch, compiling: str, 
         for row, member in enumerate(turn):
             member.run = RecordedRun(member.config, member.run_id, stack, stack.chains_of(row), baseline, size * shares)
         lrs = torch.tensor([[member.config.lr] for member in turn], device=device)
-        compiled = stack.compile_if_worth_it(compiling)
+        steps = sum(expected_steps(member.config) for member in turn) / len(turn)
+        compiled = stack.compile_if_worth_it(compiling, steps)
         emit("training", models=len(turn), compiled=compiled)
         observer = StackObserver(stack, turn, watch, number, len(turns))
         run_loop(stack, lrs, observer, [member.config for member in turn])

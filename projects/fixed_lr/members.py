@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
-from projects.common import ParentWatch, end_run, first_line
+from projects.common import ParentWatch, Report, end_run, first_line
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.loop import Diverged, Observer, require_finite
-from projects.fixed_lr.progress import Report, emit, pace_of
+from projects.fixed_lr.progress import emit, pace_of
 from projects.fixed_lr.recording import RecordedRun
 from projects.fixed_lr.stack import ModelStack
 

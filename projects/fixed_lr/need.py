@@ -10,7 +10,7 @@ from torch import Tensor
 
 from analysis.stationarity import independent_draws
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.phases import Phases
+from projects.fixed_lr.phases import Phases, phases_of
 
 #: Directions onto which the weights of larger models are projected: correlation times need no more.
 DIRECTIONS = 256
@@ -143,3 +143,13 @@ class Need:
             generator = torch.Generator().manual_seed(0)
             self._directions = torch.randn(d, DIRECTIONS, generator=generator).to(weights) / DIRECTIONS**0.5
         return weights @ self._directions
+
+
+def expected_steps(config: TrainConfig) -> float:
+    """Steps that a run will about take, before anything of it is known.
+
+    How many dimensions there are is not known here: only the lengths of runs relative to each other count.
+    """
+    needed = config.needed(1) if config.until else None
+    end = Need(phases_of(config), needed).expected_end(0, config)
+    return float(config.steps) if math.isnan(end) else end

@@ -1,17 +1,15 @@
-"""How long a training will still take, by what its steps have cost, and the bar or the lines that say so."""
+"""How long a training will still take, by what its steps have cost."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import sys
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -19,13 +17,14 @@ import torch
 
 from mlflow_thermo.observables import log_points
 from mlflow_thermo.plugin import SWEEP_VARIABLE
+from projects.common import Display, Report
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.phases import phases_of
 from projects.fixed_lr.recording import RecordedRun
 from projects.fixed_lr.training_setup import TrainingSetup
 
-#: Seconds between two lines where there is no terminal, and before the first word on a single training.
-LINE_EVERY, PATIENCE = 10.0, 5.0
+#: Seconds before the first word on a single training.
+PATIENCE = 5.0
 #: Seconds between two events of a training that a sweep has started.
 EVENT_EVERY = 2.0
 #: Seconds after which what a step has cost counts for 1/e: other programs come and go.
@@ -45,57 +44,42 @@ def emit(event: str, **content: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Where a training stands.
-
-    Attributes
-    ----------
-    fraction : share of its steps that is done, by what is planned now.
-    spent : seconds since its first step.
-    left : seconds that it will still take; None while nobody can tell within a factor of two.
-    """
-
-    fraction: float
-    spent: float
-    left: float | None
-
-
-@dataclass(frozen=True)
 class StepShape:
-    """What a step costs, but for a factor: so much, and so much for each weight vector."""
+    """What a step costs, but for a factor: so much and so much for each model, before and after the chains part."""
 
-    fixed: float
-    each: float
+    whole: tuple[float, float]
+    parted: tuple[float, float]
 
-    def __call__(self, vectors: int) -> float:
-        """Cost of a step of so many weight vectors."""
-        return self.fixed + self.each * vectors
+    def __call__(self, models: int, parted: bool) -> float:
+        """Cost of a step of so many models."""
+        fixed, each = self.parted if parted else self.whole
+        return fixed + each * models
 
     @classmethod
-    def timed(cls, setup: TrainingSetup, vectors: int) -> StepShape:
-        """By trial before the trajectories of `setup` part into chains, which are about as costly as larger batches."""
+    def timed(cls, setup: TrainingSetup, models: int) -> StepShape:
+        """By trial before the trajectories of `setup` part into chains."""
         chains = setup.config.chains
         if chains == 1:
-            return cls(1.0, 1.0 / vectors)
-        _trial(setup, 1)
-        trials = [(_trial(setup, 1), _trial(setup, chains))]
+            return cls((1.0, 1.0), (1.0, 1.0))
+        for parted in (False, True):
+            setup.try_step(parted)
+        trials: list[tuple[float, float]] = []
         while len(trials) < TRIALS and sum(map(sum, trials)) < TRIAL_SECONDS:
-            trials.append((_trial(setup, 1), _trial(setup, chains)))
+            trials.append((_trial(setup, False), _trial(setup, True)))
         one, all_chains = (min(seconds) for seconds in zip(*trials, strict=True))
-        each = max(0.0, (all_chains - one) / (vectors * (chains - 1)))
-        return cls(max(0.0, one - each * vectors), max(each, 1e-9))
+        if setup.in_turns:
+            return cls((one, 0.0), (0.0, all_chains / models))
+        each = max(1e-9, (all_chains - one) / (models * (chains - 1)))
+        fixed = max(0.0, one - each * models)
+        return cls((fixed, each), (fixed, each * chains))
 
 
-def _trial(setup: TrainingSetup, times: int) -> float:
-    """Seconds of one gradient on a batch that is so many times as large."""
-    # The first images, not drawn ones: a trial must not change what the training sees.
-    size = setup.config.batch_size * times
-    index = torch.arange(size, device=setup.device) % len(setup.data.y_train)
-    x, y, weight = setup.data.x_train[index], setup.data.y_train[index], setup.data.x_train.new_full((size,), 1 / size)
+def _trial(setup: TrainingSetup, parted: bool) -> float:
+    """Seconds of one gradient."""
     # Of a busy machine's time the longer trial would lose more: it cannot slip between two turns of other programs.
     clock = time.process_time if setup.device.type == "cpu" else time.perf_counter
     begin = clock()
-    setup.weighted_gradient(x, y, weight)
+    setup.try_step(parted)
     if setup.device.type == "cuda":
         torch.cuda.synchronize(setup.device)
     return clock() - begin
@@ -119,11 +103,11 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         phases, config = [phases_of(one) for one in configs], configs[0]
-        self._branch, self._chains = phases[0].branch, config.chains
+        self._branch = phases[0].branch
         self._points = log_points(max(one.first for one in phases), config.log_points)
         self._shape, self._clock = shape, clock
         # At its end a run computes full gradients at 1 to 2 times as many snapshots as were asked for.
-        self._closing = 1.5 * config.full_gradients * gradients * shape.each
+        self._closing = 1.5 * config.full_gradients * gradients * shape.parted[1] / config.chains
         self._begin = self._last = clock()
         self._step, self._steps, self._seconds, self._work = 0, 0, 0.0, 0.0
         self._log: float | None = None
@@ -140,7 +124,7 @@ class Pace:
         now = self._clock()
         seconds, self._last = now - self._last, now
         self._step += 1
-        work = self._shape(models * (self._chains if self._step > self._branch else 1))
+        work = self._shape(models, self._step > self._branch)
         if self._ended:
             self._end = _blend(self._end, max(0.0, seconds - (self._log or 0.0)) / self._ended)
         elif self._logged and self._step > 1:
@@ -178,7 +162,7 @@ class Pace:
         step, models, work = float(self._step), len(ends), 0.0
         for end in sorted(ends):
             one = min(max(self._branch - step, 0.0), max(end - step, 0.0))
-            work += one * self._shape(models) + max(end - step - one, 0.0) * self._shape(models * self._chains)
+            work += one * self._shape(models, False) + max(end - step - one, 0.0) * self._shape(models, True)
             step, models = max(step, end), models - 1 if shrinks else models
         points = set(self._points[bisect_right(self._points, self._step) : bisect_right(self._points, step)])
         closing = UPLOAD + unit * self._closing if self._end is None else self._end
@@ -194,76 +178,6 @@ def pace_of(setup: TrainingSetup, configs: Sequence[TrainConfig]) -> Pace:
     """The pace of models that are about to be trained."""
     batches = math.ceil(len(setup.data.y_train) / setup.config.batch_size)
     return Pace(configs, StepShape.timed(setup, len(configs)), batches)
-
-
-def in_words(seconds: float) -> str:
-    """A time in the units in which one thinks of it."""
-    if seconds < 600:
-        return f"{round(seconds, 0 if seconds < 99.5 else -1):.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
-
-
-class Display:
-    """A bar on stderr where that is a terminal, else a line every ten seconds.
-
-    Parameters
-    ----------
-    patience : seconds before the first word; by default a bar is there at once.
-    """
-
-    def __init__(self, patience: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._draws = clock, sys.stderr.isatty()
-        default = 0.0 if self._draws else LINE_EVERY
-        self._next = clock() + (default if patience is None else patience)
-        self._share = 0.0
-        self._bar: Any = None
-
-    def show(self, report: Report) -> None:
-        """Show how far a training is and how long it will still take, if that is known."""
-        if (now := self._clock()) < self._next:
-            return
-        if report.left is None:
-            share, words = report.fraction, "too early to tell how long"
-        else:
-            # The share of the time, which an estimate that grows must not move back.
-            self._share = max(self._share, report.spent / max(report.spent + report.left, 1e-9))
-            share, words = self._share, f"about {in_words(report.left)} left"
-        if self._draws and self._bar is None:
-            self._bar = _new_bar()
-            self._draws = self._bar is not None
-        if self._bar is None:
-            self._next = now + LINE_EVERY
-            click.echo(f"{share:.0%} done, {words}", err=True)
-        else:
-            self._bar.n = share
-            self._bar.set_description_str(words)
-
-    def write(self, line: str) -> None:
-        """Print a line above the bar."""
-        if self._bar is None:
-            click.echo(line, err=True)
-        else:
-            self._bar.write(line, file=sys.stderr)
-
-    def __enter__(self) -> Display:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _new_bar() -> Any:
-    try:
-        from tqdm import tqdm  # type: ignore[import-untyped]
-    except ImportError:
-        # For want of a bar no training fails: it has lines instead.
-        return None
-    form = "{percentage:3.0f}%|{bar}| {desc}"
-    # By itself it shows nothing on a terminal that does not know its size, as in a container.
-    columns, rows = get_terminal_size()
-    return tqdm(total=1.0, file=sys.stderr, bar_format=form, leave=False, ncols=columns, nrows=rows)
 
 
 class RunProgress:

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import copy
 
@@ -15,19 +14,16 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from mlflow_thermo.errors import ThermoError, first_line
+from mlflow_thermo.errors import first_line
 from mlflow_thermo.packing import layout_of, trainable
 from projects.fixed_lr.objective import chain_indices, sample_losses, weighted
 from projects.fixed_lr.training_setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
 
-#: Compiling takes about half a minute and halves the time of what is left: below this many seconds it does not pay.
-WORTH_COMPILING = 90.0
-#: Share of the free memory that one stack may take.
-MEMORY_SHARE = 0.5
-
-#: weights (n_models, d), x, y, weight -> gradient (n_models, d), loss (n_models,), correct (n_models,).
+#: Compiling takes a quarter to half a minute and saves half of the time or more: it does not pay for fewer seconds.
+WORTH_COMPILING = 40.0
+#: weights (..., d), x, y, weight -> gradient (..., d), loss (...), correct (...).
 StackedGradient = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, Tensor]]]
 
 
@@ -58,8 +54,11 @@ class ModelStack(TrainingSetup):
         self._fixed = fixed | dict(one.model.named_buffers())
         self._gradient: StackedGradient = vmap(grad(self._one, has_aux=True), in_dims=(0, None, None, None))
         self._loss = vmap(self._one, in_dims=(0, None, None, None))
+        #: The gradients of the chains of one model, each on its own batch, and those of all models.
+        self._of_chains: StackedGradient = vmap(grad(self._one, has_aux=True), in_dims=(0, 0, 0, None))
+        self._chained: StackedGradient = vmap(self._of_chains, in_dims=(0, None, None, None))
         self._single: ModelStack | None = None
-        self._asked, self._compiled = "never", False
+        self._of_one_size, self._in_turns = False, False
 
     @property
     def chains(self) -> int:
@@ -71,11 +70,9 @@ class ModelStack(TrainingSetup):
         self._single = copy(self)
         self._all[:] = self._all[:, :1].clone()
         self.weights = self._all
-        each = vmap(grad(self._one, has_aux=True), in_dims=(0, 0, 0, None))
-        self._gradient = vmap(each, in_dims=(0, None, None, None))
+        self._gradient = self._chained
         rows, self.rows = self.rows, list(range(len(self._all)))
         self.keep(rows)
-        self.compile_if_worth_it(self._asked)
 
     def keep(self, positions: list[int]) -> None:
         """Go on with the models at these positions of the present ones alone."""
@@ -90,8 +87,13 @@ class ModelStack(TrainingSetup):
 
     @property
     def can_shrink(self) -> bool:
-        """Whether models may leave: a compiled program is for one number of them."""
-        return not self._compiled
+        """Whether models may leave: the compiled program of a whole stack is for one number of them."""
+        return not self._of_one_size
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether the chains of one model after the other are computed, and not those of all together."""
+        return self._in_turns
 
     def show(self) -> None:
         """Bring the weights that recorders look at up to date."""
@@ -159,18 +161,24 @@ class ModelStack(TrainingSetup):
             for vector in self._all[row].detach()
         ]
 
-    def compile_if_worth_it(self, mode: str) -> bool:
+    def try_step(self, parted: bool) -> None:
+        """A gradient that changes nothing: of the one trajectory of each model, or of its chains."""
+        if parted:
+            self._chained(self._all, *self._trial(self.config.chains))
+        else:
+            self._gradient(self.weights, *self._trial(self.chains))
+
+    def compile_if_worth_it(self, mode: str, steps: float | None = None) -> bool:
         """Compile the gradient where there is a compiler and, by a timed trial, enough left to do.
+
+        Before the training, so that its time is known from the first step on.
 
         Parameters
         ----------
         mode : ``auto``, ``always`` or ``never``.
+        steps : of a model, in the mean; by default as many as the config says.
         """
-        self._asked = mode
-        if self.chains < self.config.chains or (mode == "auto" and self.config.until):
-            # A short trajectory first, or models that leave one by one: a program is for one shape.
-            return False
-        if mode == "never" or (mode == "auto" and not (self._can_compile() and self._seconds() > WORTH_COMPILING)):
+        if mode == "never" or (mode == "auto" and not self._is_worth_it(self.config.steps if steps is None else steps)):
             return False
         # On a GPU the launches of many small kernels cost more than the kernels: replay them as one graph.
         options = "reduce-overhead" if self.device.type == "cuda" else "default"
@@ -183,81 +191,64 @@ class ModelStack(TrainingSetup):
         return True
 
     def compile(self, mode: str) -> None:
-        """Compile the gradient in a mode of `torch.compile`; what that raises leaves the gradient as it was."""
-        compiled = torch.compile(self._gradient, dynamic=False, mode=mode)
+        """Compile the gradient in a mode of `torch.compile`; what that raises leaves the gradient as it was.
+
+        Of a training in chains, the one that they have: on a processor the program of a single model, which others
+        follow in, so that models may leave, on a GPU that of all.
+        """
+        one_model = self.config.chains > 1 and self.device.type == "cpu"
+        if one_model:
+            program = _in_turns(torch.compile(self._of_chains, dynamic=False, mode=mode))
+        else:
+            whole = self._chained if self.config.chains > 1 else self._gradient
+            program = torch.compile(whole, dynamic=False, mode=mode)
+        weights = self._all if self.config.chains > 1 else self.weights
         # A graph is recorded at the second call and replayed at the third: none of them may fail in the training.
         for _ in range(3):
-            compiled(self.weights, *self._trial())
+            program(weights, *self._trial(self.config.chains))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        self._gradient, self._compiled = compiled, True
+        if self.config.chains > 1:
+            self._chained = program
+        if self.chains == self.config.chains:
+            self._gradient = program
+        self._of_one_size, self._in_turns = not one_model, one_model
 
-    def _can_compile(self) -> bool:
-        return self.device.type == "cuda" or any(
-            shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")
-        )
+    def _is_worth_it(self, steps: float) -> bool:
+        if self.device.type == "cuda":
+            # Not measured yet whether a program of one size pays where models leave one by one.
+            can = not self.config.until
+        else:
+            can = any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+        return can and self._seconds() * steps > WORTH_COMPILING
 
-    def _trial(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _trial(self, chains: int) -> tuple[Tensor, Tensor, Tensor]:
         # The first images, not a drawn batch: a trial must not change what the training sees.
         size = self.config.batch_size
         index = torch.arange(size, device=self.device) % len(self.data.y_train)
-        if self.chains > 1:
-            index = index.expand(self.chains, size)
+        if chains > 1:
+            index = index.expand(chains, size)
         weight = torch.full((size,), 1 / size, dtype=self.weights.dtype, device=self.device)
         return self.data.x_train[index], self.data.y_train[index], weight
 
     def _seconds(self) -> float:
-        """About how long the training's steps will take without compiling."""
-        trial = self._trial()
+        """About how long a step takes without compiling, in chains where there will be some."""
         for _ in range(2):
             start = time.perf_counter()
-            self._gradient(self.weights, *trial)
+            self.try_step(self.config.chains > 1)
             # After the first call too: what is still running on the device would count for the second.
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
-        return (time.perf_counter() - start) * self.config.steps
+        return time.perf_counter() - start
 
 
-def models_that_fit(one: TrainingSetup, wanted: int, shares: int = 1, recording: int = 0) -> int:
-    """How many of `wanted` models, with all their chains, may be stacked in the memory that is free.
+def _in_turns(program: StackedGradient) -> StackedGradient:
+    """The gradients of any number of models by the program of one, which computes those of its chains."""
 
-    A model needs its weights and gradient a few times over, and what its forward pass keeps for the backward
-    pass, twice: once more for the gradients of it.
+    def gradients(weights: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        found = [program(one, x, y, weight) for one in weights]
+        gradient = torch.stack([one for one, _ in found])
+        loss, correct = (torch.stack(parts) for parts in zip(*[pair for _, pair in found], strict=True))
+        return gradient, (loss, correct)
 
-    Parameters
-    ----------
-    shares : processes that share the memory.
-    recording : bytes that the recording of a model takes on the processor's side.
-
-    Raises
-    ------
-    ThermoError
-        The chains of a single model do not fit; the message says how many would.
-    """
-    saved = 0
-
-    def keep(tensor: Tensor) -> Tensor:
-        nonlocal saved
-        saved += tensor.numel() * tensor.element_size()
-        return tensor
-
-    size = one.config.batch_size
-    index = torch.arange(size, device=one.device) % len(one.data.y_train)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        sample_losses(one.model(one.data.x_train[index]), one.data.y_train[index], one.config.loss)
-    need = Counter({"cpu": recording})
-    chains = one.config.chains
-    need[one.device.type] += chains * (2 * saved + 6 * one.d * one.weights.element_size())
-    fits = [MEMORY_SHARE * _free_bytes(torch.device(kind)) / shares / max(1, each) for kind, each in need.items()]
-    if chains > 1 and min(fits) < 1:
-        raise ThermoError(
-            f"chains={chains} of one model do not fit into memory: take at most {max(1, int(min(fits) * chains))}"
-        )
-    return max(1, min(wanted, int(min(fits))))
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    return gradients

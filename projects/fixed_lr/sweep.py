@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -22,13 +21,23 @@ from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.plugin import SWEEP_VARIABLE
-from projects.common import Outcome, ParentWatch, Workers, log_new_params, own_run, parse_jobs, parse_lrs, parse_seeds
+from projects.common import (
+    Display,
+    Outcome,
+    ParentWatch,
+    Report,
+    Workers,
+    in_words,
+    log_new_params,
+    own_run,
+    parse_jobs,
+    parse_lrs,
+    parse_seeds,
+)
 from projects.fixed_lr.config import TrainConfig, preset_named, resolve
 from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
-from projects.fixed_lr.need import Need
+from projects.fixed_lr.need import expected_steps
 from projects.fixed_lr.options import config_options, parse_options
-from projects.fixed_lr.phases import phases_of
-from projects.fixed_lr.progress import Display, Report, in_words
 
 #: Seconds from the end of the last training to that of the sweep: the table is uploaded, and two programs end.
 CLOSING = 2.0
@@ -145,17 +154,13 @@ def _training(task: _Task) -> float | None:
     return task.training
 
 
-def expected_steps(given: Mapping[str, Any]) -> float:
+def work_of(given: Mapping[str, Any]) -> float:
     """Steps that a run will about take, before anything of it is known; none where its parameters are wrong."""
     try:
-        config = resolve(dict(given))
+        return expected_steps(resolve(dict(given)))
     except ThermoError:
         # The run itself will say so.
         return 0.0
-    # How many dimensions there are is not known here: only the lengths of the runs relative to each other count.
-    needed = config.needed(1) if config.until else None
-    end = Need(phases_of(config), needed).expected_end(0, config)
-    return float(config.steps) if math.isnan(end) else end
 
 
 def run_sweep(
@@ -181,7 +186,7 @@ def run_sweep(
     else:
         stacks = [([lr], seed) for seed in seed_list for lr in ordered]
     shared = {**options, "shares": min(jobs, len(stacks))}
-    works = [sum(expected_steps({**options, "lr": lr}) for lr in part) for part, _ in stacks]
+    works = [sum(work_of({**options, "lr": lr}) for lr in part) for part, _ in stacks]
     outcomes: list[Outcome] = []
     with Display() as display, ThreadPoolExecutor(max_workers=jobs) as pool:
         progress = SweepProgress(works, len(ordered) * len(seed_list), jobs, display)

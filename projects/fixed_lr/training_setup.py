@@ -95,6 +95,15 @@ class TrainingSetup:
         if self.groups is not None:
             project_to_spheres(weights, self.groups)
 
+    def try_step(self, parted: bool) -> None:
+        """A gradient that changes nothing: of the one trajectory, or of the chains into which it will part."""
+        raise NotImplementedError
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether the chains of one model after the other are computed, and not those of all together."""
+        return False
+
     @property
     def can_shrink(self) -> bool:
         """Whether single models of a stack may leave it."""

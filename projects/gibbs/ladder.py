@@ -28,7 +28,7 @@ def sample_ladder(config: GibbsConfig, surface: Surface, runs: Sequence[Temperat
         The program was stopped; the runs are then still open.
     """
     total = surface.start_cost + len(runs) * config.chains * config.leapfrogs * config.trajectories
-    with Progress(total, f"gibbs {config.preset}") as progress:
+    with Progress(total) as progress:
 
         def done(count: int) -> None:
             watch.check()

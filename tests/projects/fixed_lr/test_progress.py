@@ -1,22 +1,19 @@
 """How long a training will still take, by a clock that the tests move."""
 
-import io
 import json
 import math
-import sys
-import threading
 from dataclasses import replace
 
 import pytest
 import torch
 
-from projects.common import Outcome
+from projects.common import Display, Outcome
 from projects.fixed_lr import progress
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.need import Need
 from projects.fixed_lr.phases import phases_of
-from projects.fixed_lr.progress import Display, Pace, Report, RunProgress, StepShape, in_words
-from projects.fixed_lr.sweep import CLOSING, SweepProgress, expected_steps
+from projects.fixed_lr.progress import Pace, RunProgress, StepShape
+from projects.fixed_lr.sweep import CLOSING, SweepProgress, work_of
 
 
 class Clock:
@@ -61,7 +58,11 @@ class Machine:
         return [left / really for left, really in told if really > 1.0]
 
 
-TRUE = StepShape(Machine.FIXED, Machine.EACH)
+def shape(fixed, each, chains=16):
+    return StepShape((fixed, each), (fixed, each * chains))
+
+
+TRUE = shape(Machine.FIXED, Machine.EACH)
 
 
 def chained(lr):
@@ -80,7 +81,7 @@ class TestPace:
         assert max(ratios) < 1.15
 
     def test_a_trial_that_is_wrong_by_half_is_forgiven_within_a_factor_of_two(self):
-        wrong = StepShape(Machine.FIXED, 1.5 * Machine.EACH)
+        wrong = shape(Machine.FIXED, 1.5 * Machine.EACH)
         ratios = Machine([chained(lr) for lr in (0.1, 0.05, 0.02)], [3300, 4500, 9000], wrong).ratios()
         assert min(ratios) > 0.5
         assert max(ratios) < 2
@@ -88,13 +89,13 @@ class TestPace:
     def test_a_fixed_length(self):
         config = resolve({"lr": 0.01, "preset": "digits-up", "steps": 3000, "full_gradients": 0})
         # All runs end at once: how long that takes is known of none before.
-        ratios = Machine([config] * 4, [3000] * 4, StepShape(1.0, 0.25), end=0.5).ratios()
+        ratios = Machine([config] * 4, [3000] * 4, shape(1.0, 0.25, 1), end=0.5).ratios()
         assert min(ratios) > 0.5
         assert max(ratios) < 1.3
 
     def test_what_comes_before_the_first_step_does_not_count(self):
         clock = Clock()
-        pace = Pace([resolve({"lr": 0.01, "preset": "digits-up"})], StepShape(1.0, 1.0), clock=clock)
+        pace = Pace([resolve({"lr": 0.01, "preset": "digits-up"})], shape(1.0, 1.0, 1), clock=clock)
         clock.now += 50
         pace.step(1)
         assert pace.left([100.0]) is None
@@ -112,14 +113,24 @@ class TestPace:
         stays, leaves = pace.left([4000.0, 8000.0], shrinks=False), pace.left([4000.0, 8000.0])
         assert stays > leaves
 
-    def test_a_trial_finds_what_a_step_costs(self, monkeypatch):
-        monkeypatch.setattr(progress, "_trial", lambda setup, times: 0.002 + 3 * times * 0.0003)
+    @pytest.mark.parametrize("in_turns", [False, True])
+    def test_a_trial_finds_what_a_step_costs(self, monkeypatch, in_turns):
+        seconds = {False: 0.002 + 3 * 0.0003, True: 0.003 if in_turns else 0.002 + 3 * 16 * 0.0003}
+        monkeypatch.setattr(progress, "_trial", lambda setup, parted: seconds[parted])
 
         class Setup:
             config = chained(0.1)
 
-        shape = StepShape.timed(Setup, 3)
-        assert (shape.fixed, shape.each) == pytest.approx((0.002, 0.0003))
+            @staticmethod
+            def try_step(parted):
+                pass
+
+        Setup.in_turns = in_turns
+        found = StepShape.timed(Setup, 3)
+        for parted in (False, True):
+            assert found(3, parted) == pytest.approx(seconds[parted])
+        # A program for one model costs each of them the same; together they share what a step costs anyway.
+        assert found(1, True) == pytest.approx(0.001 if in_turns else 0.002 + 16 * 0.0003)
 
 
 class TestExpectedEnd:
@@ -180,8 +191,8 @@ class TestExpectedEnd:
         config = resolve({"lr": 0.1, "steps": 3000, "until": "1600"})
         need = Need(phases_of(config), 1600.0)
         assert math.isnan(need.expected_end(0, config))
-        assert expected_steps({"lr": 0.1, "steps": 3000, "until": "1600"}) == 3000
-        assert expected_steps({"lr": -1.0}) == 0
+        assert work_of({"lr": 0.1, "steps": 3000, "until": "1600"}) == 3000
+        assert work_of({"lr": -1.0}) == 0
 
 
 def outcome(lr=0.1, ok=True):
@@ -272,50 +283,6 @@ class TestSweep:
         ]  # fmt: skip
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-class TestDisplay:
-    def test_a_bar_where_there_is_a_terminal(self, monkeypatch):
-        pytest.importorskip("tqdm").tqdm.monitor_interval = 0
-        terminal, clock = Terminal(), Clock()
-        monkeypatch.setattr(sys, "stderr", terminal)
-        with Display(5.0, clock) as display:
-            display.show(Report(0.1, 1.0, None))
-            assert terminal.getvalue() == ""
-            clock.now += 6
-            display.show(Report(0.1, 6.0, None))
-            display.show(Report(0.1, 10.0, 30.0))
-            display.write("[1/2] lr=0.1")
-            display.show(Report(0.2, 11.0, 100.0))
-        shown = terminal.getvalue()
-        assert "too early to tell how long" in shown
-        assert "25%|" in shown
-        assert "about 100 s left" in shown
-        assert "[1/2] lr=0.1\n" in shown
-        # An estimate that grows does not move the bar back.
-        assert "10%|" not in shown.split("25%|", 1)[1]
-        assert [t.name for t in threading.enumerate() if "tqdm" in t.name] == []
-
-    def test_lines_where_there_is_a_terminal_and_no_tqdm(self, monkeypatch):
-        terminal, clock = Terminal(), Clock()
-        monkeypatch.setattr(sys, "stderr", terminal)
-        monkeypatch.setitem(sys.modules, "tqdm", None)
-        with Display(0.0, clock) as display:
-            display.show(Report(0.1, 10.0, 30.0))
-            display.show(Report(0.1, 11.0, 29.0))
-        assert terminal.getvalue() == "25% done, about 30 s left\n"
-
-    @pytest.mark.parametrize(
-        ("seconds", "words"),
-        [(0.2, "0 s"), (17.4, "17 s"), (99.4, "99 s"), (123.0, "120 s"), (601.0, "10 min"), (11_400.0, "3 h 10 min")],
-    )
-    def test_units(self, seconds, words):
-        assert in_words(seconds) == words
-
-
 class TestSingleRun:
     class Run:
         config = resolve({"lr": 0.1, "preset": "digits-up", "steps": 3000})
@@ -324,7 +291,7 @@ class TestSingleRun:
     def test_it_reports_every_few_seconds(self, monkeypatch):
         clock, reports = Clock(), []
         monkeypatch.setattr(progress.time, "monotonic", clock)
-        run = RunProgress(self.Run, Pace([self.Run.config], StepShape(1.0, 1.0), clock=clock), reports.append)
+        run = RunProgress(self.Run, Pace([self.Run.config], shape(1.0, 1.0, 1), clock=clock), reports.append)
         for _ in range(300):
             clock.now += 0.01
             run.step()

@@ -14,12 +14,13 @@ from analysis.stationarity.regime import Regime
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.recorder import Schedule, SnapshotRecorder
 from mlflow_thermo.store import StoreError, read_weights
-from projects.fixed_lr import batched, members, stack as stack_module
+from projects.fixed_lr import batched, members, memory
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.engine import choose_engine, deal
 from projects.fixed_lr.loop import Diverged, Observer, run_loop
+from projects.fixed_lr.memory import models_that_fit
 from projects.fixed_lr.recording import recording_bytes
-from projects.fixed_lr.stack import ModelStack, models_that_fit
+from projects.fixed_lr.stack import ModelStack
 from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
 
 CPU = torch.device("cpu")
@@ -149,13 +150,38 @@ class TestCompiling:
 
     def test_compiled_and_eager_gradients_agree(self):
         stack = self.stack(steps=10**9)
-        trial = stack._trial()
+        trial = stack._trial(1)
         eager, metrics = stack.weighted_gradient(*trial)
         if not stack.compile_if_worth_it("auto"):
             pytest.skip("no compiler here")
         compiled, again = stack.weighted_gradient(*trial)
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(again, metrics)
+
+    def test_models_may_leave_a_compiled_program_of_chains(self):
+        """Compiled before the chains part, by the program of one model."""
+        stack = ModelStack(prepare(config(model="mlp", width=4, batch_size=16, steps=10**9, chains=3), CPU), 3)
+        if not stack.compile_if_worth_it("auto", 10**9):
+            pytest.skip("no compiler here")
+        assert stack.in_turns
+        assert stack.can_shrink
+        one_batch = stack._trial(1)
+        whole = stack.weighted_gradient(*one_batch)[0]
+        assert whole.shape == (3, stack.d)
+        stack.branch()
+        stack.weights += 0.1 * torch.randn(stack.weights.shape, generator=torch.Generator().manual_seed(0))
+        x, y, weight = stack._trial(3)
+        y = (y + torch.arange(3).unsqueeze(1)) % 10
+        eager = ModelStack(prepare(stack.config, CPU), 3)
+        eager.branch()
+        eager.weights.copy_(stack.weights)
+        for rows in ([0, 1, 2], [0, 2], [1]):
+            stack.keep(rows)
+            eager.keep(rows)
+            found, expected = (one.weighted_gradient(x, y, weight) for one in (stack, eager))
+            assert found[0].shape == (len(rows), 3, stack.d)
+            for ours, theirs in zip(found, expected, strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize(
         ("text", "shown"), [("cc1plus: out of memory", "cc1plus: out of memory"), ("", "RuntimeError")]
@@ -172,28 +198,28 @@ class TestCompiling:
         with caplog.at_level(logging.WARNING):
             assert stack.compile_if_worth_it("always") is False
         assert f"compiling failed, going on without: {shown}" in caplog.text
-        assert torch.isfinite(stack.weighted_gradient(*stack._trial())[0]).all()
+        assert torch.isfinite(stack.weighted_gradient(*stack._trial(1))[0]).all()
 
 
 def test_stacks_are_sized_to_memory(monkeypatch):
     one = prepare(config(), CPU)
-    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 10**12)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10**12)
     assert models_that_fit(one, 13) == 13
     small = prepare(config(batch_size=16), CPU)
     for free in (10**8, 10**7):
-        monkeypatch.setattr(stack_module, "_free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
         assert models_that_fit(one, 10**6) < models_that_fit(small, 10**6)
         assert models_that_fit(one, 10**6) == pytest.approx(2 * models_that_fit(one, 10**6, shares=2), abs=2)
-    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 1)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 1)
     assert models_that_fit(one, 13) == 1
 
 
 def test_chains_that_do_not_fit_are_refused_with_the_number_that_does(monkeypatch):
     one = prepare(config(chains=64, steps=1000), CPU)
-    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 10**12)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10**12)
     alone = models_that_fit(prepare(config(steps=1000), CPU), 10**9)
     assert models_that_fit(one, 10**9) == pytest.approx(alone / 64, rel=0.01)
-    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: 10**12 // alone * 10)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: 10**12 // alone * 10)
     with pytest.raises(ThermoError, match=r"chains=64 of one model do not fit into memory: take at most (9|10)$"):
         models_that_fit(one, 3)
 
@@ -204,7 +230,7 @@ def test_stacks_leave_room_for_their_recordings(monkeypatch):
     # Two blocks of a quarter of a thousand snapshots each, for two of three series.
     assert recording > 2 * 2 * 250 * one.d * 4
     free = 100 * recording
-    monkeypatch.setattr(stack_module, "_free_bytes", lambda device: free)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: free)
     assert models_that_fit(one, 1000, recording=recording) < 50 < models_that_fit(one, 1000)
 
 
