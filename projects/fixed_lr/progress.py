@@ -9,7 +9,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import click
@@ -45,7 +45,7 @@ def emit(event: str, **content: Any) -> None:
 
 @dataclass(frozen=True)
 class StepShape:
-    """What a step costs, but for a factor: so much and so much for each model, before and after the chains part."""
+    """Seconds of a gradient: so many and so many for each model, before and after the chains part."""
 
     whole: tuple[float, float]
     parted: tuple[float, float]
@@ -59,14 +59,17 @@ class StepShape:
     def timed(cls, setup: TrainingSetup, models: int) -> StepShape:
         """By trial before the trajectories of `setup` part into chains."""
         chains = setup.config.chains
-        if chains == 1:
-            return cls((1.0, 1.0), (1.0, 1.0))
-        for parted in (False, True):
+        sizes = (False, True) if chains > 1 else (False,)
+        for parted in sizes:
             setup.try_step(parted)
-        trials: list[tuple[float, float]] = []
+        trials: list[list[float]] = []
         while len(trials) < TRIALS and sum(map(sum, trials)) < TRIAL_SECONDS:
-            trials.append((_trial(setup, False), _trial(setup, True)))
-        one, all_chains = (min(seconds) for seconds in zip(*trials, strict=True))
+            trials.append([_trial(setup, parted) for parted in sizes])
+        one, *rest = (min(seconds) for seconds in zip(*trials, strict=True))
+        if not rest:
+            # How much of it is overhead that the models share is not known.
+            return cls((one / 2, one / 2 / models), (0.0, 0.0))
+        (all_chains,) = rest
         if setup.in_turns:
             return cls((one, 0.0), (0.0, all_chains / models))
         each = max(1e-9, (all_chains - one) / (models * (chains - 1)))
@@ -85,14 +88,41 @@ def _trial(setup: TrainingSetup, parted: bool) -> float:
     return clock() - begin
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """Over steps: how many, their seconds, those in which the program computed, those that gradients should take."""
+
+    steps: float
+    seconds: float
+    busy: float
+    gradients: float
+
+    def fading(self, share: float, new: _Sums | None = None) -> _Sums:
+        old = [share * value for value in astuple(self)]
+        return _Sums(*(a + b for a, b in zip(old, astuple(new), strict=True))) if new else _Sums(*old)
+
+    @property
+    def slowness(self) -> float:
+        """Seconds for each second of computing: on a processor that others use too, more than one."""
+        return self.seconds / self.busy if self.busy > 0 else 1.0
+
+    def cost(self, gradient: float) -> float:
+        """Seconds of a step whose gradient should take so many."""
+        # What the steps take beyond their gradients they take alike whatever those are.
+        beyond = (self.busy - self.gradients) / self.steps
+        computed = gradient + beyond if beyond > 0 else gradient * self.busy / self.gradients
+        return self.slowness * computed
+
+
 class Pace:
     """The seconds that a training still needs, from those that its steps, log points and endings have taken.
 
     Parameters
     ----------
     configs : of each model that is trained.
-    shape : relative cost of steps; the factor is measured all along.
+    shape : of the gradients. What else a step costs and how busy the machine is are measured all along.
     gradients : batches in all of the training data.
+    clock, busy : seconds, and those of them in which the program computed.
     """
 
     def __init__(
@@ -101,15 +131,20 @@ class Pace:
         shape: StepShape,
         gradients: int = 1,
         clock: Callable[[], float] = time.monotonic,
+        busy: Callable[[], float] = time.process_time,
     ) -> None:
         phases, config = [phases_of(one) for one in configs], configs[0]
         self._branch = phases[0].branch
         self._points = log_points(max(one.first for one in phases), config.log_points)
-        self._shape, self._clock = shape, clock
+        self._shape, self._clock, self._busy = shape, clock, busy
         # At its end a run computes full gradients at 1 to 2 times as many snapshots as were asked for.
         self._closing = 1.5 * config.full_gradients * gradients * shape.parted[1] / config.chains
         self._begin = self._last = clock()
-        self._step, self._steps, self._seconds, self._work = 0, 0, 0.0, 0.0
+        self._last_busy = busy()
+        self._step, self._steps = 0, 0
+        #: Of the last steps: how many, their seconds, those in which they computed, those that their gradients should
+        #: take.
+        self._recent = _Sums(0.0, 0.0, 0.0, 0.0)
         self._log: float | None = None
         self._end: float | None = None
         self._logged, self._ended = True, 0
@@ -121,23 +156,23 @@ class Pace:
 
     def step(self, models: int) -> None:
         """Note that a step of so many models is over."""
-        now = self._clock()
-        seconds, self._last = now - self._last, now
+        now, busy = self._clock(), self._busy()
+        seconds, computed = now - self._last, busy - self._last_busy
+        self._last, self._last_busy = now, busy
         self._step += 1
-        work = self._shape(models, self._step > self._branch)
         if self._ended:
             self._end = _blend(self._end, max(0.0, seconds - (self._log or 0.0)) / self._ended)
         elif self._logged and self._step > 1:
             # The first one pays for what is set up once.
             self._log = _blend(self._log, seconds)
         elif not self._logged and self._step != self._branch + 1:
-            fade = math.exp(-seconds / MEMORY)
-            self._seconds, self._work = fade * self._seconds + seconds, fade * self._work + work
+            gradient = self._shape(models, self._step > self._branch)
+            self._recent = self._recent.fading(math.exp(-seconds / MEMORY), _Sums(1.0, seconds, computed, gradient))
             self._steps += 1
-        if self._step == self._branch + 1 and self._seconds:
+        if self._step == self._branch + 1 and self._recent.seconds:
             # A step has another cost from here on: what is known of the old ones counts for little.
-            keep = min(1.0, 0.4 * ENOUGH_SECONDS / self._seconds)
-            self._seconds, self._work = keep * self._seconds, keep * self._work
+            keep = min(1.0, 0.4 * ENOUGH_SECONDS / self._recent.seconds)
+            self._recent = self._recent.fading(keep)
         self._logged, self._ended = False, 0
 
     def logged(self) -> None:
@@ -156,18 +191,19 @@ class Pace:
         ends : steps at which the models that are still trained will end; NaN where nobody can tell.
         shrinks : whether a model that has ended costs nothing more.
         """
-        if self._steps < ENOUGH_STEPS or self._seconds < ENOUGH_SECONDS or any(math.isnan(end) for end in ends):
+        recent = self._recent
+        if self._steps < ENOUGH_STEPS or recent.seconds < ENOUGH_SECONDS or any(math.isnan(end) for end in ends):
             return None
-        unit = self._seconds / self._work
-        step, models, work = float(self._step), len(ends), 0.0
+        step, models, total = float(self._step), len(ends), 0.0
         for end in sorted(ends):
             one = min(max(self._branch - step, 0.0), max(end - step, 0.0))
-            work += one * self._shape(models, False) + max(end - step - one, 0.0) * self._shape(models, True)
+            total += one * recent.cost(self._shape(models, False))
+            total += max(end - step - one, 0.0) * recent.cost(self._shape(models, True))
             step, models = max(step, end), models - 1 if shrinks else models
         points = set(self._points[bisect_right(self._points, self._step) : bisect_right(self._points, step)])
-        closing = UPLOAD + unit * self._closing if self._end is None else self._end
+        closing = UPLOAD + recent.slowness * self._closing if self._end is None else self._end
         # Models that end together are measured together.
-        return unit * work + len(points | set(ends)) * (self._log or 0.0) + len(ends) * closing
+        return total + len(points | set(ends)) * (self._log or 0.0) + len(ends) * closing
 
 
 def _blend(old: float | None, new: float) -> float:
@@ -177,7 +213,9 @@ def _blend(old: float | None, new: float) -> float:
 def pace_of(setup: TrainingSetup, configs: Sequence[TrainConfig]) -> Pace:
     """The pace of models that are about to be trained."""
     batches = math.ceil(len(setup.data.y_train) / setup.config.batch_size)
-    return Pace(configs, StepShape.timed(setup, len(configs)), batches)
+    # A processor that waits for a device computes nothing.
+    busy = time.process_time if setup.device.type == "cpu" else time.monotonic
+    return Pace(configs, StepShape.timed(setup, len(configs)), batches, busy=busy)
 
 
 class RunProgress:

@@ -222,15 +222,6 @@ class ModelStack(TrainingSetup):
             can = any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
         return can and self._seconds() * steps > WORTH_COMPILING
 
-    def _trial(self, chains: int) -> tuple[Tensor, Tensor, Tensor]:
-        # The first images, not a drawn batch: a trial must not change what the training sees.
-        size = self.config.batch_size
-        index = torch.arange(size, device=self.device) % len(self.data.y_train)
-        if chains > 1:
-            index = index.expand(chains, size)
-        weight = torch.full((size,), 1 / size, dtype=self.weights.dtype, device=self.device)
-        return self.data.x_train[index], self.data.y_train[index], weight
-
     def _seconds(self) -> float:
         """About how long a step takes without compiling, in chains where there will be some."""
         for _ in range(2):

@@ -97,7 +97,17 @@ class TrainingSetup:
 
     def try_step(self, parted: bool) -> None:
         """A gradient that changes nothing: of the one trajectory, or of the chains into which it will part."""
-        raise NotImplementedError
+        assert not parted
+        self.weighted_gradient(*self._trial(1))
+
+    def _trial(self, chains: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The first images, not drawn ones: a trial must not change what the training sees."""
+        size = self.config.batch_size
+        index = torch.arange(size, device=self.device) % len(self.data.y_train)
+        if chains > 1:
+            index = index.expand(chains, size)
+        weight = self.data.x_train.new_full((size,), 1 / size)
+        return self.data.x_train[index], self.data.y_train[index], weight
 
     @property
     def in_turns(self) -> bool:
