@@ -10,8 +10,10 @@ from scipy.special import digamma
 from analysis.entropy import shrinkage
 from analysis.entropy.base import EntropyEstimator, Evaluator, half_log_2pi_e
 from analysis.entropy.shrinkage import Moments, SampleSpectrum
+from analysis.entropy.skewness import MOST_SKEWNESS, Skewness
 from analysis.entropy.spectrum import SpectrumFinder
-from analysis.results import TOO_FEW, UNIDENTIFIED, AnyArray, InsufficientData, IntArray, Status
+from analysis.results import OK, SKEWED, TOO_FEW, UNIDENTIFIED, AnyArray, InsufficientData, IntArray, Status
+from analysis.stationarity import SNAPSHOTS_PER_DIMENSION
 
 #: Weights of the identity in the linear shrinkages, which need no spectrum.
 LINEAR: dict[str, Callable[[Moments], float]] = {
@@ -26,7 +28,8 @@ class GaussianEntropy(EntropyEstimator):
 
     ``ml``: maximum likelihood with its bias removed exactly for Gaussian snapshots,
     S = ½[D ln 2πe + ln|A| − D ln 2 − Σ_{i=1..D} ψ((N−i)/2)], A the centred scatter matrix (Ahmed & Gokhale 1989).
-    It needs N > D snapshots (InsufficientData otherwise); below 5D the status is ``too-few-samples``.
+    It needs N > D snapshots (InsufficientData otherwise); below 5D the status is ``too-few-samples``, and it is
+    ``skewed`` where the snapshots are far from any Gaussian.
 
     ``ledoit-wolf`` (Ledoit & Wolf 2004), ``oas`` (Chen et al. 2010) and ``nonlinear`` (Ledoit & Wolf 2020) are
     defined for any N. With N ≤ D they are computed from the N×N Gram matrix. Below 5D snapshots the status is
@@ -78,7 +81,12 @@ class GaussianEntropy(EntropyEstimator):
     def _evaluator(self, X: AnyArray) -> Evaluator:
         finder = SpectrumFinder(X, self.dim_)
         self.shrinkage_ = np.nan
+        self._skewed = False
         if self.covariance == "ml":
+            everything = np.arange(len(X))
+            # With fewer snapshots the status is another one.
+            if len(X) >= SNAPSHOTS_PER_DIMENSION * self.dim_ and np.all(finder.spectrum(everything).scatter > 0):
+                self._skewed = Skewness(X, self.dim_).squared(everything) > MOST_SKEWNESS * self.dim_
             return lambda keep: unbiased_gaussian_entropy(finder.spectrum(keep))
         weight_of = LINEAR.get(self.covariance)
         # The estimate itself uses the spectrum, which shows when a sample is degenerate.
@@ -96,6 +104,8 @@ class GaussianEntropy(EntropyEstimator):
 
     def _status(self, n: int) -> Status:
         status = super()._status(n)
+        if self._skewed and status == OK:
+            return SKEWED
         # Maximum likelihood adds no assumption for the directions that are missing: it is short of data.
         return TOO_FEW if status == UNIDENTIFIED and self.covariance == "ml" else status
 

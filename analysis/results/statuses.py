@@ -25,6 +25,7 @@ Status: TypeAlias = Literal[
     "inconsistent-record",
     "thermometers-disagree",
     "imprecise",
+    "skewed",
 ]
 
 OK: Final = "ok"
@@ -46,6 +47,7 @@ NO_INTERVAL: Final = "no-interval"
 INCONSISTENT: Final = "inconsistent-record"
 DISAGREE: Final = "thermometers-disagree"
 IMPRECISE: Final = "imprecise"
+SKEWED: Final = "skewed"
 
 #: Every status with what to do about it. A status outside of this set is a bug.
 REMEDIES: dict[Status, str] = {
@@ -68,6 +70,8 @@ REMEDIES: dict[Status, str] = {
     INCONSISTENT: "the snapshots are not those of all trained weights, each once: correct what is recorded",
     DISAGREE: "temperatures that must agree in a Gibbs state do not: check D, the record and the sampler",
     IMPRECISE: "the interval of T is wider than a third of it: record longer, or add learning rates next to this one",
+    SKEWED: "the snapshots are too skewed for the entropy of a Gaussian, as in several basins: lower the learning "
+    "rate, or take entropy=kl in few dimensions",
     NO_INTERVAL: "no standard errors, so no interval: give those of loss and entropy, or run several seeds",
 }
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 from analysis.results import FloatArray, InsufficientData
 
-#: A uniform run's mean loss is at most this many standard deviations below the mean loss of random weights.
+#: A block of a uniform run has a mean loss at most this many standard deviations below that of random weights.
 UNIFORM_SIGMAS = 3.0
 #: A run converges when its loss falls by at least this power of the step over the window: 3.4 % over the second half
 #: of training. A stationary state has slope 0, convergence to an optimum shows slopes of about -1.
@@ -84,9 +84,10 @@ def classify(
     share = 0.0
     # The loss of random weights varies from point to point: the mean of a uniform run lies within its spread.
     if uniform_loss is not None and uniform_std is not None:
-        band = uniform_loss - UNIFORM_SIGMAS * uniform_std
-        share = float(np.mean(level > band))
-        if mean > band:
+        share = float(np.mean(level > uniform_loss - UNIFORM_SIGMAS * uniform_std))
+        # Its mean over all blocks much less, as that of the random weights behind the baseline, which are at least as
+        # many: a small network's loss spreads so far that a state well below it would pass for uniform.
+        if mean > uniform_loss - UNIFORM_SIGMAS * uniform_std * np.sqrt(2 / BLOCKS):
             return Regime("uniform", mean, uniform_share=share)
     time = np.array([steps[block].mean() for block in blocks])
     if np.any(level < 0):

@@ -103,9 +103,15 @@ def _laptop() -> list[Study]:
     up: dict[str, Any] = {"preset": "digits-up", "steps": 12_000, "log_points": 30, "noise_batches": 100}
     # Three channels fit every label and keep a stationary branch between convergence and the uniform state.
     op: dict[str, Any] = {"preset": "digits-op", "width": 3, "steps": 6_000, "noise_batches": 100}
+    # The default network on twenty images: it fits them all, and its loss falls on at low learning rates.
+    small_op: dict[str, Any] = {
+        "preset": "digits", "samples_per_label": 2, "width": 14, "head_norm": 60.0, "batch_size": 32, "until": "",
+        "steps": 12_000, "snapshots": 3200,
+    }  # fmt: skip
     studies = [
         # Identified states: claims may hold on these.
         Study("small-up", "small-digits", UNDER, {"preset": "digits"}, tuple(parse_lrs(PRESETS["digits"]["lrs"]))),
+        Study("small-op", "small-digits", OVER, small_op, tuple(parse_lrs("1e-3:8e-3:4,4.6e-2:1.3e-1:6,0.4,1.5"))),
         Study("digits-up", "digits", UNDER, up, tuple(parse_lrs("1e-3:1e-1:11,0.25,0.63")), (0, 1, 2)),
         Study("digits-op", "digits", OVER, op, tuple(parse_lrs(_LRS_OVER)), (0, 1, 2)),
     ]

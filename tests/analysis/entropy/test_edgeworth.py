@@ -6,7 +6,8 @@ from scipy import stats
 from scipy.stats import ortho_group
 
 from analysis.entropy import EdgeworthEntropy, GaussianEntropy, choose_estimator
-from analysis.entropy.edgeworth import _gaussian_bias, _skewness_between, _whitened
+from analysis.entropy.skewness import _gaussian_bias, _skewness_between, _whitened
+from analysis.results import OK, SKEWED, TOO_FEW
 
 
 def gamma_product(shape, d, n, rng):
@@ -88,3 +89,17 @@ def test_auto_corrects_for_skewness_where_there_are_enough_snapshots(n, d, name)
     choice = choose_estimator(n, d, on_sphere=False)
     assert choice.name == name
     assert str(n) in choice.reason
+
+
+@pytest.mark.parametrize("estimator", [EdgeworthEntropy(), GaussianEntropy()], ids=repr)
+def test_states_far_from_any_gaussian_are_not_ok(estimator):
+    rng = np.random.default_rng(5)
+    gaussian = rng.normal(size=(1000, 6))
+    assert estimator.fit(gaussian).status_ == OK
+    # Every direction in another basin for a fifth of the time, and gammas of a skewness below and above the limit.
+    hopped = gaussian + 6 * (rng.random((1000, 6)) < 0.2)
+    assert estimator.fit(hopped).status_ == SKEWED
+    for shape, status in ((16, OK), (4, SKEWED)):
+        assert estimator.fit(rng.gamma(shape, size=(5000, 6))).status_ == status
+    # Where there are too few snapshots that is what is said.
+    assert estimator.fit(hopped[::40]).status_ == TOO_FEW

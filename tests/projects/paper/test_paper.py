@@ -29,7 +29,7 @@ class TestPlan:
     def test_laptop_has_both_kinds_and_the_subset_sizes(self):
         plan = make_plan(LAPTOP, {})
         roles = [study.role for study in plan.studies]
-        assert (roles.count(UNDER), roles.count(OVER)) == (2, 1)
+        assert (roles.count(UNDER), roles.count(OVER)) == (2, 2)
         assert roles.count(SUBSET) >= 3
         assert all(len(study.seeds) == 3 for study in plan.studies[1:] if study.role != SUBSET)
 
