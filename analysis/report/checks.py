@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 from analysis.results import OK, StudyChecks, StudyResult
 
@@ -12,14 +13,15 @@ Line = tuple[str, str]
 
 def check_lines(result: StudyResult) -> list[Line]:
     """The tests of the study in words, as questions and the answers that its data give."""
-    return [*branch_lines(result), *_physics(result.checks), *_power_law(result.checks)]
+    return [*branch_lines(result), *_physics(result.checks), *_thermometers(result), *_power_law(result.checks)]
 
 
 def branch_lines(result: StudyResult) -> list[Line]:
     """Where the branches change, and loss and entropy of uniformly random weights."""
     lines: list[Line] = []
     branches, level = result.checks.branches, result.baselines
-    if branches is not None:
+    # Gibbs states change no regime.
+    if branches is not None and not result.gibbs:
         places = [branches.to_stationary, branches.to_uniform]
         # Where there is no stationary branch both are one.
         for place in dict.fromkeys(place for place in places if place is not None):
@@ -62,6 +64,35 @@ def _physics(found: StudyChecks) -> Iterator[Line]:
     ):
         if slope is not None:
             yield label, f"slope {slope:.3f} (1 is consistent)"
+
+
+def _thermometers(result: StudyResult) -> Iterator[Line]:
+    """The temperatures that need no entropy over dU/dS; in a Gibbs study all over the one that was set."""
+    truth = "the temperature that was set" if result.gibbs else "dU/dS"
+    ratios: dict[str, list[float]] = {"dU/dS": []} if result.gibbs else {}
+    spread = []
+    for run in result.runs:
+        base = run.set_temperature if result.gibbs else run.temperature.value if run.temperature is not None else None
+        if not base or run.status != OK:
+            continue
+        thermometers = run.thermometers
+        for name, one in (
+            ("dU/dS", run.temperature if result.gibbs else None),
+            ("virial ⟨(w − w̄)·∇L⟩/D", thermometers.virial),
+            ("gradient noise lr·E|g − ∇L|²/2D", thermometers.noise),
+        ):
+            if one is not None:
+                ratios.setdefault(name, []).append(one.value / base)
+        if thermometers.spread is not None:
+            spread.append(thermometers.spread)
+    for name, values in ratios.items():
+        if values:
+            yield f"{name} over {truth}", f"{median(values):.3f} (median), {min(values):.3f} to {max(values):.3f}"
+    if spread:
+        yield (
+            "Have all directions one temperature?",
+            f"T along them scatters by {median(spread):.0%} of their mean beyond its errors (median of the runs)",
+        )
 
 
 def _power_law(found: StudyChecks) -> Iterator[Line]:

@@ -42,14 +42,14 @@ def notebook_html(result: StudyResult) -> str:
         .render(
             summary=summary(result),
             picture=None if chart is None else b64encode(to_png(chart)).decode("ascii"),
-            rows=[_row(run) for run in result.runs],
+            rows=[_row(run, result.axis) for run in result.runs],
         )
     )
 
 
-def _row(run: RunResult) -> dict[str, str]:
+def _row(run: RunResult, axis: str) -> dict[str, str]:
     return {
-        "lr": f"{run.lr:.3g}",
+        axis: f"{run.lr:.3g}",
         "seed": str(run.seed),
         "U": _with_error(run.loss),
         "S (nats)": _with_error(run.entropy),

@@ -19,7 +19,7 @@ def summary(result: StudyResult) -> str:
         return f"{len(result.runs)} runs ({said}); no power law."
     ratios = [run.paper.ratio for run in result.runs if run.paper.ratio is not None]
     ratio = f" The paper's estimate is {median(ratios):.2f} of it (median)." if ratios else ""
-    return f"{len(result.runs)} runs ({said}); {law}.{ratio}"
+    return f"{len(result.runs)} runs ({said}); {law.words(result.axis)}.{ratio}"
 
 
 def bounds(result: StudyResult) -> str:
@@ -30,7 +30,8 @@ def bounds(result: StudyResult) -> str:
 def text_table(result: StudyResult) -> str:
     """The runs as lines for a terminal."""
     lines = [
-        f"{'lr':>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {bounds(result):>23} {'n_eff':>7}  {'regime':<11} status"
+        f"{result.axis:>9} {'seed':>4} {'U':>9} {'S':>11} {'T':>10} {bounds(result):>23} {'n_eff':>7}  "
+        f"{'regime':<11} status"
     ]
     for r in result.runs:
         loss, entropy, temperature = (None if e is None else e.value for e in (r.loss, r.entropy, r.temperature))

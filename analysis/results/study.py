@@ -62,8 +62,12 @@ class PowerLaw:
     n_excluded: int
 
     def __str__(self) -> str:
+        return self.words("lr")
+
+    def words(self, axis: str) -> str:
+        """The law in one line, with `axis` for what the temperatures depend on."""
         return (
-            f"T = {self.prefactor:.3g}·lr^({self.exponent:.3f} ± {self.exponent_stderr:.3f}) for lr from "
+            f"T = {self.prefactor:.3g}·{axis}^({self.exponent:.3f} ± {self.exponent_stderr:.3f}) for {axis} from "
             f"{self.lr_min:.3g} to {self.lr_max:.3g}"
         )
 
@@ -170,6 +174,11 @@ class StudyResult:
     def gibbs(self) -> bool:
         """Whether the runs are Gibbs states at set temperatures, which stand in the place of learning rates."""
         return bool(self.runs) and all(run.set_temperature is not None for run in self.runs)
+
+    @property
+    def axis(self) -> str:
+        """Symbol of what the runs differ in."""
+        return "T_set" if self.gibbs else "lr"
 
     @property
     def axis_title(self) -> str:

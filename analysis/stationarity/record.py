@@ -49,7 +49,10 @@ def record_problem(run: Trajectory) -> str:
     pair = _twins(centred)
     if pair is not None:
         a, b = (_name(run, one) for one in pair)
-        return f"{a} and {b} are one weight under two names: record it once"
+        return (
+            f"{a} and {b} move in proportion: one weight under two names, or weights without a gradient: record each "
+            "trained weight once"
+        )
     return ""
 
 

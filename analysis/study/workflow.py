@@ -115,7 +115,9 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     if plan.described.sketch_error is not None:
         notes.append(f"the snapshots are sketches, whose distances are off by {plan.described.sketch_error:.1%}")
     branches = branches_of(results)
-    notes += branches.notes
+    if any(r.set_temperature is None for r in results):
+        # Gibbs states change no regime.
+        notes += branches.notes
     correlation = _pooled_correlation([m.correlation for m in warm.values()])
     thermal = with_temperatures(results, config.method, correlation, branches.strays)
     notes += thermal.notes

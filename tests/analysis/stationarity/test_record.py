@@ -32,7 +32,7 @@ class TestFaults:
         x = self.weights(n, d)
         x[..., -1] = factor * x[..., 1]
         found = record_problem(run(x, layout=layout(d - 1, 1)))
-        assert found.startswith("layer0.weight[1] and layer1.weight[0] are one weight under two names")
+        assert found.startswith("layer0.weight[1] and layer1.weight[0] move in proportion: one weight under two names")
 
     def test_weights_that_never_move(self, n, d):
         x = self.weights(n, d)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from analysis import StudyConfig, Trajectory, analyze, analyze_run
+from analysis.report import summary, text_table
+from analysis.report.checks import check_lines
 from analysis.results import NO_SNAPSHOTS
 from analysis.trajectory import RunError
 from mlflow_thermo.schema import GRADIENTS, MINIBATCH_SQUARES, SPACED
@@ -66,6 +68,17 @@ def test_a_gibbs_study_finds_its_temperatures():
     frame = result.to_frame()
     assert {"virial_temperature", "noise_temperature", "set_temperature"} <= set(frame.columns)
     assert "temperature that was set" in result.plot_temperature().to_dict()["title"]
+    # In words too: the axis is a temperature, nothing changes regime, and every thermometer stands beside the truth.
+    assert "·T_set^(" in summary(result)
+    assert text_table(result).split()[0] == "T_set"
+    assert "lr" not in " ".join(result.notes)
+    lines = dict(check_lines(result))
+    for name in ("dU/dS", "virial ⟨(w − w̄)·∇L⟩/D", "gradient noise lr·E|g − ∇L|²/2D"):
+        assert lines[f"{name} over the temperature that was set"].split()[1] == "(median),"
+    assert float(lines["virial ⟨(w − w̄)·∇L⟩/D over the temperature that was set"].split()[0]) == pytest.approx(
+        1, abs=0.1
+    )
+    assert "Stationary range, which all fits take" not in lines
 
 
 def test_a_weight_under_two_names_is_named():
