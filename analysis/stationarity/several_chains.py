@@ -187,19 +187,21 @@ def parts_test(x: AnyArray) -> PartsTest:
     inflation = (1 + (PARTS - 1) * shared / 2) / (1 - shared / 2)
     allowed = SMALLEST * float(np.mean(np.sum((parts - centres.mean(axis=0)) ** 2, axis=-1)))
     ratio = PARTS * float(apart.sum()) / (chains - 1) / (within * inflation + PARTS * allowed)
-    line = np.arange(PARTS) - (PARTS - 1) / 2
-    slopes = np.einsum("p,kpd->kd", line / np.linalg.norm(line), means)
-    common = slopes.mean(axis=0)
-    scatter = float(np.sum((slopes - common) ** 2)) / (chains - 1)
-    drift = chains * float(np.sum(common**2)) / scatter if scatter > 0 else np.inf
-    halves = np.split(x[:, n % 2 :].astype(np.float64), 2, axis=1)
-    sizes = [np.log(np.maximum(half.var(axis=1).sum(axis=-1), 1e-300)) for half in halves]
-    wider = sizes[1] - sizes[0]
-    spread = float(stats.ttest_1samp(wider, 0.0).pvalue) if np.ptp(wider) > 0 else 1.0
+    # Each part of the second half against that of the first: two values from each chain, where single chains would
+    # leave few degrees of freedom. Where neighbouring parts go together these two do as well.
+    together = (1 + shared) / (1 - shared)
+    moved = (means[:, PARTS // 2 :] - means[:, : PARTS // 2]).reshape(chains * PARTS // 2, -1)
+    common = moved.mean(axis=0)
+    scatter = float(np.sum((moved - common) ** 2)) / (len(moved) - 1)
+    drift = len(moved) * float(np.sum(common**2)) / (scatter * together) if scatter > 0 else np.inf
+    # The mean over the directions: the entropy takes them alike, however wide they are.
+    widths = np.log(np.maximum(parts.var(axis=2), 1e-300)).mean(axis=-1)
+    wider = (widths[:, PARTS // 2 :] - widths[:, : PARTS // 2]).ravel()
+    spread = float(stats.ttest_1samp(wider, 0.0).statistic) / np.sqrt(together) if np.ptp(wider) > 0 else 0.0
     return PartsTest(
         float(stats.f.sf(ratio, dims * (chains - 1), dims * chains * (PARTS - 1))),
-        float(stats.f.sf(drift, dims, dims * (chains - 1))),
-        spread,
+        float(stats.f.sf(drift, dims, dims * (len(moved) - 1))),
+        float(2 * stats.t.sf(abs(spread), len(wider) - 1)),
         dims,
         int(np.argmax(apart)),
         float(apart.max() / apart.sum()),
