@@ -97,9 +97,12 @@ def step_losses(loss: Any, chains: int) -> StepLosses:
     ThermoError
         Another number of losses than there are chains.
     """
-    if isinstance(loss, Tensor):
+    if isinstance(loss, np.ndarray) and loss.dtype == np.float64 and loss.ndim == 1:
+        # At every step of many recorders: as it comes, where it can be taken so.
+        found: StepLosses = loss
+    elif isinstance(loss, Tensor):
         # Reading a loss from a device would wait for it; on the CPU it costs nothing.
-        found: StepLosses = loss.detach().reshape(-1)
+        found = loss.detach().reshape(-1)
     elif isinstance(loss, Sequence):
         found = torch.stack([torch.as_tensor(one).detach().reshape(()) for one in loss])
     else:
