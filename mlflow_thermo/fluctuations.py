@@ -76,6 +76,32 @@ class FluctuationSums:
         """Sums of |g|² and numbers of steps of each model and chain, (2, ...), on the CPU."""
         return torch.stack([self._sums[..., self.NAMES.index("gg")], self._steps]).cpu()
 
+    def ratio_errors(self, begun: FluctuationSums, lr: float | Tensor) -> Tensor:
+        """Standard errors (n_models,) of the fluctuation-dissipation ratios since `begun`, from those of the chains.
+
+        A ratio of two sums over chains, to first order (Cochran 1977, section 6.3); NaN where models have no chains.
+
+        Parameters
+        ----------
+        begun : FluctuationSums
+            The sums as they were then.
+        lr : float or Tensor
+            Learning rate, (n_models, 1) for several.
+        """
+        parts = self._sums - begun._sums
+        if parts.ndim < 3 or parts.shape[1] < 2:
+            return parts.new_full(parts.shape[:1], torch.nan)
+        names = dict(zip(self.NAMES, parts.unbind(-1), strict=True))
+        step = torch.as_tensor(lr, dtype=parts.dtype, device=parts.device)
+        if self._groups is None:
+            falls, noise = 2 * names["wg"], step * names["gg"]
+        else:
+            falls, noise = -2 * names["gr"], step * names["wrgg"]
+        ratio = falls.sum(dim=1, keepdim=True) / noise.sum(dim=1, keepdim=True)
+        chains = parts.shape[1]
+        scatter = (falls - ratio * noise).square().sum(dim=1) * chains / (chains - 1)
+        return scatter.sqrt() / noise.sum(dim=1).abs()
+
     def branched(self, chains: int) -> FluctuationSums:
         """Go on with `chains` chains of each model, of which the first carries what was summed before."""
         parted = copy(self)

@@ -79,6 +79,8 @@ PREFIX_GRADIENT = "gradient/"
 PREFIX_SUMS = "sums/"
 #: Prefix of the same sums over the second half of the training, logged at the last step.
 PREFIX_WINDOW = "sums/window_"
+#: With that prefix: standard error of the fluctuation-dissipation ratio, from the chains of a run.
+RATIO_STDERR = "ratio_stderr"
 #: Prefix of the metrics that an analysis writes, on the analysed runs and on its own.
 PREFIX_RESULT = "thermo/"
 

@@ -20,12 +20,13 @@ from analysis.stationarity.thinning import (
     evenly_spaced,
     independent_snapshots,
 )
-from analysis.stationarity.verdict import Diagnosis
+from analysis.stationarity.verdict import TEST_LEVEL, Diagnosis
 
 __all__ = [
     "BLOCKS",
     "FEWEST_SNAPSHOTS",
     "SNAPSHOTS_PER_DIMENSION",
+    "TEST_LEVEL",
     "Diagnosis",
     "DriftTest",
     "EdgeLag",

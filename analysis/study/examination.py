@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from analysis.results import (
     AUTOCORRELATED,
@@ -30,6 +31,7 @@ from analysis.results import (
 )
 from analysis.stationarity import (
     BLOCKS,
+    TEST_LEVEL,
     Diagnosis,
     classify,
     diagnose,
@@ -46,6 +48,8 @@ from mlflow_thermo import schema
 MIN_INDEPENDENT = 30
 #: Share of repeated snapshots from which on they are mentioned.
 SOME = 0.02
+#: Fluctuation-dissipation ratios this close to 1 move no temperature beyond its interval.
+BALANCED = 0.1
 #: Limits for the shared subspace: snapshots of a run, snapshots of all runs together, and numbers in them.
 _BASIS_ROWS, _BASIS_TOTAL, _BASIS_SIZE = 64, 1500, 2**26
 
@@ -105,8 +109,11 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     found = diagnose(trajectory)
     status, independent = _verdict(found, regime.name, trajectory)
     problem = record_problem(trajectory)
+    ratio, ratio_stderr = _fluctuation_ratio(trajectory)
     if problem:
         status, independent = INCONSISTENT, 0
+    elif status == OK and (problem := _unbalanced(ratio, ratio_stderr, chains)):
+        status, independent = NOT_STATIONARY, 0
     kept = chains * (n - found.burn_in)
     after = trajectory.take(slice(found.burn_in, None))
     loss, loss_stderr = mean_and_stderr(after.loss)
@@ -116,7 +123,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
             number(found.n_eff), number(found.tau), found.burn_in,
             evidence=replace(found.evidence, uniform_share=regime.uniform_share),
         ),
-        hops=regime.hops, fluctuation_ratio=_fluctuation_ratio(trajectory), note=problem or _note(status, found),
+        hops=regime.hops, fluctuation_ratio=ratio, note=problem or _note(status, found),
         n_train=_n_train(trajectory),
     )  # fmt: skip
     size = trajectory.common.shape[1]
@@ -175,8 +182,8 @@ def _weight_decay(trajectory: Trajectory) -> float:
         return math.nan
 
 
-def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
-    """From the sums over the second half of training; None where they were not logged or do not apply."""
+def _fluctuation_ratio(trajectory: Trajectory) -> tuple[float | None, float]:
+    """From the sums over the window; None where they were not logged or do not apply. NaN for an unknown error."""
     sums = {
         name[len(schema.PREFIX_WINDOW) :]: value
         for name, value in trajectory.metrics.items()
@@ -184,11 +191,24 @@ def _fluctuation_ratio(trajectory: Trajectory) -> float | None:
     }
     if not sums or (not trajectory.on_sphere and _weight_decay(trajectory) != 0):
         # Weight decay adds a force that the sums do not include.
-        return None
+        return None, math.nan
     try:
         found = fluctuation_dissipation(
             sums, trajectory.lr, max(1, trajectory.n_weights), on_sphere=trajectory.on_sphere
         )
     except InsufficientData:
-        return None
-    return number(found.ratio)
+        return None, math.nan
+    return number(found.ratio), sums.get(schema.RATIO_STDERR, math.nan)
+
+
+def _unbalanced(ratio: float | None, stderr: float, chains: int) -> str:
+    """In words that noise and drift do not balance, which they do in any stationary state of the logged updates."""
+    if ratio is None or not stderr > 0:
+        return ""
+    p = float(2 * stats.t.sf(abs(ratio - 1) / stderr, chains - 1))
+    if p >= TEST_LEVEL or abs(ratio - 1) <= BALANCED:
+        return ""
+    return (
+        f"the fluctuation-dissipation ratio is {ratio:.3g} ± {stderr:.1g}, 1 in a stationary state: train longer, "
+        "or check that the updates are plain SGD at the logged learning rate"
+    )

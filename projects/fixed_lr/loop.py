@@ -14,7 +14,7 @@ from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.fluctuations import FluctuationSums
 from mlflow_thermo.observables import PILOT, evaluate, full_gradient, gradient_noise, log_points
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.phases import Phases, phases_of
+from projects.fixed_lr.phases import phases_of
 from projects.fixed_lr.protocols import make_update
 from projects.fixed_lr.training_setup import TrainingSetup
 
@@ -92,8 +92,9 @@ def measure(setup: TrainingSetup) -> list[dict[str, float]]:
 class _Books:
     """Sums over the steps of every model, as a whole and since the beginning of its window."""
 
-    def __init__(self, setup: TrainingSetup, phases: Sequence[Phases]) -> None:
-        self.phases = list(phases)
+    def __init__(self, setup: TrainingSetup, configs: Sequence[TrainConfig]) -> None:
+        self.phases = phases = [phases_of(config) for config in configs]
+        self._lr = [config.lr for config in configs]
         self._sums = FluctuationSums(setup.weights, setup.spheres)
         #: The sums where the windows of the models begin.
         self._begun = {one.record: self._sums.as_of_now() for one in phases}
@@ -110,6 +111,7 @@ class _Books:
 
     def keep(self, positions: Sequence[int]) -> None:
         self.phases = [self.phases[position] for position in positions]
+        self._lr = [self._lr[position] for position in positions]
         for sums in (self._sums, *self._begun.values()):
             sums.keep(positions)
 
@@ -124,8 +126,13 @@ class _Books:
 
     def over_window(self, position: int) -> dict[str, float]:
         # The window is what the analysis looks at: the descent must not count.
-        now, begun = self._sums.rows()[position], self._begun[self.phases[position].record].rows()[position]
-        return _prefixed(schema.PREFIX_WINDOW, {name: now[name] - begun[name] for name in now})
+        before = self._begun[self.phases[position].record]
+        now, begun = self._sums.rows()[position], before.rows()[position]
+        found = {name: now[name] - begun[name] for name in now}
+        error = float(self._sums.ratio_errors(before, self._lr[position])[position])
+        if math.isfinite(error):
+            found[schema.RATIO_STDERR] = error
+        return _prefixed(schema.PREFIX_WINDOW, found)
 
 
 def run_loop(
@@ -140,7 +147,7 @@ def run_loop(
         for all.
     """
     config, n = setup.config, setup.weights.numel() // setup.d
-    books = _Books(setup, [phases_of(one) for one in configs or [config] * n])
+    books = _Books(setup, configs or [config] * n)
     update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
     points = set(log_points(max(one.first for one in books.phases), config.log_points))
     source = setup.source()

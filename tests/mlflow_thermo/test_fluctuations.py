@@ -43,3 +43,46 @@ def test_branched_and_kept():
     parted.add(chains[2:], torch.ones(1, 4, 3, dtype=torch.float64))
     assert [row["steps"] for row in parted.rows()] == [9.0]
     assert [row["steps"] for row in sums.rows()] == [1.0] * 3
+
+
+class TestErrors:
+    """Of the ratio of models that are SGD chains on a quadratic, in flat space, where 2⟨w·g⟩ = lr·⟨|g|²⟩."""
+
+    MODELS, CHAINS, LR = 60, 8, 0.1
+
+    def windows(self, steps=400):
+        generator = torch.Generator().manual_seed(1)
+        shape = (self.MODELS, self.CHAINS, 3)
+        stiffness = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+        weights = torch.randn(shape, generator=generator, dtype=torch.float64) * 0.3
+        sums = FluctuationSums(weights[:, 0]).branched(self.CHAINS)
+        begun = sums
+        for step in range(steps + 300):
+            if step == 300:
+                begun = sums.as_of_now()
+            gradient = stiffness * weights + torch.randn(shape, generator=generator, dtype=torch.float64)
+            sums.add(weights, gradient, self.LR)
+            weights = weights - self.LR * gradient
+        return sums, begun
+
+    def test_they_are_the_scatter_of_the_ratio(self):
+        sums, begun = self.windows()
+        now, before = sums.rows(), begun.rows()
+        ratios = torch.tensor(
+            [2 * (a["wg"] - b["wg"]) / self.LR / (a["gg"] - b["gg"]) for a, b in zip(now, before, strict=True)]
+        )
+        errors = sums.ratio_errors(begun, self.LR)
+        assert errors.shape == (self.MODELS,)
+        # Sixty models know their scatter to 9 %, eight chains of each their error.
+        assert float(errors.square().mean().sqrt()) == pytest.approx(float(ratios.std()), rel=0.3)
+        assert abs(float(ratios.mean()) - 1) < 4 * float(ratios.std()) / self.MODELS**0.5
+        # A learning rate that is not that of the updates shows itself.
+        assert float(sums.ratio_errors(begun, 2 * self.LR).max()) < 0.25
+
+    def test_without_chains_none_is_known(self):
+        weights = torch.eye(3, dtype=torch.float64)
+        for one in (weights, weights[0]):
+            sums = FluctuationSums(one)
+            begun = sums.as_of_now()
+            sums.add(one, torch.ones_like(one))
+            assert sums.ratio_errors(begun, 0.1).isnan().all()

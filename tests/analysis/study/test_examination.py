@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.results import OK, RunResult
+from analysis.results import NOT_STATIONARY, OK, RunResult
 from analysis.study.examination import examine
 from analysis.trajectory import Trajectory
 from mlflow_thermo import schema
@@ -33,3 +33,26 @@ def test_the_fluctuation_ratio_needs_weights_without_decay(logged, ratio):
 @pytest.mark.parametrize(("logged", "n_train"), [("1500", 1500), ("None", None), ("1.5e3", None), ("", None)])
 def test_the_number_of_training_samples(logged, n_train):
     assert examined(n_train=logged).n_train == n_train
+
+
+class TestBalance:
+    """The fluctuation-dissipation relation holds in any stationary state of the updates that were logged."""
+
+    def examined(self, ratio, stderr):
+        rng = np.random.default_rng(0)
+        sums = {"steps": 100.0, "wg": 5.0 * ratio, "gg": 100.0, schema.RATIO_STDERR: stderr}
+        run = Trajectory(
+            steps=np.arange(10, 2010, 10), weights=rng.normal(size=(8, 200, 3)), lr=0.1,
+            loss=1 + 0.1 * rng.normal(size=(8, 200)),
+            metrics={schema.PREFIX_WINDOW + name: value for name, value in sums.items() if value is not None},
+        )  # fmt: skip
+        return examine(RunResult("run", 0.1, 0, OK, ""), lambda series: run, None, 1).result
+
+    def test_twice_the_logged_learning_rate(self):
+        found = self.examined(0.5, 0.02)
+        assert found.status == NOT_STATIONARY
+        assert found.note.startswith("the fluctuation-dissipation ratio is 0.5 ± 0.02, 1 in a stationary state")
+
+    @pytest.mark.parametrize(("ratio", "stderr"), [(1.02, 0.02), (1.15, 0.05), (0.5, None), (1.05, 1e-4)])
+    def test_no_alarm_within_the_error_without_one_or_for_a_trifle(self, ratio, stderr):
+        assert self.examined(ratio, stderr).status == OK
