@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
 from benchmarks.table import Table
 
@@ -52,7 +53,7 @@ def main(quick: bool) -> None:
         "What the README's commands give: nine learning rates of the preset `digits`, 16 chains each, which go on "
         "until they have 1600 independent snapshots. Brackets are 95 % intervals, temperatures in units of 1e-4 loss "
         "per nat. The last columns are repetitions of the whole study.",
-        ("lr", "U", "S", "n_eff", "T = dU/dS", "virial", "noise", "FD ratio", "status", *REPEATS),
+        ("lr", "U", "S", "n_eff", "T = dU/dS", "virial", "noise", "paper / T", "FD ratio", "status", *REPEATS),
         ("torch", "mlflow", "numpy"),
     )
     with tempfile.TemporaryDirectory() as temporary:
@@ -66,7 +67,8 @@ def main(quick: bool) -> None:
         table.add(
             f"{run['lr']:.4g}", f"{run['loss']:.4f}", f"{run['entropy']:.1f} ± {run['entropy_stderr']:.1f}",
             round(run["n_eff"]), _interval(run, "temperature"), _interval(run, "virial_temperature"),
-            _interval(run, "noise_temperature"), f"{run['fluctuation_ratio']:.3f}", run["status"],
+            _interval(run, "noise_temperature"), _two_digits(run["paper_ratio"]),
+            f"{run['fluctuation_ratio']:.3f}", run["status"],
             *(_interval(others[name][0][i], "temperature") if name in others else "" for name in REPEATS),
         )  # fmt: skip
     table.notes.append(f"- `mlflow run . -P lr=0.1`: {single:.0f} s; sweep and analyze together: {seconds:.0f} s.")
@@ -77,8 +79,24 @@ def main(quick: bool) -> None:
             f"- {name}: T agrees within the intervals at {sum(same)} of {len(same)} learning rates; {ok} of "
             f"{len(found)} are ok."
         )
+    ratios = np.array(
+        [[run["paper_ratio"] for run in found] for found in (runs, *(found for found, _ in others.values()))]
+    )
+    if len(ratios) > 1:
+        level = np.exp(np.log(ratios).mean(axis=1))
+        reach = t.isf(0.025, len(level) - 1) * level.std(ddof=1) / len(level) ** 0.5
+        table.notes.append(
+            f"- The paper's estimate, from consecutive iterates, over dU/dS of the same states: {level.mean():.2f} "
+            f"[{level.mean() - reach:.2f}, {level.mean() + reach:.2f}] (geometric mean over the learning rates, 95 % "
+            f"interval from {len(level)} studies); between learning rates it goes from {np.nanmin(ratios):.2f} to "
+            f"{np.nanmax(ratios):.2f}. On a quadratic it is one half."
+        )
     if not quick:
         table.write()
+
+
+def _two_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _interval(run: dict[str, Any], name: str) -> str:
