@@ -147,30 +147,14 @@ def summary(rows: Sequence[Calibrated]) -> list[str]:
     return lines
 
 
-@click.command(context_settings={"show_default": True})
-@click.option("--preset", default=DEFAULT, help=f"Network and settings: {', '.join(PRESETS)}.")
-@click.option("--studies", default="4", help="Ladders with seeds of their own.")
-@click.option("--entropies", default="edgeworth,gaussian-ml", help="Comma list of entropy estimators.")
-@click.option(
-    "--temperatures",
-    default="",
-    show_default=False,
-    help="lo:hi:n (log-spaced) or a comma list; empty takes the preset's.",
-)
-@click.option("--draws", default="", show_default=False, help="Draws of each chain; empty takes the preset's.")
-@click.option("--out", default="thermo-network", help="Folder for calibration.json.")
-def main(preset: str, studies: str, entropies: str, temperatures: str, draws: str, out: str) -> None:
-    """The analysis on Gibbs states of a network, against the temperatures that were set."""
-    if not studies.isdigit() or int(studies) < 1:
-        raise ThermoError(f"studies must be a whole number of at least 1, got {studies!r}")
-    names = entropies.split(",")
-    configs = [StudyConfig(entropy=name) for name in names]
+def calibrate_preset(
+    preset: str, studies: int, configs: Sequence[StudyConfig], given: dict[str, str], folder: Path
+) -> None:
+    """Sample and analyse the studies of one preset; the rows so far are in `folder` after each, their summary is said."""
     rows: list[Calibrated] = []
-    begin, folder = time.monotonic(), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(int(studies)):
-        ladder = resolve({"preset": preset, "seed": str(seed), "draws": draws, "temperatures": temperatures})
-        runs = sampled_runs(ladder)
+    begin = time.monotonic()
+    for seed in range(studies):
+        runs = sampled_runs(resolve({"preset": preset, "seed": str(seed), **given}))
         for config in configs:
             rows += calibrated(analyze(runs, config), seed)
         # A program of an hour that is stopped keeps what it has.
@@ -180,7 +164,30 @@ def main(preset: str, studies: str, entropies: str, temperatures: str, draws: st
         (folder / f"{preset}.json").write_text(text + "\n")
         click.echo(f"{preset}: study {seed + 1} of {studies}", err=True)
     for line in summary(rows):
-        click.echo(line)
+        click.echo(f"{preset}, {line}")
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--preset", default=f"smooth,{DEFAULT}", help=f"Networks and settings, of {', '.join(PRESETS)}.")
+@click.option("--studies", default="4", help="Ladders of each with seeds of their own.")
+@click.option("--entropies", default="edgeworth,gaussian-ml", help="Comma list of entropy estimators.")
+@click.option("--temperatures", default="", show_default=False, help="lo:hi:n or a list; empty takes the preset's.")
+@click.option("--draws", default="", show_default=False, help="Draws of each chain; empty takes the preset's.")
+@click.option("--out", default="thermo-network", help="Folder for PRESET.json, the table of each.")
+def main(preset: str, studies: str, entropies: str, temperatures: str, draws: str, out: str) -> None:
+    """The analysis on Gibbs states of networks, against the temperatures that were set."""
+    if not studies.isdigit() or int(studies) < 1:
+        raise ThermoError(f"studies must be a whole number of at least 1, got {studies!r}")
+    configs = [StudyConfig(entropy=name) for name in entropies.split(",")]
+    given = {"draws": draws, "temperatures": temperatures}
+    names = preset.split(",")
+    for name in names:
+        # A mistake in the last one must not show after the first has been sampled.
+        resolve({"preset": name, **given})
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        calibrate_preset(name, int(studies), configs, given, folder)
 
 
 if __name__ == "__main__":
