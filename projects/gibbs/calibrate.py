@@ -150,7 +150,7 @@ def summary(rows: Sequence[Calibrated]) -> list[str]:
 def calibrate_preset(
     preset: str, studies: int, configs: Sequence[StudyConfig], given: dict[str, str], folder: Path
 ) -> None:
-    """Sample and analyse the studies of one preset; the rows so far are in `folder` after each, their summary is said."""
+    """Sample and analyse the studies of one preset; after each the rows so far are in `folder`."""
     rows: list[Calibrated] = []
     begin = time.monotonic()
     for seed in range(studies):
