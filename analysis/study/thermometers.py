@@ -13,8 +13,9 @@ from analysis.temperature import direction_temperatures, noise_temperature
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import GRADIENTS, MINIBATCH_SQUARES
 
-#: A disagreement is larger than so many standard errors, and than the accuracy of the entropies behind dU/dS.
-SIGMAS, ACCURACY = 3.3, 0.05
+#: A disagreement is larger than so many standard errors, which one sound state in a hundred reaches by chance, and than
+#: the accuracy of the entropies behind dU/dS.
+SIGMAS, ACCURACY = 2.6, 0.05
 
 
 def with_thermometers(result: RunResult, load: Callable[[str], Trajectory], snapshots: Trajectory) -> RunResult:
