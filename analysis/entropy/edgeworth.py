@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: The terms that are left out are taken to be this share of the first: in a network, where S is known from the losses,
 #: 0.3 to 0.5 of it (benchmarks/network.md, gaussian-ml against edgeworth).
-LEFT_OUT = 0.5
+LEFT_OUT = 0.4
 
 
 class EdgeworthEntropy(EntropyEstimator):
@@ -28,7 +28,7 @@ class EdgeworthEntropy(EntropyEstimator):
     smooth well are Gaussian at T → 0 and have |κ₃|² ∝ T next to it: a Gaussian entropy rises too fast with T, and dU/dS
     comes out too low.
 
-    |κ₃|²/12 is measured without bias (`analysis.entropy.skewness`) and scatters by sqrt(D³/12)/N nats. Half of it is
+    |κ₃|²/12 is measured without bias (`analysis.entropy.skewness`) and scatters by sqrt(D³/12)/N nats. Two fifths of it are
     added to the standard error, in quadrature, for the terms of the expansion that are left out.
 
     Parameters

@@ -7,6 +7,7 @@ from scipy.stats import ortho_group
 
 from analysis.entropy import EdgeworthEntropy, GaussianEntropy, choose_estimator
 from analysis.entropy.base import jackknife_stderr
+from analysis.entropy.edgeworth import LEFT_OUT
 from analysis.entropy.skewness import _gaussian_bias, _skewness_between, _whitened
 from analysis.results import OK, SKEWED, TOO_FEW
 
@@ -23,9 +24,9 @@ def test_skewed_densities(shape, d):
     """What is left of the Gaussian's error is the next order of the expansion: 1/(12 k²) of a gamma of shape k."""
     X, truth = gamma_product(shape, d, 20_000, np.random.default_rng(0))
     fitted = EdgeworthEntropy().fit(X)
-    # Apart from half of the correction, which stands for the terms that are left out.
+    # Apart from the share of the correction that stands for the terms that are left out.
     error = jackknife_stderr(fitted.entropy_jackknife_)
-    assert fitted.entropy_stderr_ == pytest.approx(np.hypot(error, fitted.negentropy_ / 2))
+    assert fitted.entropy_stderr_ == pytest.approx(np.hypot(error, LEFT_OUT * fitted.negentropy_))
     assert fitted.negentropy_ == pytest.approx(d / (3 * shape), abs=4 * error)
     assert fitted.entropy_ == pytest.approx(truth, abs=4 * error + d / (6 * shape**2))
     assert GaussianEntropy().fit(X).entropy_ > truth + 4 * error + d / (6 * shape**2)
