@@ -28,8 +28,8 @@ class EdgeworthEntropy(EntropyEstimator):
     smooth well are Gaussian at T → 0 and have |κ₃|² ∝ T next to it: a Gaussian entropy rises too fast with T, and dU/dS
     comes out too low.
 
-    |κ₃|²/12 is measured without bias (`analysis.entropy.skewness`) and scatters by sqrt(D³/12)/N nats. Two fifths of it are
-    added to the standard error, in quadrature, for the terms of the expansion that are left out.
+    |κ₃|²/12 is measured without bias (`analysis.entropy.skewness`) and scatters by sqrt(D³/12)/N nats. The standard
+    error holds two fifths of it, in quadrature, for the terms of the expansion that are left out.
 
     Parameters
     ----------
