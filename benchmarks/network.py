@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.results import FloatArray
 from benchmarks.table import Table
 
 ROOT = Path(__file__).parent.parent
@@ -38,12 +39,12 @@ def add_rows(table: Table, preset: str, rows: list[dict[str, Any]]) -> None:
                 round(float(np.nanmax(ratio)), 3), round(_covered(at), 3), round(_median(at, "virial"), 3),
                 round(_median(at, "change"), 3), round(float(np.mean([row["status"] == "ok" for row in at])), 3),
             )  # fmt: skip
-        off = np.abs([row["ratio"] - 1 for row in own])
+        off = _errors(own)
         inner = [row for row in own if row["temperature"] not in (own[0]["temperature"], own[-1]["temperature"])]
         table.notes.append(
             f"- {preset}, {what}; {name}, {len({row['seed'] for row in own})} studies: |T̂/T − 1| median "
-            f"{np.median(off):.1%}, worst {np.max(off):.1%} (inside the ladder "
-            f"{np.max(np.abs([row['ratio'] - 1 for row in inner])):.1%}); the 95 % interval covers "
+            f"{np.nanmedian(off):.1%}, worst {np.nanmax(off):.1%} (inside the ladder "
+            f"{np.nanmax(_errors(inner)):.1%}); the 95 % interval covers "
             f"{_covered(own):.1%}; {np.mean([row['status'] == 'ok' for row in own]):.1%} are ok."
         )
 
@@ -53,20 +54,31 @@ def add_beyond(table: Table, preset: str, rows: list[dict[str, Any]]) -> None:
     for name in dict.fromkeys(row["estimator"] for row in rows):
         own = [row for row in rows if row["estimator"] == name]
         ok = [row for row in own if row["status"] == "ok"]
-        off = np.abs([row["ratio"] - 1 for row in ok])
+        off = _errors(ok)
         others = [row["status"] for row in own if row["status"] != "ok"]
         wrong = sum(row["ratio"] is None or abs(row["ratio"] - 1) > 0.1 for row in own if row["status"] != "ok")
         why = ", ".join(f"{status} {others.count(status)}" for status in sorted(set(others)))
         table.notes.append(
             f"- {preset} at T = {BEYOND[preset]}; {name}, {len({row['seed'] for row in own})} studies: {len(ok)} of "
-            f"{len(own)} are ok, |T̂/T − 1| of these median {np.median(off):.1%}, worst {np.max(off):.1%}, the interval "
-            f"covers {_covered(ok):.1%}; {wrong} of the {len(others)} others are off by more than 10 % ({why})."
+            f"{len(own)} are ok"
+            + (
+                f", |T̂/T − 1| of these median {np.median(off):.1%}, worst {np.max(off):.1%}, the interval covers "
+                f"{_covered(ok):.1%}"
+                if ok
+                else ""
+            )
+            + f"; {wrong} of the {len(others)} others are off by more than 10 % ({why})."
         )
+
+
+def _errors(rows: list[dict[str, Any]]) -> FloatArray:
+    """|T̂/T − 1|; NaN where there is no temperature."""
+    return np.abs(np.array([row["ratio"] for row in rows], dtype=float) - 1)
 
 
 def _covered(rows: list[dict[str, Any]]) -> float:
     known = [row for row in rows if row["lower"] is not None and row["upper"] is not None]
-    return float(np.mean([row["lower"] <= 1 <= row["upper"] for row in known]))
+    return float(np.mean([row["lower"] <= 1 <= row["upper"] for row in known])) if known else float("nan")
 
 
 def _median(rows: list[dict[str, Any]], name: str) -> float:

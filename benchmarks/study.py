@@ -79,10 +79,11 @@ def main(quick: bool) -> None:
             f"- {name}: T agrees within the intervals at {sum(same)} of {len(same)} learning rates; {ok} of "
             f"{len(found)} are ok."
         )
-    ratios = np.array(
-        [[run["paper_ratio"] for run in found] for found in (runs, *(found for found, _ in others.values()))]
-    )
-    if len(ratios) > 1:
+    studies = [runs, *(found for found, _ in others.values())]
+    ratios = np.array([[run["paper_ratio"] for run in found] for found in studies], dtype=float)
+    # Its method gives the ends of a curve no temperature.
+    ratios = ratios[:, np.isfinite(ratios).all(axis=0)]
+    if len(studies) > 1 and ratios.size:
         level = np.exp(np.log(ratios).mean(axis=1))
         reach = t.isf(0.025, len(level) - 1) * level.std(ddof=1) / len(level) ** 0.5
         table.notes.append(

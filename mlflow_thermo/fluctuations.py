@@ -77,9 +77,10 @@ class FluctuationSums:
         return torch.stack([self._sums[..., self.NAMES.index("gg")], self._steps]).cpu()
 
     def ratio_errors(self, begun: FluctuationSums, lr: float | Tensor) -> Tensor:
-        """Standard errors (n_models,) of the fluctuation-dissipation ratios since `begun`, from those of the chains.
+        """Standard errors of the fluctuation-dissipation ratios since `begun`, from the scatter of the chains.
 
-        A ratio of two sums over chains, to first order (Cochran 1977, section 6.3); NaN where models have no chains.
+        A ratio of two sums over chains, to first order (Cochran 1977, section 6.3): (n_models,), all NaN where models
+        have no chains.
 
         Parameters
         ----------

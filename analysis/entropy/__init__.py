@@ -7,6 +7,7 @@ jackknife) and ``status_``.
 from analysis.entropy.base import (
     EntropyEstimator,
     correlation_with_mean,
+    jackknife_stderr,
 )
 from analysis.entropy.edgeworth import EdgeworthEntropy
 from analysis.entropy.gaussian import GaussianEntropy
@@ -38,6 +39,7 @@ __all__ = [
     "correlation_with_mean",
     "entropy_of",
     "flat",
+    "jackknife_stderr",
     "knn_graph_entropies",
     "make_estimator",
     "paper_entropy",

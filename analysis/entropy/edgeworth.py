@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.entropy.base import EntropyEstimator, Evaluator
 from analysis.entropy.gaussian import unbiased_gaussian_entropy
-from analysis.entropy.skewness import MOST_SKEWNESS, Skewness
+from analysis.entropy.skewness import Skewness, exceeds_limit
 from analysis.entropy.spectrum import SpectrumFinder
 from analysis.results import SKEWED, TOO_FEW, UNIDENTIFIED, AnyArray, InsufficientData, Status
 
@@ -93,4 +93,4 @@ class EdgeworthEntropy(EntropyEstimator):
         if status == UNIDENTIFIED:
             # As in the Gaussian that it corrects: no assumption stands in for what is missing.
             return TOO_FEW
-        return SKEWED if 12 * self.negentropy_ > MOST_SKEWNESS * self.dim_ else status
+        return SKEWED if exceeds_limit(12 * self.negentropy_, n, self.dim_) else status

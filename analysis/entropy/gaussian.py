@@ -10,7 +10,7 @@ from scipy.special import digamma
 from analysis.entropy import shrinkage
 from analysis.entropy.base import EntropyEstimator, Evaluator, half_log_2pi_e
 from analysis.entropy.shrinkage import Moments, SampleSpectrum
-from analysis.entropy.skewness import MOST_SKEWNESS, Skewness
+from analysis.entropy.skewness import too_skewed
 from analysis.entropy.spectrum import SpectrumFinder
 from analysis.results import OK, SKEWED, TOO_FEW, UNIDENTIFIED, AnyArray, InsufficientData, IntArray, Status
 from analysis.stationarity import SNAPSHOTS_PER_DIMENSION
@@ -86,7 +86,7 @@ class GaussianEntropy(EntropyEstimator):
             everything = np.arange(len(X))
             # With fewer snapshots the status is another one.
             if len(X) >= SNAPSHOTS_PER_DIMENSION * self.dim_ and np.all(finder.spectrum(everything).scatter > 0):
-                self._skewed = Skewness(X, self.dim_).squared(everything) > MOST_SKEWNESS * self.dim_
+                self._skewed = too_skewed(X, self.dim_)
             return lambda keep: unbiased_gaussian_entropy(finder.spectrum(keep))
         weight_of = LINEAR.get(self.covariance)
         # The estimate itself uses the spectrum, which shows when a sample is degenerate.

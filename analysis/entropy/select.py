@@ -32,8 +32,8 @@ ESTIMATOR_NAMES: tuple[str, ...] = tuple(_REGISTRY)
 
 #: Nearest neighbours follow any shape of density up to about this many dimensions.
 FEW_DIMENSIONS = 5
-#: Snapshots for each dimension from which on the skewness takes more error from dU/dS than its noise adds: in a network
-#: 0.7 % to 0.2 % at 20 (benchmarks/network.md), where exact Gaussians go from 0.2 % to 0.8 % at 10 (accuracy.md).
+#: From so many snapshots for each dimension on the correction for skewness removes more bias from dU/dS than it adds
+#: noise: in a network 0.8 % become 0.4 % at 20 (benchmarks/network.md), of exact Gaussians 0.2 % 0.8 % at 10.
 SKEWNESS_PER_DIMENSION = 15
 #: Nearest neighbours in few dimensions need at least this many snapshots.
 _ENOUGH_FOR_NEIGHBOURS = 50

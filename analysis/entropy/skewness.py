@@ -11,8 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.entropy.base import check_rank
+from analysis.geometry import isometric_embedding
 from analysis.results import AnyArray, BoolArray, FloatArray, IntArray
+from analysis.stationarity import evenly_spaced
 
+#: Snapshots that a look at the skewness takes, and those of which the pairs are held in memory at a time.
+_LOOK, _AT_ONCE = 4000, 2000
 #: Time blocks between which pairs of snapshots are taken.
 _BLOCKS = 10
 #: |κ₃|² over D beyond which the entropy of a Gaussian, with or without its first correction, is not trusted: Gibbs
@@ -49,8 +53,22 @@ class Skewness:
         return float(self._total[here].sum() / self._pairs[here].sum())
 
 
+def exceeds_limit(squared: float, n: int, dim: int) -> bool:
+    """Whether |κ₃|² is beyond `MOST_SKEWNESS`, and not by the noise of n snapshots."""
+    noise = float(np.sqrt(12 * dim * (dim + 1) * (dim + 2))) / n
+    return squared - 3 * noise > MOST_SKEWNESS * dim
+
+
+def too_skewed(X: AnyArray, dim: int) -> bool:
+    """Whether snapshots (n, d) are far from any Gaussian, by a number of them that costs little."""
+    X = X[evenly_spaced(len(X), min(len(X), _LOOK))]
+    return exceeds_limit(Skewness(X, dim).squared(np.arange(len(X))), len(X), dim)
+
+
 def _whitened(X: AnyArray, dim: int) -> FloatArray:
     """Snapshots (n, dim) of zero mean and unit covariance, with denominator n − 1."""
+    if X.shape[1] >= len(X):
+        X = isometric_embedding(X)
     centred = X - X.mean(axis=0, dtype=np.float64)
     values, vectors = np.linalg.eigh(centred.T @ centred / (len(X) - 1))
     values = check_rank(dim, values[::-1])
@@ -64,9 +82,11 @@ def _skewness_between(points: FloatArray, pieces: list[IntArray], apart: BoolArr
     bias = _gaussian_bias(n, dim)
     found = np.zeros(apart.shape)
     for a, b in zip(*np.nonzero(np.tril(apart)), strict=True):
-        t = points[pieces[a]] @ points[pieces[b]].T
-        both = squares[pieces[a]][:, None] + squares[pieces[b]]
-        found[a, b] = found[b, a] = np.sum(t * (t * t - 3 * both + 3 * (dim + 2)) - bias)
+        for rows in np.array_split(pieces[a], len(pieces[a]) * len(pieces[b]) // _AT_ONCE**2 + 1):
+            t = points[rows] @ points[pieces[b]].T
+            both = squares[rows][:, None] + squares[pieces[b]]
+            found[a, b] += np.sum(t * (t * t - 3 * both + 3 * (dim + 2)) - bias)
+        found[b, a] = found[a, b]
     return found
 
 

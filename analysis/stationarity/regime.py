@@ -37,7 +37,8 @@ class Regime:
     loss : mean loss over the window.
     slope : d ln U / d ln t over the window; NaN where it was not needed, or where U is negative.
     p_value : of a slope of zero.
-    uniform_share : share of the window's blocks whose mean loss lies in the uniform band; 0 without a baseline.
+    uniform_share : share of the window's blocks whose mean loss lies in the uniform band; 0 without a baseline, and
+        where no block comes as near to it as the mean of a uniform run.
     """
 
     name: str
@@ -84,10 +85,12 @@ def classify(
     share = 0.0
     # The loss of random weights varies from point to point: the mean of a uniform run lies within its spread.
     if uniform_loss is not None and uniform_std is not None:
-        share = float(np.mean(level > uniform_loss - UNIFORM_SIGMAS * uniform_std))
         # Its mean over all blocks much less, as that of the random weights behind the baseline, which are at least as
         # many: a small network's loss spreads so far that a state well below it would pass for uniform.
-        if mean > uniform_loss - UNIFORM_SIGMAS * uniform_std * np.sqrt(2 / BLOCKS):
+        near = uniform_loss - UNIFORM_SIGMAS * uniform_std * np.sqrt(2 / BLOCKS)
+        if level.max() > near:
+            share = float(np.mean(level > uniform_loss - UNIFORM_SIGMAS * uniform_std))
+        if mean > near:
             return Regime("uniform", mean, uniform_share=share)
     time = np.array([steps[block].mean() for block in blocks])
     if np.any(level < 0):

@@ -206,7 +206,7 @@ def _unbalanced(ratio: float | None, stderr: float, chains: int) -> str:
     if ratio is None or not stderr > 0:
         return ""
     p = float(2 * stats.t.sf(abs(ratio - 1) / stderr, chains - 1))
-    if p >= TEST_LEVEL or abs(ratio - 1) <= BALANCED:
+    if not p < TEST_LEVEL or abs(ratio - 1) <= BALANCED:
         return ""
     return (
         f"the fluctuation-dissipation ratio is {ratio:.3g} ± {stderr:.1g}, 1 in a stationary state: train longer, "

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.entropy import RunEntropies, correlation_with_mean, entropy_of, flat, paper_entropy, summarise_run
+from analysis.entropy import (
+    RunEntropies,
+    correlation_with_mean,
+    entropy_of,
+    flat,
+    jackknife_stderr,
+    paper_entropy,
+    summarise_run,
+)
 from analysis.results import (
     CONVERGING,
     OK,
@@ -93,6 +101,9 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
     values = estimator.entropy_jackknife_
     after = trajectory.take(slice(burn_in, None))
     correlation = correlation_with_mean(values, after.losses) if len(values) else math.nan
+    if stderr > 0:
+        # What an estimator adds to the error of its sample is independent of the loss.
+        correlation *= jackknife_stderr(values) / stderr if len(values) else math.nan
     result = with_thermometers(with_equipartition(result, trajectory, index), run.load, trajectory)
     return Measured(result, _entropies(used, plan), correlation)
 

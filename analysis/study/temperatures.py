@@ -97,8 +97,13 @@ def with_temperatures(
             free_energy=number(states.loss[k] - t * states.entropy[k]),
             paper=replace(run.paper, temperature=paper[k], ratio=_ratio(paper[k], t)),
         )
-        problem = disagreement(found)
-        out[i] = replace(found, status=DISAGREE, note=f"{problem}: {remedy(DISAGREE)}") if problem else found
+        problem = disagreement(found) if found.status in (OK, IMPRECISE) else ""
+        if problem and found.temperature is not None:
+            found = replace(
+                found, status=DISAGREE, note=f"{problem}: {remedy(DISAGREE)}",
+                temperature=replace(found.temperature, status=DISAGREE),
+            )  # fmt: skip
+        out[i] = found
     law, said = _law(curve)
     tested = checks_of([out[i] for i in chosen], fitted, curve, law is not None)
     return StudyTemperatures(out, law, tested, notes + said)
@@ -112,7 +117,7 @@ def _judged(run: RunResult, own: Status, t: float, lower: float, upper: float) -
 
 
 def _unsound_neighbour(run: RunResult, runs: Sequence[RunResult]) -> RunResult | None:
-    """A run at the next learning rate on either side where none is sound; None where there is none such.
+    """A run at its own or the next learning rates where most are not sound; None where there is none such.
 
     A slope is as good as the states that it is taken between: with a neighbour in another basin it would come out with
     a tight interval that misses the truth.
@@ -120,10 +125,11 @@ def _unsound_neighbour(run: RunResult, runs: Sequence[RunResult]) -> RunResult |
     others = sorted({other.lr for other in runs if other.lr != run.lr})
     below = [lr for lr in others if lr < run.lr][-1:]
     above = [lr for lr in others if lr > run.lr][:1]
-    for lr in below + above:
+    for lr in [run.lr, *below, *above]:
         there = [other for other in runs if other.lr == lr]
-        if all(other.status != OK for other in there):
-            return there[0]
+        unsound = [other for other in there if other.status != OK]
+        if len(unsound) > len(there) / 2:
+            return unsound[0]
     return None
 
 

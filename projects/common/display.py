@@ -55,7 +55,7 @@ class Display:
         self._bar: Any = None
 
     def show(self, report: Report) -> None:
-        """Show how far a training is and how long it will still take, if that is known."""
+        """Show how far the program is and how long it will still take, if that is known."""
         if (now := self._clock()) < self._next:
             return
         if report.left is None:

@@ -34,7 +34,7 @@ def train_stack(members: list[StackMember], watch: ParentWatch, compiling: str, 
     device = choose_device(config.device)
     one = prepare(config, device)
     fit = models_that_fit(one, len(members), shares, recording_bytes(config, one.weights))
-    # Turns of equal size: a compiled program serves one size only.
+    # Turns of equal size: the program of a whole stack serves one size only.
     size = math.ceil(len(members) / math.ceil(len(members) / fit))
     turns = [members[start : start + size] for start in range(0, len(members), size)]
     baseline: Baseline | None = None

@@ -14,7 +14,7 @@ from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.fluctuations import FluctuationSums
 from mlflow_thermo.observables import PILOT, evaluate, full_gradient, gradient_noise, log_points
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.phases import phases_of
+from projects.fixed_lr.phases import Phases, phases_of
 from projects.fixed_lr.protocols import make_update
 from projects.fixed_lr.training_setup import TrainingSetup
 
@@ -92,9 +92,9 @@ def measure(setup: TrainingSetup) -> list[dict[str, float]]:
 class _Books:
     """Sums over the steps of every model, as a whole and since the beginning of its window."""
 
-    def __init__(self, setup: TrainingSetup, configs: Sequence[TrainConfig]) -> None:
-        self.phases = phases = [phases_of(config) for config in configs]
-        self._lr = [config.lr for config in configs]
+    def __init__(self, setup: TrainingSetup, phases: Sequence[Phases], lr: float | Tensor) -> None:
+        self.phases = list(phases)
+        self._lr = lr.flatten().tolist() if isinstance(lr, Tensor) else [lr] * len(phases)
         self._sums = FluctuationSums(setup.weights, setup.spheres)
         #: The sums where the windows of the models begin.
         self._begun = {one.record: self._sums.as_of_now() for one in phases}
@@ -147,7 +147,7 @@ def run_loop(
         for all.
     """
     config, n = setup.config, setup.weights.numel() // setup.d
-    books = _Books(setup, configs or [config] * n)
+    books = _Books(setup, [phases_of(one) for one in configs or [config] * n], lr)
     update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
     points = set(log_points(max(one.first for one in books.phases), config.log_points))
     source = setup.source()

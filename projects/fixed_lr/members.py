@@ -127,8 +127,10 @@ class StackObserver(Observer):
         """Note the members that diverged, and report progress."""
         self._watch.check()
         # The sum of a model's chains is not finite where one of them is not.
-        for (_, member), loss in zip(self._open(), losses.reshape(len(losses), -1).mean(dim=1).tolist(), strict=True):
-            self._guard(member, loss, step)
+        means = losses.reshape(len(losses), -1).mean(dim=1).tolist()
+        # A stack that cannot shrink still holds the models that have ended.
+        for position, member in self._open():
+            self._guard(member, means[position], step)
         if time.monotonic() - self._reported > PROGRESS_EVERY:
             self._report(step)
 

@@ -68,7 +68,8 @@ class StepShape:
         one, *rest = (min(seconds) for seconds in zip(*trials, strict=True))
         if not rest:
             # How much of it is overhead that the models share is not known.
-            return cls((one / 2, one / 2 / models), (0.0, 0.0))
+            shape = (one / 2, one / 2 / models)
+            return cls(shape, shape)
         (all_chains,) = rest
         if setup.in_turns:
             return cls((one, 0.0), (0.0, all_chains / models))
@@ -142,8 +143,6 @@ class Pace:
         self._begin = self._last = clock()
         self._last_busy = busy()
         self._step, self._steps = 0, 0
-        #: Of the last steps: how many, their seconds, those in which they computed, those that their gradients should
-        #: take.
         self._recent = _Sums(0.0, 0.0, 0.0, 0.0)
         self._log: float | None = None
         self._end: float | None = None

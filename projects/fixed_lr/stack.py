@@ -193,11 +193,10 @@ class ModelStack(TrainingSetup):
     def compile(self, mode: str) -> None:
         """Compile the gradient in a mode of `torch.compile`; what that raises leaves the gradient as it was.
 
-        Of a training in chains, the one that they have: on a processor the program of a single model, which others
-        follow in, so that models may leave, on a GPU that of all.
+        Of a training in chains the gradient of these: on a processor a program for the chains of one model, called for
+        one model after the other so that models may leave; on a GPU one for all models.
         """
-        one_model = self.config.chains > 1 and self.device.type == "cpu"
-        if one_model:
+        if self._by_models:
             program = _in_turns(torch.compile(self._of_chains, dynamic=False, mode=mode))
         else:
             whole = self._chained if self.config.chains > 1 else self._gradient
@@ -212,15 +211,20 @@ class ModelStack(TrainingSetup):
             self._chained = program
         if self.chains == self.config.chains:
             self._gradient = program
-        self._of_one_size, self._in_turns = not one_model, one_model
+        self._of_one_size, self._in_turns = not self._by_models, self._by_models
 
     def _is_worth_it(self, steps: float) -> bool:
-        if self.device.type == "cuda":
-            # Not measured yet whether a program of one size pays where models leave one by one.
-            can = not self.config.until
-        else:
-            can = any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+        if self.config.until and not self._by_models:
+            # Models that leave one by one would be computed on in a program of one size.
+            return False
+        on_processor = self.device.type == "cpu"
+        can = not on_processor or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
         return can and self._seconds() * steps > WORTH_COMPILING
+
+    @property
+    def _by_models(self) -> bool:
+        """Whether compiling makes a program for the chains of one model."""
+        return self.config.chains > 1 and self.device.type == "cpu"
 
     def _seconds(self) -> float:
         """About how long a step takes without compiling, in chains where there will be some."""

@@ -107,3 +107,19 @@ def test_states_far_from_any_gaussian_are_not_ok(estimator):
         assert estimator.fit(rng.gamma(shape, size=(5000, 6))).status_ == status
     # Where there are too few snapshots that is what is said.
     assert estimator.fit(hopped[::40]).status_ == TOO_FEW
+
+
+@pytest.mark.parametrize("estimator", [EdgeworthEntropy(), GaussianEntropy()], ids=repr)
+@pytest.mark.parametrize(("n", "d"), [(12, 1), (12, 2), (30, 5)])
+def test_a_few_gaussian_snapshots_are_not_called_skewed(estimator, n, d):
+    rng = np.random.default_rng(6)
+    found = [estimator.fit(rng.normal(size=(n, d))).status_ for _ in range(200)]
+    assert found.count(SKEWED) <= 4
+
+
+def test_more_columns_than_snapshots():
+    """As in weights that move in few directions; the columns are not what it costs."""
+    rng = np.random.default_rng(7)
+    inside = rng.normal(size=(200, 5))
+    wide = inside @ np.linalg.qr(rng.normal(size=(3000, 5)))[0].T
+    assert EdgeworthEntropy(dim=5).fit(wide).entropy_ == pytest.approx(EdgeworthEntropy().fit(inside).entropy_)

@@ -100,3 +100,15 @@ def test_runs_on_one_branch_do_not_hop():
         assert (plateau.uniform_share, uniform.name) == (0.0, "uniform")
     assert hopped <= 4
     assert not classify(steps, np.full(500, 5.0)).hops
+
+
+def test_a_small_network_is_not_uniform_where_random_weights_merely_reach():
+    """Its loss spreads over random weights: a state two spreads below their mean is a state of its own, and no hop."""
+    loss = 11.5 + 2.0 * RNG.normal(size=1000)
+    found = classify(STEPS, loss, 20.0, 4.5)
+    assert (found.name, found.uniform_share, found.hops) == ("stationary", 0.0, False)
+    # Blocks on either side of three spreads are no hop either.
+    halves = np.where(np.arange(1000) < 500, 6.3, 6.7) + 0.1 * RNG.normal(size=1000)
+    found = classify(STEPS, halves, 20.0, 4.5)
+    assert (found.name, found.hops) == ("stationary", False)
+    assert classify(STEPS, 19.0 + 4.5 * RNG.normal(size=1000), 20.0, 4.5).name == "uniform"

@@ -79,9 +79,10 @@ class TestSoundNeighbours:
     def test_at_an_end(self):
         assert [run.status for run in self.unsound(0)] == [NOT_STATIONARY] * 2 + [OK] * 9
 
-    def test_one_sound_seed_is_enough(self):
-        assert [run.status for run in self.unsound(5, seeds=3, how_many=2)].count(NOT_STATIONARY) == 2
-        assert [run.status for run in self.unsound(5, seeds=3)].count(NOT_STATIONARY) == 9
+    def test_most_seeds_of_a_learning_rate_decide(self):
+        """One of three does not, two of three do: for the third, whose U and S are averaged with theirs, too."""
+        assert [run.status for run in self.unsound(5, seeds=3, how_many=1)].count(NOT_STATIONARY) == 1
+        assert [run.status for run in self.unsound(5, seeds=3, how_many=2)].count(NOT_STATIONARY) == 9
 
 
 def test_a_temperature_with_a_wide_interval_is_imprecise():
@@ -92,7 +93,7 @@ def test_a_temperature_with_a_wide_interval_is_imprecise():
         reach = max(t.upper - t.value, t.value - t.lower) / t.value
         if t.lower > 0:
             assert run.status == (IMPRECISE if reach > PRECISION else OK)
-        assert run.note.startswith("the interval of T is wider") == (run.status == IMPRECISE)
+        assert run.note.startswith("the interval of T reaches further") == (run.status == IMPRECISE)
         statuses.append(run.status)
     # The loss changes by less from one state to the next where the learning rate is small.
     assert statuses == sorted(statuses, key=[ZERO_TEMPERATURE, IMPRECISE, OK].index)

@@ -328,3 +328,26 @@ def test_auto_takes_the_engine_that_fits():
     large = config(dataset="random", label_noise=0.0, width=8)
     assert choose_engine("auto", large, 13, 2) == "process"
     assert choose_engine("batched", large, 13, 2) == "batched"
+
+
+def test_a_stack_that_cannot_shrink_still_checks_those_that_go_on():
+    """The models that have ended keep their rows, and their losses, which nobody looks at."""
+
+    class Member:
+        def __init__(self, is_open):
+            self.config, self.run, self.open, self.failed = config(), None, is_open, None
+
+        def fail(self, error):
+            self.open, self.failed = False, error
+
+    class Watch:
+        def check(self):
+            pass
+
+    all_members = [Member(True), Member(False), Member(True)]
+    stack = ModelStack(prepare(config(), CPU), 3)
+    observer = members.StackObserver(stack, all_members, Watch(), 0, 1)
+    observer.check(torch.tensor([1.0, float("nan"), float("inf")]), 200)
+    assert [member.open for member in all_members] == [True, False, False]
+    assert isinstance(all_members[2].failed, Diverged)
+    assert all_members[1].failed is None
