@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses, StepLosses
-from mlflow_thermo.packing import Packer
+from mlflow_thermo.packing import ChainsPacker, Packer
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE
 from mlflow_thermo.store import (
@@ -113,7 +113,7 @@ class SeriesBuffer:
         self.schedule = schedule
         self.writer = writer
         self.reduced_at_end = storage == ISOMETRIC
-        self._packers = packers
+        self._all_chains = ChainsPacker(packers)
         self.chains = chains = len(packers)
         packer = packers[0]
         taken = writer.index.steps[::chains]
@@ -177,8 +177,7 @@ class SeriesBuffer:
             self.losses.add(loss)
         if number != self.next_step:
             return False
-        for chain, packer in enumerate(self._packers):
-            packer.pack_into(self._block.weights[self._fill + chain])
+        self._all_chains.pack_into(self._block.weights[self._fill : self._fill + self.chains])
         self.losses.keep(self._fill, loss)
         self._fill += self.chains
         self.cursor += 1

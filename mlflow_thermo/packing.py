@@ -209,3 +209,46 @@ class Packer:
                 return None
             offset += tensor.numel()
         return first.as_strided((self.d,), (1,), first.storage_offset())
+
+
+class ChainsPacker:
+    """Packs the chains of a run: one after the other, or in one copy where they lie so in memory.
+
+    Parameters
+    ----------
+    packers : sequence of Packer
+        Of each chain.
+    """
+
+    def __init__(self, packers: Sequence[Packer]) -> None:
+        self._packers = list(packers)
+        self._tensors = [tensor for packer in packers for tensor in packer._tensors]
+        self._places: list[int] = []
+        self._joint: Tensor | None = None
+
+    def pack_into(self, rows: Tensor) -> None:
+        """Copy the current parameters of all chains into `rows`, shape (chains, d), on any device."""
+        if len(self._packers) == 1:
+            self._packers[0].pack_into(rows[0])
+            return
+        places = [tensor.data_ptr() for tensor in self._tensors]
+        # As in `Packer.pack_into`: looked at anew only where a parameter has moved.
+        if places != self._places:
+            self._joint, self._places = self._joint_view(), places
+        if self._joint is not None:
+            rows.copy_(self._joint, non_blocking=True)
+            return
+        for row, packer in zip(rows, self._packers, strict=True):
+            packer.pack_into(row)
+
+    def _joint_view(self) -> Tensor | None:
+        """The parameters of all chains as one tensor without copying; None unless they follow each other evenly."""
+        flats = [packer._flat_view() for packer in self._packers]
+        known = [flat for flat in flats if flat is not None]
+        if len(known) < len(flats) or len({flat.untyped_storage().data_ptr() for flat in known}) > 1:
+            return None
+        offsets = [flat.storage_offset() for flat in known]
+        stride = offsets[1] - offsets[0]
+        if stride < self._packers[0].d or offsets != [offsets[0] + k * stride for k in range(len(offsets))]:
+            return None
+        return known[0].as_strided((len(known), self._packers[0].d), (stride, 1), offsets[0])

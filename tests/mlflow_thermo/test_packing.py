@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.packing import Packer, flatten_parameters, trainable
+from mlflow_thermo.packing import ChainsPacker, Packer, flatten_parameters, trainable
 
 
 def model():
@@ -90,3 +90,53 @@ def test_mixed_types_are_refused_by_name():
 def test_complex_weights_are_refused():
     with pytest.raises(ThermoError, match=r"'c' is torch\.complex64: only real weights"):
         Packer([("c", nn.Parameter(torch.zeros(2, dtype=torch.complex64)))])
+
+
+class TestChains:
+    def views(self, weights):
+        """Two parameters of each chain, as views of its row."""
+        return [
+            [("a", row[:2].view(2).requires_grad_(True)), ("b", row[2:6].view(2, 2).requires_grad_(True))]
+            for row in weights.detach()
+        ]
+
+    @pytest.mark.parametrize("width", [6, 9])
+    def test_rows_of_one_tensor_are_copied_at_once(self, width):
+        weights = torch.arange(4.0 * width).view(4, width)
+        packer = ChainsPacker([Packer(view) for view in self.views(weights)])
+        rows = torch.empty(4, 6)
+        for _ in range(2):
+            packer.pack_into(rows)
+            torch.testing.assert_close(rows, weights[:, :6])
+            assert packer._joint is not None
+            weights.mul_(-2)
+
+    def test_models_of_their_own_and_one_that_moves(self):
+        models = [model() for _ in range(3)]
+        packer = ChainsPacker([Packer(one) for one in models])
+        rows = torch.empty(3, 20)
+        packer.pack_into(rows)
+        assert packer._joint is None
+        torch.testing.assert_close(rows[2, 12:], models[2][1].weight.detach().reshape(-1))
+        models[1][1].weight.data = torch.full((2, 4), 7.0)
+        packer.pack_into(rows)
+        assert (rows[1, 12:] == 7).all()
+
+    def test_a_chain_that_leaves_the_common_tensor_is_still_found(self):
+        weights = torch.zeros(3, 6)
+        views = self.views(weights)
+        packer = ChainsPacker([Packer(view) for view in views])
+        rows = torch.empty(3, 6)
+        packer.pack_into(rows)
+        views[1][1][1].data = torch.full((2, 2), 5.0)
+        packer.pack_into(rows)
+        assert (rows[1, 2:] == 5).all()
+        assert (rows[[0, 2]] == 0).all()
+
+    def test_rows_in_another_order_are_not_taken_for_even_ones(self):
+        weights = torch.arange(18.0).view(3, 6)
+        views = self.views(weights)
+        packer = ChainsPacker([Packer(views[k]) for k in (2, 0, 1)])
+        rows = torch.empty(3, 6)
+        packer.pack_into(rows)
+        torch.testing.assert_close(rows, weights[[2, 0, 1]])
