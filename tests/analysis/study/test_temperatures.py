@@ -5,7 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.results import IMPRECISE, NO_INTERVAL, NOT_STATIONARY, OK, ZERO_TEMPERATURE, Estimate, RunResult
+from analysis.results import (
+    DISAGREE,
+    IMPRECISE,
+    NO_INTERVAL,
+    NOT_STATIONARY,
+    OK,
+    ZERO_TEMPERATURE,
+    Estimate,
+    RunResult,
+    Thermometers,
+)
 from analysis.study.temperatures import PRECISION, with_temperatures
 from mlflow_thermo.schema import STATIONARY
 
@@ -98,3 +108,14 @@ def test_a_temperature_with_a_wide_interval_is_imprecise():
     # The loss changes by less from one state to the next where the learning rate is small.
     assert statuses == sorted(statuses, key=[ZERO_TEMPERATURE, IMPRECISE, OK].index)
     assert {IMPRECISE, OK} <= set(statuses)
+
+
+def test_thermometers_that_disagree_hide_no_other_status():
+    wrong = Thermometers(virial=Estimate(10.0, 0.1, 9.8, 10.2))
+    results = [replace(run, set_temperature=run.lr, thermometers=wrong) for run in runs()]
+    results[0] = replace(results[0], status=NOT_STATIONARY, note="the chains differ in their means")
+    found = with_temperatures(results, "local-quadratic", None).runs
+    assert [run.status for run in found] == [NOT_STATIONARY] * 2 + [DISAGREE] * 9
+    assert found[0].note == "the chains differ in their means"
+    assert found[1].note.startswith("T rests on the state at T=0.001, which is not-stationary")
+    assert {run.temperature.status for run in found[2:]} == {DISAGREE}
