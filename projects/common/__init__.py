@@ -6,7 +6,11 @@ from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from projects.common.display import Display as Display, Report as Report, in_words as in_words
-    from projects.common.lifetime import ParentWatch as ParentWatch, Terminated as Terminated
+    from projects.common.lifetime import (
+        ParentWatch as ParentWatch,
+        Terminated as Terminated,
+        reason_of as reason_of,
+    )
     from projects.common.parameters import (
         WholeNumber as WholeNumber,
         parse_jobs as parse_jobs,
@@ -28,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "display": ["Display", "Report", "in_words"],
-        "lifetime": ["ParentWatch", "Terminated"],
+        "lifetime": ["ParentWatch", "Terminated", "reason_of"],
         "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
         "tracking": ["MetricLog", "end_run", "first_line", "log_new_params", "open_run", "own_run"],
         "workers": ["Outcome", "Workers"],

@@ -19,6 +19,11 @@ class Terminated(BaseException):
     """The process was asked to stop, or its parent process is gone."""
 
 
+def reason_of(end: BaseException) -> str:
+    """Why a program was ended, in words; Ctrl-C has none of its own."""
+    return str(end) or "interrupted from the keyboard"
+
+
 class ParentWatch:
     """Turns SIGTERM, and the parent's death, into `Terminated` at the next check.
 

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.plugin import run_tags
-from projects.common.lifetime import ParentWatch, Terminated
+from projects.common.lifetime import ParentWatch, Terminated, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def own_run(
         status = "FINISHED"
     except (Terminated, KeyboardInterrupt) as end:
         status = "KILLED"
-        raise ThermoError(stopped.format(end=end)) from end
+        raise ThermoError(stopped.format(end=reason_of(end))) from end
     finally:
         if run_id:
             end_run(run_id, status)

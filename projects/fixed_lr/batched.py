@@ -14,7 +14,7 @@ import torch
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
-from projects.common import ParentWatch, Terminated, open_run, parse_lrs
+from projects.common import ParentWatch, Terminated, open_run, parse_lrs, reason_of
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import run_loop
 from projects.fixed_lr.members import StackMember, StackObserver, describe
@@ -82,7 +82,7 @@ def main(lrs: str, experiment: str | None, compiling: str, shares: int, **option
             emit("opened", lr=config.lr, run_id=run_id)
         train_stack(members, watch, compiling, shares)
     except (Terminated, KeyboardInterrupt) as end:
-        status, reason = "KILLED", f"ended: {end}; what was recorded is kept"
+        status, reason = "KILLED", f"ended: {reason_of(end)}; what was recorded is kept"
         raise ThermoError(reason) from end
     except Exception as error:
         reason = describe(error)

@@ -41,7 +41,7 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
     """Sample every temperature into a run of its own; the runs end as the program does, with what they recorded."""
     import torch
 
-    from projects.common import Terminated, first_line
+    from projects.common import Terminated, first_line, reason_of
     from projects.gibbs.ladder import sample_ladder
     from projects.gibbs.recording import TemperatureRun
     from projects.gibbs.surfaces import make_surface
@@ -58,7 +58,7 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
             runs.append(TemperatureRun(experiment_id, sweep, config, surface, temperature, uniform, watch))
         sample_ladder(config, surface, runs, watch)
     except (Terminated, KeyboardInterrupt) as end:
-        status, reason = "KILLED", f"ended: {end}; what was recorded is kept"
+        status, reason = "KILLED", f"ended: {reason_of(end)}; what was recorded is kept"
         raise
     except Exception as error:
         reason = first_line(error)

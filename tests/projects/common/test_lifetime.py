@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.common.lifetime import ParentWatch, Terminated
+from projects.common.lifetime import ParentWatch, Terminated, reason_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,7 +22,7 @@ for _ in range(600):
     if os.getppid() != parent:
         break
     time.sleep(0.05)
-from projects.common.lifetime import ParentWatch, Terminated
+from projects.common.lifetime import ParentWatch, Terminated, reason_of
 try:
     ParentWatch().check()
     print("goes on")
@@ -87,3 +87,8 @@ def test_nohup_outlives_the_shell_but_not_a_command_that_waits(signals):
     assert outcome(nohup=True) == "goes on"
     assert outcome(nohup=True, MLFLOW_RUN_ID="abc") == GONE
     assert outcome(nohup=True, MLFLOW_THERMO_SWEEP="abc") == GONE
+
+
+def test_a_program_that_was_ended_says_why():
+    assert reason_of(Terminated("signal 15")) == "signal 15"
+    assert reason_of(KeyboardInterrupt()) == "interrupted from the keyboard"
