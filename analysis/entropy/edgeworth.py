@@ -51,7 +51,7 @@ class EdgeworthEntropy(EntropyEstimator):
 
     >>> import numpy as np
     >>> from analysis import EdgeworthEntropy
-    >>> x = np.random.default_rng(0).gamma(20, size=(50_000, 1))
+    >>> x = np.random.default_rng(0).gamma(20, size=(10_000, 1))
     >>> fitted = EdgeworthEntropy().fit(x)
     >>> abs(fitted.entropy_ - 2.900) < 4 * fitted.entropy_stderr_ < 0.05, fitted.status_
     (True, 'ok')
