@@ -80,12 +80,13 @@ def with_temperatures(
         fitted.at(states.lr, values) for values in (curve.temperature, curve.lower, curve.upper)
     )
     paper = _paper_temperatures([results[i] for i in chosen])
+    unsound = _unsound_neighbours([results[i] for i in chosen])
     out = list(results)
     for k, i in enumerate(chosen):
         t = float(temperature[k])
         own = as_status(str(curve.status[fitted.where[k]]))
         run = results[i] if results[i].status != OK else _judged(results[i], own, t, lower[k], upper[k])
-        beside = _unsound_neighbour(results[i], [results[j] for j in chosen]) if run.status == OK else None
+        beside = unsound[run.lr] if run.status == OK else None
         if beside is not None:
             axis = "T" if run.set_temperature is not None else "lr"
             note = f"T rests on the state at {axis}={beside.lr:.3g}, which is {beside.status}: {remedy(beside.status)}"
@@ -116,21 +117,22 @@ def _judged(run: RunResult, own: Status, t: float, lower: float, upper: float) -
     return replace(run, status=own, note=remedy(own) or run.note)
 
 
-def _unsound_neighbour(run: RunResult, runs: Sequence[RunResult]) -> RunResult | None:
-    """A run at its own or the next learning rates where most are not sound; None where there is none such.
+def _unsound_neighbours(runs: Sequence[RunResult]) -> dict[float, RunResult | None]:
+    """For each learning rate a run at it, or at the next on either side, where most are not sound; None without any.
 
     A slope is as good as the states that it is taken between: with a neighbour in another basin it would come out with
     a tight interval that misses the truth.
     """
-    others = sorted({other.lr for other in runs if other.lr != run.lr})
-    below = [lr for lr in others if lr < run.lr][-1:]
-    above = [lr for lr in others if lr > run.lr][:1]
-    for lr in [run.lr, *below, *above]:
-        there = [other for other in runs if other.lr == lr]
-        unsound = [other for other in there if other.status != OK]
-        if len(unsound) > len(there) / 2:
-            return unsound[0]
-    return None
+    by_lr: dict[float, list[RunResult]] = {}
+    for run in sorted(runs, key=lambda run: run.lr):
+        by_lr.setdefault(run.lr, []).append(run)
+    worst: list[RunResult | None] = []
+    for there in by_lr.values():
+        bad = [run for run in there if run.status != OK]
+        worst.append(bad[0] if len(bad) > len(there) / 2 else None)
+    # Its own first, then the one below.
+    near = zip(worst, [None, *worst[:-1]], [*worst[1:], None], strict=True)
+    return {lr: next((one for one in found if one is not None), None) for lr, found in zip(by_lr, near, strict=True)}
 
 
 def _paper_temperatures(runs: Sequence[RunResult]) -> list[float | None]:

@@ -111,7 +111,7 @@ class _Sums:
         """Seconds of a step whose gradient should take so many."""
         # What the steps take beyond their gradients they take alike whatever those are.
         beyond = (self.busy - self.gradients) / self.steps
-        computed = gradient + beyond if beyond > 0 else gradient * self.busy / self.gradients
+        computed = gradient + beyond if beyond >= 0 else gradient * self.busy / self.gradients
         return self.slowness * computed
 
 
