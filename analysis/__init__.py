@@ -6,10 +6,10 @@ All that a user of the library needs; names load when they are first used. An an
 >>> runs = from_folder("runs")  # or from_tracking("my experiment")
 >>> result = analyze(runs, StudyConfig(method="local-quadratic"))
 >>> table = result.to_frame()  # pandas, one row per run
->>> table[["lr", "loss", "entropy", "temperature", "status"]].head(2)  # doctest: +ELLIPSIS
+>>> table[["lr", "loss", "entropy", "temperature", "status"]].loc[1:2]  # doctest: +ELLIPSIS
          lr      loss   entropy  temperature status
-0  0.010000  0.001... -5.8...     0.001...     ok
 1  0.017783  0.003... -4.9...     0.002...     ok
+2  0.031623  0.006... -4.1...     0.003...     ok
 >>> law = result.power_law
 >>> print(law)  # doctest: +ELLIPSIS
 T = 0.1...·lr^(1.1... ± 0...) for lr from 0.01 to 1

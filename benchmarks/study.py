@@ -51,7 +51,7 @@ def main(quick: bool) -> None:
         "study",
         "The default study",
         "What the README's commands give: nine learning rates of the preset `digits`, 16 chains each, which go on "
-        "until they have 1600 independent snapshots. Brackets are 95 % intervals, temperatures in units of 1e-4 loss "
+        "until they have 4000 independent snapshots. Brackets are 95 % intervals, temperatures in units of 1e-4 loss "
         "per nat. The last columns are repetitions of the whole study.",
         ("lr", "U", "S", "n_eff", "T = dU/dS", "virial", "noise", "paper / T", "FD ratio", "status", *REPEATS),
         ("torch", "mlflow", "numpy"),

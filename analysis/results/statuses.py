@@ -69,7 +69,7 @@ REMEDIES: dict[Status, str] = {
     ZERO_TEMPERATURE: "the loss does not change while the entropy does: T is zero within its interval",
     INCONSISTENT: "the snapshots are not those of all trained weights, each once: correct what is recorded",
     DISAGREE: "temperatures that must agree in a Gibbs state do not: check D, the record and the sampler",
-    IMPRECISE: "the interval of T reaches further than a third of T: record longer, or add learning rates beside this",
+    IMPRECISE: "the interval of T reaches further than a fifth of T: record longer, or add learning rates beside this",
     SKEWED: "the snapshots are too skewed for the entropy of a Gaussian, as in several basins: lower the learning "
     "rate, or take entropy=kl in few dimensions",
     NO_INTERVAL: "no standard errors, so no interval: give those of loss and entropy, or run several seeds",

@@ -135,9 +135,9 @@ class StudyResult:
 
     >>> from analysis import StudyResult, analyze, from_folder
     >>> result = analyze(from_folder("runs"))
-    >>> run = result.runs[0]
-    >>> run.lr, run.status, run.temperature.lower < run.temperature.value < run.temperature.upper
-    (0.01, 'ok', True)
+    >>> run = result.runs[1]
+    >>> run.status, run.temperature.lower < run.temperature.value < run.temperature.upper
+    ('ok', True)
     >>> [path.name for path in result.write("report")[:3]]
     ['result.json', 'temperature.csv', 'report.html']
     >>> import json, pathlib

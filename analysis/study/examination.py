@@ -40,6 +40,7 @@ from analysis.stationarity import (
     mean_and_stderr,
     record_problem,
 )
+from analysis.study.full_losses import mean_full_loss
 from analysis.temperature import at_optimum, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
@@ -65,6 +66,7 @@ class Examined:
     kept : snapshots after burn-in.
     shape : the trajectory with one column of its weights; None for a run that cannot be read.
     rows : a few snapshots for the shared subspace.
+    full_loss : mean loss of the full training set after burn-in; None where the run did not measure it.
     """
 
     result: RunResult
@@ -72,6 +74,7 @@ class Examined:
     kept: int = 0
     shape: Trajectory | None = None
     rows: AnyArray | None = None
+    full_loss: Estimate | None = None
 
 
 def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: float | None, n_runs: int) -> Examined:
@@ -133,6 +136,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
         result, independent, kept,
         replace(trajectory, weights=trajectory.weights[..., :1], shared=None),
         np.array(after.common[evenly_spaced(kept, rows)]),
+        mean_full_loss(load, int(after.steps[0])),
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from analysis.stationarity import evenly_spaced
 from analysis.study.cooling import ZERO, with_late_temperature
 from analysis.study.course import with_course
 from analysis.study.examination import Examined
+from analysis.study.full_losses import full_losses
 from analysis.study.gradients import with_gradients
 from analysis.study.plan import Plan
 from analysis.study.run_input import Logged, RunInput
@@ -63,6 +64,8 @@ class Measured:
 def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
     """Read a run again and measure it as the study's plan says."""
     result = with_course(replace(e.result, sampling=replace(e.result.sampling, n_used=plan.n_used)), run.load)
+    if plan.full_losses and e.full_loss is not None:
+        result = replace(result, loss=e.full_loss)
     if isinstance(run, Logged):
         result = with_gradients(result, run.history)
     trajectory = run.load(SPACED)
@@ -100,7 +103,10 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
         return Measured(with_late_temperature(result, after, lambda part: entropy_of(part, quick)[0]))
     values = estimator.entropy_jackknife_
     after = trajectory.take(slice(burn_in, None))
-    correlation = correlation_with_mean(values, after.losses) if len(values) else math.nan
+    losses = after.losses
+    if plan.full_losses and (full := full_losses(run.load, int(after.steps[0]))) is not None:
+        losses = full.reshape(-1)
+    correlation = correlation_with_mean(values, losses) if len(values) else math.nan
     if stderr > 0:
         # What an estimator adds to the error of its sample is independent of the loss.
         correlation *= jackknife_stderr(values) / stderr if len(values) else math.nan

@@ -39,12 +39,15 @@ class Plan:
     estimator : unfitted.
     described : the estimator as the result shows it.
     basis : directions shared by all learning rates; None where the runs do not allow any.
+    full_losses : whether U is the mean of losses of the full training set. Batch norm makes these differ from losses of
+        batches by a constant, so that a study takes the ones or the others: it takes those that are known better.
     """
 
     n_used: int
     estimator: EntropyEstimator
     described: EstimatorUsed
     basis: SharedBasis | None
+    full_losses: bool = False
 
     def fresh(self) -> EntropyEstimator:
         """The study's estimator, unfitted: runs that are measured at the same time must not share one."""
@@ -85,7 +88,17 @@ def plan_of(examined: Sequence[Examined], shape: Trajectory, entropy: str, jackk
     estimator.set_params(jackknife_blocks=jackknife_blocks)
     errors = [e.shape.sketch_error for e in readable if e.shape is not None and e.shape.sketch_error]
     described = EstimatorUsed(name, dim, reason, SPACED, n_used, max(errors, default=None))
-    return Plan(n_used, estimator, described, _shared_basis(stationary, n_used, dim))
+    basis = _shared_basis(stationary, n_used, dim)
+    return Plan(n_used, estimator, described, basis, _full_losses_are_better(stationary))
+
+
+def _full_losses_are_better(runs: Sequence[Examined]) -> bool:
+    pairs = [(e.full_loss, e.result.loss) for e in runs]
+    errors = [(full.stderr, ours.stderr) for full, ours in pairs if full is not None and ours is not None]
+    if len(errors) < len(runs):
+        return False
+    full, ours = np.array(errors, dtype=float).T
+    return bool(np.median(full) < np.median(ours))
 
 
 def _choose(entropy: str, n_eff: float, dim: int, on_sphere: bool) -> tuple[str, str, EntropyEstimator]:

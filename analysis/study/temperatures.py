@@ -29,7 +29,7 @@ from analysis.temperature import TemperatureCurve, pooled, power_law, temperatur
 from mlflow_thermo.schema import STATIONARY
 
 #: A temperature is not `ok` where its interval reaches further, relative to it.
-PRECISION = 1 / 3
+PRECISION = 1 / 5
 
 
 @dataclass(frozen=True)

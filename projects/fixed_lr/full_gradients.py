@@ -18,6 +18,15 @@ from projects.fixed_lr.training_setup import TrainingSetup
 AT_ONCE = 256
 
 
+def gradients_at_end(phases: Phases, wanted: int, chains: int, end: float) -> float:
+    """Full gradients, about, that `FullGradients` computes for a run that ends after step `end`."""
+    draws = math.ceil(wanted / chains)
+    kept = max(0.0, (end - phases.record) / phases.spacing) if draws else 0.0
+    while draws and kept >= 2 * draws:
+        kept /= 2
+    return kept * chains
+
+
 class FullGradients:
     """Keeps some of the snapshots of a run, evenly over its window, until their gradients are asked for.
 

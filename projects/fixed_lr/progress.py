@@ -19,6 +19,7 @@ from mlflow_thermo.observables import log_points
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from projects.common import Display, Report
 from projects.fixed_lr.config import TrainConfig
+from projects.fixed_lr.full_gradients import gradients_at_end
 from projects.fixed_lr.phases import phases_of
 from projects.fixed_lr.recording import RecordedRun
 from projects.fixed_lr.training_setup import TrainingSetup
@@ -138,8 +139,10 @@ class Pace:
         self._branch = phases[0].branch
         self._points = log_points(max(one.first for one in phases), config.log_points)
         self._shape, self._clock, self._busy = shape, clock, busy
-        # At its end a run computes full gradients at 1 to 2 times as many snapshots as were asked for.
-        self._closing = 1.5 * config.full_gradients * gradients * shape.parted[1] / config.chains
+        # In the order in which the models end: the slower one relaxes, the longer it goes on.
+        self._phases, self._config = sorted(phases, key=lambda one: one.record), config
+        #: Seconds of a full gradient of one chain.
+        self._full_gradient = gradients * shape.parted[1] / config.chains
         self._begin = self._last = clock()
         self._last_busy = busy()
         self._step, self._steps = 0, 0
@@ -200,9 +203,16 @@ class Pace:
             total += max(end - step - one, 0.0) * recent.cost(self._shape(models, True))
             step, models = max(step, end), models - 1 if shrinks else models
         points = set(self._points[bisect_right(self._points, self._step) : bisect_right(self._points, step)])
-        closing = UPLOAD + recent.slowness * self._closing if self._end is None else self._end
         # Models that end together are measured together.
-        return total + len(points | set(ends)) * (self._log or 0.0) + len(ends) * closing
+        total += len(points | set(ends)) * (self._log or 0.0)
+        if self._end is not None:
+            return total + len(ends) * self._end
+        config = self._config
+        counts = [
+            gradients_at_end(phases, config.full_gradients, config.chains, end)
+            for phases, end in zip(self._phases[-len(ends) :], sorted(ends), strict=True)
+        ]
+        return total + len(ends) * UPLOAD + recent.slowness * self._full_gradient * sum(counts)
 
 
 def _blend(old: float | None, new: float) -> float:

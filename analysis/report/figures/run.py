@@ -32,7 +32,9 @@ def run_figure(result: RunResult, snapshots: Trajectory, gradients: Trajectory |
 
 
 def _losses(snapshots: Trajectory) -> alt.LayerChart:
-    parts = np.array_split(np.arange(len(snapshots)), min(len(snapshots), _POINTS))
+    # All of one size: means of fewer snapshots scatter more, which would look like a change of the state.
+    size = -(-len(snapshots) // _POINTS)
+    parts = [np.arange(start, start + size) for start in range(0, len(snapshots) - size + 1, size)]
     steps = [int(snapshots.steps[part[-1]]) for part in parts]
     rows = [
         {"step": step, "loss": float(snapshots.loss[chain, part].mean()), "chain": chain}

@@ -103,3 +103,49 @@ def test_one_run_alone():
     assert found.thermometers.noise.value == pytest.approx(0.05 * 0.3 / 12, abs=4 * found.thermometers.noise.stderr)
     assert found.thermometers.p_value > 1e-3
     assert found.entropy.stderr > 0
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """A Gibbs state whose losses along the training are noisy and, as batch norm makes them, off by a constant."""
+
+    lr: float
+    every: int = 1
+    set_temperature = uniform_loss = uniform_loss_std = None
+    seed = 0
+    OFFSET = 0.5
+
+    @property
+    def run_id(self):
+        return f"lr={self.lr:.3g}"
+
+    def load(self, series):
+        exact = Gibbs(self.lr).load(SPACED)
+        if series == SPACED:
+            noise = np.random.default_rng(int(1e7 * self.lr)).normal(size=exact.loss.shape)
+            return replace(exact, loss=exact.loss + self.OFFSET + 0.3 * noise)
+        if series == GRADIENTS and self.every:
+            return replace(exact.take(slice(None, None, self.every)), weights=K * exact.weights[:, :: self.every])
+        raise RunError("no such series", NO_SNAPSHOTS)
+
+
+def test_full_losses_spare_a_study_the_noise_of_the_batches():
+    result = analyze([Noisy(t) for t in LADDER])
+    for run in result.runs:
+        assert run.loss.value == pytest.approx(1 + 3 * run.lr, abs=4 * run.loss.stderr)
+        # √3·T a snapshot, 800 of them; that of the batches would be 0.011.
+        assert run.loss.stderr == pytest.approx(3**0.5 * run.lr / 800**0.5, rel=0.25)
+        assert run.temperature.value == pytest.approx(run.lr, rel=0.15)
+
+
+@pytest.mark.parametrize("every", [0, 20])
+def test_full_losses_are_taken_for_all_runs_or_for_none(every):
+    """They differ from losses of batches by a constant, which a run of the other kind would turn into a slope."""
+    result = analyze([Noisy(LADDER[0], every), *(Noisy(t) for t in LADDER[1:])])
+    assert all(run.loss.value == pytest.approx(1 + Noisy.OFFSET + 3 * run.lr, abs=0.06) for run in result.runs)
+
+
+def test_few_full_losses_do_not_replace_many_exact_ones():
+    result = analyze([Gibbs(t) for t in LADDER])
+    every = [Gibbs(t).load(SPACED).loss.mean() for t in LADDER]
+    assert [run.loss.value for run in result.runs] == pytest.approx(every)

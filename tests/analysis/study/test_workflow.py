@@ -312,7 +312,8 @@ class TestCorrelatedSnapshots:
         assert len(used) == 1
         assert 30 <= used.pop() <= 1000 / 9
         assert {run.status for run in result.runs[1:-1]} <= {OK, "unidentified", "zero-temperature", "imprecise"}
-        assert OK in {run.status for run in result.runs}
+        # A hundred snapshots give intervals of a fifth of T.
+        assert {OK, "imprecise"} & {run.status for run in result.runs[1:-1]}
         inside = [r.temperature.lower <= exact_temperature(r.lr) <= r.temperature.upper for r in result.runs]
         # Measured over many such studies: 95 % at each of the first four learning rates, 90, 85 and 70 % at the last
         # three, where T = lr·σ²/(2 − lr) steepens from lr to lr² within one step of the grid and a fit that bends

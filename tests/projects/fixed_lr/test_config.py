@@ -16,7 +16,7 @@ def test_the_default_goes_on_until_it_has_enough():
     config = resolve({"lr": 0.1})
     assert (config.preset, config.model, config.protocol, config.chains) == ("digits", "shallow", "spheres", 16)
     assert (config.burn_in, config.forget, config.spacing, config.steps) == (2000, 150, 8, 2750)
-    assert (config.needed(80), config.max_steps) == (1600, 55_000)
+    assert (config.needed(80), config.max_steps) == (4000, 55_000)
     # Relaxation goes as 1/lr.
     slow = resolve({"lr": 0.02})
     assert (slow.burn_in, slow.forget, slow.spacing, slow.steps) == (2000, 750, 40, 5750)
