@@ -174,6 +174,17 @@ def calibrate(
         click.echo(f"calibration run {run_id}")
 
 
+@cli.command()
+@click.argument("folder", type=click.Path())
+@click.option("--tracking-uri", default="", help="Tracking server; default MLFLOW_TRACKING_URI.")
+def deliver(folder: str, tracking_uri: str) -> None:
+    """Send what a recording has left in FOLDER because its server was away, or because it was killed."""
+    from mlflow_thermo.delivery import deliver as delivered
+
+    for one in delivered(folder, tracking_uri or None):
+        click.echo(f"run {one.run_id}: {one.entries} entries delivered from {one.folder}, which can be removed now")
+
+
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
 @click.pass_context
 def paper(context: click.Context) -> None:

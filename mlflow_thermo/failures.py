@@ -28,9 +28,14 @@ class Failures:
         """Keep an error that nothing raised."""
         self._errors.append(error)
 
+    def log(self) -> None:
+        """Log all errors, where another one is to be seen."""
+        for error in self._errors:
+            logger.error("%s", without_password(error))
+
     def raise_first(self) -> None:
         """Log all errors but the first, and raise that one; does nothing if there is none."""
-        for error in self._errors[1:]:
-            logger.error("%s", without_password(error))
-        if self._errors:
-            raise self._errors[0]
+        first, self._errors = self._errors[:1], self._errors[1:]
+        self.log()
+        if first:
+            raise first[0]

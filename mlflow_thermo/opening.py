@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,27 @@ from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import AUTO, FULL, INDEX_NAME, SKETCH, SPHERES, SeriesIndex
 from mlflow_thermo.store import SeriesWriter, choose_storage
+
+
+def folder_of(directory: str | Path | None) -> Path:
+    """The folder of a recording, which is there now: the one given, or a temporary one."""
+    if directory is None:
+        return Path(tempfile.mkdtemp(prefix="thermo-"))
+    folder = Path(directory)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def index_of(
+    packer: Packer, *, protocol: str, lr: float | None, seed: int | None, attributes: dict[str, Any]
+) -> SeriesIndex:
+    """What the indexes of all series of a recorder have in common."""
+    dtype = str(packer.dtype).removeprefix("torch.")
+    return SeriesIndex(
+        series="", d=packer.d, dtype=dtype, protocol=protocol, lr=lr, seed=seed, layout=packer.layout,
+        attributes=attributes,
+    )  # fmt: skip
 
 
 def open_series(

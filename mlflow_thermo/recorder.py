@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,17 +14,18 @@ from torch import Tensor
 from mlflow_thermo import schema
 from mlflow_thermo.arguments import default_series, distinct, positive, require_json, whole
 from mlflow_thermo.background import Background
-from mlflow_thermo.buffering import SeriesBuffer, disk_errors
+from mlflow_thermo.buffering import SeriesBuffer
+from mlflow_thermo.delivery import Outbox
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.losses import step_losses
-from mlflow_thermo.opening import attached_series, open_series
+from mlflow_thermo.opening import attached_series, folder_of, index_of, open_series
 from mlflow_thermo.packing import Parameters, packers_of
 from mlflow_thermo.reduction import Reducer
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter
-from mlflow_thermo.uploader import find_uploader
+from mlflow_thermo.uploader import WAIT, find_run, open_uploader
 
 
 class SnapshotRecorder:
@@ -64,6 +64,8 @@ class SnapshotRecorder:
         With ``auto``, the share of the free disk space that full snapshots may take until they are reduced.
     attributes : dict, optional
         Anything else that a reader of the index should know; has to fit into JSON.
+    wait : float
+        Seconds that `close` waits at most for a tracking server that does not answer.
 
     Attributes
     ----------
@@ -116,6 +118,7 @@ class SnapshotRecorder:
         sketch_columns: int = SKETCH_COLUMNS,
         disk_share: float = DISK_SHARE,
         attributes: dict[str, Any] | None = None,
+        wait: float = WAIT,
     ) -> None:
         schedules = default_series(total_steps) if series is None else distinct(series)
         sketch_columns = whole("sketch_columns", sketch_columns, at_least=1)
@@ -127,39 +130,35 @@ class SnapshotRecorder:
         packers = packers_of(parameters)
         self.chains = len(packers)
         owned = directory is None
-        self._uploader = find_uploader(run_id, required=owned, keep_files=not owned)
-        self.run_id = None if self._uploader is None else self._uploader.run_id
-        if self._uploader is not None and not resume:
-            self._uploader.require_no_snapshots()
-        self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
-        with disk_errors(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
+        self._wait = positive("wait", wait) if wait else 0.0
+        self.run_id = find_run(run_id, required=owned)
+        self.directory = folder_of(directory)
+        self._uploader = open_uploader(self.run_id, self.directory, keep_files=not owned, fresh=not resume)
         self._reducer = Reducer(self.directory, owned=owned, shared=self._uploader is not None)
-        self._attached: list[SeriesWriter] = []
-        self._background = Background()
-        self._index = index = SeriesIndex(
-            series="",
-            d=packers[0].d,
-            dtype=str(packers[0].dtype).removeprefix("torch."),
-            protocol=protocol,
-            lr=lr,
-            seed=seed,
-            layout=packers[0].layout,
-            attributes=attributes or {},
-        )
+        self._background, self._attached = Background(), list[SeriesWriter]()
+        self._index = index = index_of(packers[0], protocol=protocol, lr=lr, seed=seed, attributes=attributes or {})
         self._series = open_series(
-            schedules,
-            index,
-            packers,
-            self.directory,
-            resume=resume,
-            storage=storage,
-            sketch_columns=sketch_columns,
-            disk_share=disk_share,
-        )
-        self.steps_taken, self._closed = 0, False
+            schedules, index, packers, self.directory,
+            resume=resume, storage=storage, sketch_columns=sketch_columns, disk_share=disk_share,
+        )  # fmt: skip
+        self.steps_taken, self._closed, self._whole = 0, False, False
         if self._uploader is not None:
             self._uploader.announce(lr)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What goes to the run beside the snapshots, metrics and tags: on disk at once, sent in order with them.
+
+        Raises
+        ------
+        ThermoError
+            The recorder has no run.
+        """
+        if self._uploader is None:
+            raise ThermoError(
+                f"{self.directory} is recorded without an MLflow run, which has no metrics: give a run_id"
+            )
+        return self._uploader.outbox
 
     def step(self, loss: Tensor | float | Sequence[Tensor | float] | NDArray[Any] | None = None) -> None:
         """Count one optimiser step and keep the weights if a schedule asks for them.
@@ -239,7 +238,7 @@ class SnapshotRecorder:
         self.steps_taken = step
 
     def close(self, complete: bool | None = None) -> None:
-        """Write what is buffered, upload what is left, and tag the run as complete or partial.
+        """Write what is buffered, and wait until the server has everything; tag the run as complete or partial.
 
         Parameters
         ----------
@@ -249,9 +248,17 @@ class SnapshotRecorder:
         Raises
         ------
         ThermoError
-            The disk or the tracking server did not take all snapshots; the message names the local folder that has
-            them. The other series are still written and uploaded as far as possible.
+            The disk or the server did not take all snapshots; the message names the folder that has them, and how to
+            deliver them later. The other series are still written and uploaded.
         """
+        if not self._closed:
+            failures = Failures()
+            failures.attempt(self.finish, complete)
+            failures.attempt(self.settle)
+            failures.raise_first()
+
+    def finish(self, complete: bool | None = None) -> None:
+        """The first half of `close`: hand over everything, and wait for nobody; `settle` is the other half."""
         if self._closed:
             return
         self._closed = True
@@ -264,23 +271,20 @@ class SnapshotRecorder:
             failures.attempt(self._background.wait)
         finally:
             self._background.stop()
-        reachable = True
         for series in self._series:
             failures.attempt(series.close, done)
             failures.attempt(self._reducer.reduce, series)
-            # MLflow retries for minutes before it gives up on a server: waiting for that once is enough.
-            if self._uploader is not None and reachable:
-                reachable = self._uploader.upload(series.schedule.name, series.writer)
-        for writer in self._attached:
-            if self._uploader is not None and reachable:
-                reachable = self._uploader.upload(writer.index.series, writer)
         if self._uploader is not None:
-            if reachable:
-                failures.attempt(self._uploader.finish, [*(series.writer for series in self._series), *self._attached])
-            else:
-                failures.add(self._uploader.incomplete(self.directory))
+            failures.attempt(self._uploader.finish, [*(series.writer for series in self._series), *self._attached])
         failures.raise_first()
-        self._reducer.clean_up()
+        self._whole = True
+
+    def settle(self, seconds: float | None = None) -> None:
+        """The second half of `close`: wait for the server, by default as long as `wait` allows."""
+        if self._uploader is not None:
+            self._uploader.settle(self._wait if seconds is None else seconds)
+        if self._whole:
+            self._reducer.clean_up()
 
     def __enter__(self) -> SnapshotRecorder:
         return self
@@ -296,4 +300,4 @@ class SnapshotRecorder:
         if write is not None:
             self._background.submit(write)
             if self._uploader is not None and not series.reduced_at_end:
-                self._background.submit(partial(self._uploader.upload, series.schedule.name, series.writer))
+                self._background.submit(partial(self._uploader.upload, series.writer))

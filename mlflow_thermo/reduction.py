@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from mlflow_thermo.buffering import SeriesBuffer
+
+#: Folder for what is uploaded in another form than it is kept in, beside the series.
+SPARE = "reduced"
 
 
 class Reducer:
@@ -36,7 +38,7 @@ class Reducer:
             # their reduced form.
             if not self._shared:
                 return
-            self._spare = self._spare or Path(tempfile.mkdtemp(prefix="thermo-"))
+            self._spare = self._directory / SPARE
             out = self._spare / out.name
         series.reduce(out)
 

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlflow_thermo import schema
+from mlflow_thermo.delivery import Outbox
 from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.failures import Failures
 from mlflow_thermo.store import SeriesWriter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-logger = logging.getLogger(__name__)
+
+#: Seconds that a recording waits at its end for a server that does not answer.
+WAIT = 60.0
+
+
+class Undelivered(ThermoError):
+    """All is recorded, and some of it waits on this machine for a server that does not answer."""
 
 
 class Uploader:
-    """Sends the series of one recorder to its run.
+    """Brings the series of one recorder to its run.
 
     Parameters
     ----------
@@ -32,25 +40,19 @@ class Uploader:
         Client of the tracking server.
     run_id : str
         Run that the snapshots belong to.
+    folder : Path
+        Folder of the series.
     keep_files : bool
         Whether the file of a chunk stays on this machine after its upload.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, *, keep_files: bool) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, folder: Path, *, keep_files: bool) -> None:
         self._client = client
         self.run_id = run_id
-        self._keep_files = keep_files
-        #: Number of chunks on the server, by series.
-        self._uploaded: Counter[str] = Counter()
-
-    def require_no_snapshots(self) -> None:
-        """Raise ThermoError if the run has snapshots: two recorders in one run would overwrite each other's files."""
-        state = self._client.get_run(self.run_id).data.tags.get(schema.TAG_SNAPSHOTS)
-        if state is not None:
-            raise ThermoError(
-                f"run {self.run_id} holds snapshots already ({schema.TAG_SNAPSHOTS}={state}): record into a run of "
-                "its own, or give resume=True and the directory of the first recording"
-            )
+        self._folder, self._keep_files = folder, keep_files
+        #: Number of chunks in the outbox, or delivered, by series.
+        self._handed_over: Counter[str] = Counter()
+        self.outbox = Outbox(client, run_id, folder)
 
     def announce(self, lr: float | None) -> None:
         """Tag the run as being recorded, and log its learning rate."""
@@ -64,80 +66,96 @@ class Uploader:
             tags=[RunTag(schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)],
         )
 
-    def upload(self, series: str, writer: SeriesWriter) -> bool:
-        """Send the chunks that are not on the server yet, then the index that lists them.
-
-        Returns
-        -------
-        bool
-            Whether the server now has everything that is on disk. A failure is logged, not raised; the next call
-            sends what is missing.
-        """
+    def upload(self, writer: SeriesWriter) -> None:
+        """Hand over the chunks that were not yet, then the index that lists them: they are sent in this order."""
+        series = writer.index.series
         target = f"{schema.ARTIFACT_ROOT}/{series}"
-        chunks = writer.index.chunks
-        try:
-            while self._uploaded[series] < len(chunks):
-                path = writer.folder / chunks[self._uploaded[series]].file
-                self._client.log_artifact(self.run_id, str(path), target)
-                self._uploaded[series] += 1
-                if not self._keep_files:
-                    path.unlink()
-            # Last: a reader sees only the chunks that the index lists.
-            self._client.log_artifact(self.run_id, str(writer.index_path), target)
-        except Exception as error:
-            # A server that cannot be reached must not stop a training that runs for days: the chunk stays on disk and
-            # is sent with the next one; the recorder's close() raises if it is still missing then.
-            logger.warning(
-                "run %s: upload of series %r failed, will retry: %s", self.run_id, target, without_password(error)
-            )
-            return False
-        return True
-
-    def incomplete(self, directory: Path) -> ThermoError:
-        """The error for a server that does not have everything in `directory`."""
-        return ThermoError(
-            f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in {directory}, upload "
-            f"them with 'mlflow artifacts log-artifacts -r {self.run_id} -l {directory} -a {schema.ARTIFACT_ROOT}'"
-        )
+        for chunk in writer.index.chunks[self._handed_over[series] :]:
+            self.outbox.chunk(writer.folder / chunk.file, target, chunk.sha256, delete=not self._keep_files)
+            self._handed_over[series] += 1
+        # Last: a reader sees only the chunks that the index lists.
+        self.outbox.version(writer.index_path, target)
 
     def finish(self, writers: Iterable[SeriesWriter]) -> None:
-        """Set the run's final tags, once the server has everything that is on disk."""
-        complete = True
-        digest = hashlib.sha256()
+        """Hand over what is left of the series, and after it the run's final tags."""
+        failures, digest, complete = Failures(), hashlib.sha256(), True
         for writer in writers:
+            failures.attempt(self.upload, writer)
             complete = complete and writer.index.complete
-            digest.update(writer.index_path.read_bytes())
-        # Two requests: the tag that marks the snapshots as complete has to be the last thing written.
-        self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
+            # An index that could not be written is the error that was just kept.
+            with suppress(OSError):
+                digest.update(writer.index_path.read_bytes())
         tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
-        self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
+        self.outbox.tags({schema.TAG_DIGEST: digest.hexdigest()})
+        # In a request of its own: what marks the snapshots as complete has to be the last thing written.
+        self.outbox.tags({schema.TAG_SNAPSHOTS: tag})
+        failures.raise_first()
+
+    def settle(self, seconds: float) -> None:
+        """Wait until the server has everything, and close the outbox.
+
+        Raises
+        ------
+        Undelivered
+            It has not after so many seconds; the message says where the rest is and how to deliver it.
+        ThermoError
+            The server will never take it: the run was deleted.
+        """
+        outbox = self.outbox
+        if outbox.wait(seconds):
+            outbox.close()
+            return
+        if outbox.refused:
+            outbox.close()
+            raise ThermoError(f"{outbox.refused}; what was recorded is safe in {self._folder}")
+        server = without_password(self._client.tracking_uri)
+        raise Undelivered(
+            f"run {self.run_id}: the tracking server has not taken everything; what is missing is safe in "
+            f"{self._folder}, deliver it with 'mlflow-thermo deliver {self._folder} --tracking-uri {server}'"
+        )
 
 
-def find_uploader(run_id: str | None, *, required: bool, keep_files: bool) -> Uploader | None:
-    """The uploader of the run to record into: that of `run_id`, or the active run.
+def open_uploader(run_id: str | None, folder: Path, *, keep_files: bool, fresh: bool) -> Uploader | None:
+    """The uploader of the run to record into; None without a run.
 
-    Returns
-    -------
-    Uploader or None
-        None if there is no run and none is `required`.
+    Raises
+    ------
+    ThermoError
+        The recording is a `fresh` one, and the run has snapshots: two recorders in one run would overwrite each other's
+        files.
+    """
+    if run_id is None:
+        return None
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    state = client.get_run(run_id).data.tags.get(schema.TAG_SNAPSHOTS) if fresh else None
+    if state is not None:
+        raise ThermoError(
+            f"run {run_id} holds snapshots already ({schema.TAG_SNAPSHOTS}={state}): record into a run of its own, or "
+            "give resume=True and the directory of the first recording"
+        )
+    return Uploader(client, run_id, folder, keep_files=keep_files)
+
+
+def find_run(run_id: str | None, *, required: bool) -> str | None:
+    """The run to record into: `run_id`, or the active run; None if there is none and none is `required`.
 
     Raises
     ------
     ThermoError
         A run is `required` and there is none.
     """
-    if run_id is None and not required and "mlflow" not in sys.modules:
+    if run_id is not None:
+        return run_id
+    if not required and "mlflow" not in sys.modules:
         # No run can be active, and recording into a folder must work without MLflow installed.
         return None
     import mlflow
 
-    if run_id is None:
-        active = mlflow.active_run()
-        run_id = active.info.run_id if active else None
-    if run_id is None:
-        if required:
-            raise ThermoError(
-                "SnapshotRecorder found no MLflow run: start one with mlflow.start_run(), or give a directory"
-            )
-        return None
-    return Uploader(mlflow.MlflowClient(), run_id, keep_files=keep_files)
+    active = mlflow.active_run()
+    if active is None and required:
+        raise ThermoError(
+            "SnapshotRecorder found no MLflow run: start one with mlflow.start_run(), or give a directory"
+        )
+    return active.info.run_id if active else None

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
         parse_whole as parse_whole,
     )
     from projects.common.tracking import (
-        MetricLog as MetricLog,
         end_run as end_run,
         first_line as first_line,
         log_new_params as log_new_params,
         open_run as open_run,
         own_run as own_run,
+        settle as settle,
     )
     from projects.common.workers import Outcome as Outcome, Workers as Workers
 
@@ -34,7 +34,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "display": ["Display", "Report", "in_words"],
         "lifetime": ["ParentWatch", "Terminated", "reason_of"],
         "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
-        "tracking": ["MetricLog", "end_run", "first_line", "log_new_params", "open_run", "own_run"],
+        "tracking": ["end_run", "first_line", "log_new_params", "open_run", "own_run", "settle"],
         "workers": ["Outcome", "Workers"],
     },
 )

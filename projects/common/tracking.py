@@ -1,31 +1,33 @@
-"""The training's side of MLflow: which run to write to, its params, and metrics in batches."""
+"""The training's side of MLflow: which run to write to, its params, and how it ends."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 
-from mlflow_thermo import schema
+from mlflow_thermo import SnapshotRecorder, schema
+from mlflow_thermo.delivery import waiting_outbox
 from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.failures import Failures
 from mlflow_thermo.plugin import run_tags
 from projects.common.lifetime import ParentWatch, Terminated, reason_of
 
 logger = logging.getLogger(__name__)
 
-#: Requests carry at most this many metrics (MLflow's limit for log_batch).
-MAX_METRICS = 1000
+#: Times that a request is repeated where the user has not said how often: MLflow's own 7 take four minutes, and what
+#: a run has recorded waits for its server anyway.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 
 def prepare_store() -> None:
@@ -97,16 +99,29 @@ def own_run(
 
 
 def end_run(run_id: str, status: str) -> None:
-    """Set the final status of a run; a server that refuses it is an error only for FINISHED.
+    """Set the final status of a run, after all that it has recorded.
 
-    A run that ends in another way ends with an error of its own, which this one must not hide.
+    A server that cannot be reached is an error for FINISHED only: a run that ends in another way ends with an error of
+    its own, which this one must not hide.
     """
+    outbox = waiting_outbox(run_id)
+    if outbox is not None:
+        outbox.end(status)
+        return
     try:
         MlflowClient().set_terminated(run_id, status)
     except Exception as error:
         if status == "FINISHED":
             raise
         logger.warning("run %s could not be marked %s: %s", run_id, status, first_line(error))
+
+
+def settle(recorders: Iterable[SnapshotRecorder], seconds: float) -> None:
+    """Wait at most so long until the server has all that was recorded; the first error is raised, others are logged."""
+    deadline, failures = time.monotonic() + seconds, Failures()
+    for recorder in recorders:
+        failures.attempt(recorder.settle, max(0.0, deadline - time.monotonic()))
+    failures.raise_first()
 
 
 def first_line(error: BaseException) -> str:
@@ -124,41 +139,3 @@ def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:
     known = client.get_run(run_id).data.params
     fresh = [Param(key, str(value)) for key, value in params.items() if key not in known]
     client.log_batch(run_id, params=fresh[:100])
-
-
-class MetricLog:
-    """Collects metrics and sends them in batches: one request every few seconds, not one a number."""
-
-    #: Seconds between two requests, at least.
-    INTERVAL = 10.0
-    #: A request to a server that is down takes minutes to time out. For this many times as long, no run of this process
-    #: sends another.
-    PATIENCE = 10.0
-    _silent_until = 0.0
-
-    def __init__(self, run_id: str) -> None:
-        self._client = MlflowClient()
-        self._run_id = run_id
-        self._sent = time.monotonic()
-        self._waiting: list[Metric] = []
-
-    def add(self, values: Mapping[str, float], step: int) -> None:
-        """Queue values at an optimiser step; NaN is kept, infinity is left out (MLflow would store 1.8e308)."""
-        now = time.time_ns() // 1_000_000
-        self._waiting += [Metric(k, v, now, step) for k, v in values.items() if not math.isinf(v)]
-        begin = time.monotonic()
-        if begin - self._sent > self.INTERVAL and begin >= MetricLog._silent_until:
-            try:
-                self.flush()
-            except MlflowException as error:
-                # A server that is down must not end a training of days: these metrics go out with the next ones.
-                logger.warning("run %s: metrics not sent, will retry: %s", self._run_id, first_line(error))
-                self._sent = time.monotonic()
-                MetricLog._silent_until = self._sent + self.PATIENCE * (self._sent - begin)
-
-    def flush(self) -> None:
-        """Send what is waiting; MlflowException where the server does not take it, and it waits on."""
-        while self._waiting:
-            self._client.log_batch(self._run_id, metrics=self._waiting[:MAX_METRICS])
-            del self._waiting[:MAX_METRICS]
-        self._sent = time.monotonic()

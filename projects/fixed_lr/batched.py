@@ -7,6 +7,7 @@ each line is one event as a JSON object, for the sweep that started this program
 from __future__ import annotations
 
 import math
+import time
 
 import click
 import torch
@@ -90,6 +91,9 @@ def main(lrs: str, experiment: str | None, compiling: str, shares: int, **option
     finally:
         for member in members:
             member.abandon(status, reason)
+        deadline = time.monotonic() + configs[0].wait
+        for member in members:
+            member.settle(max(0.0, deadline - time.monotonic()))
     if not all(member.ok for member in members):
         raise ThermoError("not every learning rate was trained, see its line")
 

@@ -9,6 +9,7 @@ from typing import Any
 from analysis.stationarity import SNAPSHOTS_PER_DIMENSION
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import PROTOCOLS, STORAGES
+from mlflow_thermo.uploader import WAIT
 from projects.fixed_lr.data import LOADERS
 from projects.fixed_lr.models import MODELS
 from projects.fixed_lr.presets import PRESETS
@@ -58,6 +59,7 @@ class TrainConfig:
     head_seed: int = 0
     device: str = "auto"
     threads: int = 1
+    wait: float = WAIT
 
     @property
     def lr_range(self) -> tuple[float, float]:
@@ -95,7 +97,7 @@ class TrainConfig:
                 raise ThermoError(f"{name} must be at least 1, got {getattr(self, name)}")
         seeds = ("seed", "data_seed", "init_seed", "head_seed")
         counts = ("burn_in", "forget", "spacing", "max_steps", "full_gradients")
-        for name in ("samples_per_label", "bursts", *counts, "weight_decay", "noise_error", *seeds):
+        for name in ("samples_per_label", "bursts", *counts, "weight_decay", "noise_error", "wait", *seeds):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ThermoError(f"{name} must be finite and not negative, got {value}")

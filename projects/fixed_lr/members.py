@@ -41,7 +41,19 @@ class StackMember:
             end_run(self.run_id, status)
             self.open = False
             self.ok = status == "FINISHED"
-            emit("ended", lr=self.config.lr, run_id=self.run_id, ok=self.ok, regime=regime, message=message)
+            self._tell(regime, message)
+
+    def settle(self, seconds: float) -> None:
+        """Wait at most so long until the server has everything; say where the rest is."""
+        try:
+            if self.run is not None:
+                self.run.recorder.settle(seconds)
+        except Exception as error:
+            self.ok = False
+            self._tell("", describe(error))
+
+    def _tell(self, regime: str, message: str) -> None:
+        emit("ended", lr=self.config.lr, run_id=self.run_id, ok=self.ok, regime=regime, message=message)
 
     def fail(self, error: Exception) -> None:
         """End the run as failed, keeping what it recorded."""
@@ -62,7 +74,7 @@ class StackMember:
         self.end(status, schema.DIVERGED if diverged else "", message)
 
     def finish(self) -> None:
-        """Upload everything and end the run."""
+        """Hand over everything and end the run; nobody waits for the server here, where others are still trained."""
         assert self.run is not None
         try:
             regime = self.run.finish().name
@@ -144,7 +156,7 @@ class StackObserver(Observer):
         return found
 
     def end(self, squares: Mapping[int, Tensor], step: int) -> None:
-        """Upload the members that have ended, and end their runs."""
+        """Hand over what the members have recorded that have ended, and end their runs."""
         self._pace.ended(len(squares))
         for position, of_chains in squares.items():
             member = self._members[position]

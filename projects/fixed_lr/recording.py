@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
 import torch
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from torch import Tensor
 
 from analysis.stationarity import BLOCKS, Regime, classify
 from mlflow_thermo import schema
 from mlflow_thermo.buffering import buffer_bytes
+from mlflow_thermo.failures import Failures
 from mlflow_thermo.packing import Parameters
 from mlflow_thermo.recorder import SnapshotRecorder
 from mlflow_thermo.store import DISK_SHARE, choose_storage
-from projects.common import MetricLog, first_line, log_new_params
+from projects.common import Terminated, end_run, log_new_params
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.full_gradients import FullGradients
+from projects.fixed_lr.loop import Diverged
 from projects.fixed_lr.need import Need
 from projects.fixed_lr.phases import phases_of, schedules
 from projects.fixed_lr.training_setup import TrainingSetup
-
-logger = logging.getLogger(__name__)
 
 #: Mean and standard deviation of the loss of uniformly random weights; None where weights are not on a sphere.
 Baseline = tuple[float, float] | tuple[None, None]
@@ -72,20 +69,15 @@ class RecordedRun:
         self.config = config
         self.run_id = run_id
         self._baseline = baseline
-        self._closed = False
         self.last_step = config.steps
         self._client = MlflowClient()
         self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
         log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
-        self._metrics = MetricLog(run_id)
         dim = setup.d - len(setup.spheres)
         self._setup = setup
         self._gradients = FullGradients(phases_of(config), config.full_gradients, config.chains)
         self.need = Need(phases_of(config), config.needed(dim) if config.until else None)
         mean, std = baseline
-        if mean is not None and std is not None:
-            self.log({schema.METRIC_UNIFORM_LOSS: mean, schema.METRIC_UNIFORM_LOSS_STD: std}, 0)
-        self._metrics.flush()
         self.recorder = SnapshotRecorder(
             parameters,
             series=schedules(config),
@@ -100,11 +92,16 @@ class RecordedRun:
                 "uniform_loss_std": std,
                 "weight_decay": 0.0 if setup.spheres else config.weight_decay,
             },
+            wait=config.wait,
         )
+        assert self.recorder.outbox is not None
+        self._outbox = self.recorder.outbox
+        if mean is not None and std is not None:
+            self.log({schema.METRIC_UNIFORM_LOSS: mean, schema.METRIC_UNIFORM_LOSS_STD: std}, 0)
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Queue observables."""
-        self._metrics.add(values, step)
+        """Hand over observables: they are on disk now, and on the server soon."""
+        self._outbox.metrics(values, step)
 
     def step(self, step: int, weights: Tensor, losses: Tensor) -> None:
         """Take in the weights (chains, d) that optimiser step `step` will change, and the losses (chains,) at them."""
@@ -134,38 +131,43 @@ class RecordedRun:
         """Whether the run ended with fewer independent snapshots than it needs."""
         return self.need.missing(self.last_step) > 0
 
+    def tag_diverged(self) -> None:
+        """Say that the run diverged."""
+        self._outbox.tags({schema.TAG_REGIME: schema.DIVERGED, schema.TAG_STATUS: schema.DIVERGED})
+
+    def close(self) -> None:
+        """Hand over what was recorded of a run that did not reach its end."""
+        self.recorder.finish(complete=False)
+
     def finish(self) -> Regime:
-        """Upload everything, and return the regime that the run ended in, without a name where it was too short."""
-        self.close(complete=None)
+        """Hand over everything, and return the regime that the run ended in, without a name where it was too short."""
+        self.recorder.finish()
         index = self.recorder.index(schema.SPACED)
         losses = np.array(index.loss_mean, dtype=float).reshape(-1, index.chains).mean(axis=1)
         if len(losses) < BLOCKS:
             regime = Regime("", float(losses.mean()))
         else:
             regime = classify(np.array(index.steps[:: index.chains]), losses, *self._baseline)
-            self._client.set_tag(self.run_id, schema.TAG_REGIME, regime.name)
+            self._outbox.tags({schema.TAG_REGIME: regime.name})
         self.log({schema.METRIC_LOSS: regime.loss}, self.last_step)
-        self._metrics.flush()
         return regime
 
-    def tag_diverged(self) -> None:
-        """Tag the run as diverged; a server that is down must not hide that error behind its own."""
-        try:
-            self._client.set_tag(self.run_id, schema.TAG_REGIME, schema.DIVERGED)
-            self._client.set_tag(self.run_id, schema.TAG_STATUS, schema.DIVERGED)
-        except MlflowException as error:
-            logger.warning("run %s could not be tagged as diverged: %s", self.run_id, first_line(error))
 
-    def close(self, complete: bool | None = False) -> None:
-        """Upload what was recorded, as `SnapshotRecorder.close`; metrics go too whatever happens. Once only."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self.recorder.close(complete)
-        except BaseException:
-            # The recorder's error says where the snapshots are: no other error may replace it.
-            with suppress(MlflowException):
-                self._metrics.flush()
-            raise
-        self._metrics.flush()
+def break_off(run_id: str, run: RecordedRun | None, error: BaseException) -> None:
+    """End a run that `error` has ended: what it recorded is kept, and no other error hides that one.
+
+    Parameters
+    ----------
+    run : what records it; None where it was not opened yet.
+    """
+    status = "KILLED" if isinstance(error, (Terminated, KeyboardInterrupt)) else "FAILED"
+    if run is None:
+        end_run(run_id, status)
+        return
+    failures = Failures()
+    if isinstance(error, Diverged):
+        failures.attempt(run.tag_diverged)
+    failures.attempt(run.close)
+    end_run(run_id, status)
+    failures.attempt(run.recorder.settle)
+    failures.log()

@@ -17,10 +17,10 @@ from mlflow_thermo.packing import Parameters
 from projects.common import ParentWatch, Terminated, end_run, open_run
 from projects.fixed_lr.closing import closing_words, look_at, what_next, words_of
 from projects.fixed_lr.config import TrainConfig, resolve
-from projects.fixed_lr.loop import Diverged, Observer, require_finite, run_loop
+from projects.fixed_lr.loop import Observer, require_finite, run_loop
 from projects.fixed_lr.options import config_options, parse_lr, parse_options
 from projects.fixed_lr.progress import RunProgress, progress_of
-from projects.fixed_lr.recording import Baseline, RecordedRun
+from projects.fixed_lr.recording import Baseline, RecordedRun, break_off
 from projects.fixed_lr.stack import ModelStack
 from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
 
@@ -76,7 +76,9 @@ class _OneRun(Observer):
 
 
 def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1) -> tuple[Regime, RecordedRun]:
-    """Train one run and record it into MLflow run `run_id`; return the regime in which it ended, and what recorded it.
+    """Train one run and record it into MLflow run `run_id`, which ends as the training does.
+
+    Returns the regime in which it ended, and what recorded it.
 
     Parameters
     ----------
@@ -88,22 +90,24 @@ def train(config: TrainConfig, run_id: str, watch: ParentWatch, shares: int = 1)
         Bad data or a diverged run; what was recorded until then is uploaded.
     """
     torch.set_num_threads(config.threads)
-    setup = prepare(config, choose_device(config.device))
-    lr: float | Tensor = config.lr
-    parameters: Parameters | Sequence[Parameters] = setup.model
-    if config.chains > 1:
-        stack = ModelStack(setup, 1)
-        setup, parameters, lr = stack, stack.chains_of(0), torch.tensor([[config.lr]], device=setup.device)
-    run = RecordedRun(config, run_id, setup, parameters, baseline_of(setup), shares)
+    run: RecordedRun | None = None
     try:
+        setup = prepare(config, choose_device(config.device))
+        lr: float | Tensor = config.lr
+        parameters: Parameters | Sequence[Parameters] = setup.model
+        if config.chains > 1:
+            stack = ModelStack(setup, 1)
+            setup, parameters, lr = stack, stack.chains_of(0), torch.tensor([[config.lr]], device=setup.device)
+        run = RecordedRun(config, run_id, setup, parameters, baseline_of(setup), shares)
         with progress_of(run, setup) as progress:
             run_loop(setup, lr, _OneRun(run, setup, watch, progress))
-        return run.finish(), run
-    except Diverged:
-        run.tag_diverged()
+        regime = run.finish()
+    except BaseException as error:
+        break_off(run_id, run, error)
         raise
-    finally:
-        run.close()
+    end_run(run_id, "FINISHED")
+    run.recorder.settle()
+    return regime, run
 
 
 def run_once(given: dict[str, Any], experiment: str | None, shares: int, summary: bool = True) -> None:
@@ -111,26 +115,16 @@ def run_once(given: dict[str, Any], experiment: str | None, shares: int, summary
     watch = ParentWatch()
     config = resolve(given)
     run_id = ""
-    # The status is final only when the data is uploaded: it is set here on every way out, and nowhere else.
-    status = "FAILED"
     try:
         with watch.holding():
             name = f"{config.preset} lr={config.lr:g} seed={config.seed}"
             run_id = open_run(experiment, name, schema.KIND_TRAIN, {})
         regime, run = train(config, run_id, watch, shares)
-        status = "FINISHED"
     except ThermoError:
         click.echo(f"run       {run_id}")
         raise
     except Terminated as end:
-        status = "KILLED"
         raise ThermoError(f"run {run_id} was ended: {end}; what was recorded is kept") from end
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        if run_id:
-            end_run(run_id, status)
     click.echo(closing_words(config, regime, run.need, run.last_step, run_id))
     if summary:
         found = look_at(run_id)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.stationarity import classify
 from mlflow_thermo import Schedule, SnapshotRecorder, run_tags, schema
-from projects.common import MetricLog, ParentWatch, end_run, first_line, log_new_params
+from projects.common import ParentWatch, end_run, first_line, log_new_params
 from projects.gibbs.config import GibbsConfig
 from projects.gibbs.surfaces import Surface
 
@@ -82,13 +82,10 @@ class TemperatureRun:
         params = {key: value for key, value in asdict(config).items() if key != "temperatures"}
         params |= {"temperature": f"{self.outcome.temperature:g}", "d": surface.d, "n_train": surface.n_train}
         log_new_params(run_id, params)
-        self._metrics = MetricLog(run_id)
         mean, std = self._uniform
         known = {schema.METRIC_SET_TEMPERATURE: self.outcome.temperature}
         if mean is not None and std is not None:
             known |= {schema.METRIC_UNIFORM_LOSS: mean, schema.METRIC_UNIFORM_LOSS_STD: std}
-        self._metrics.add(known, 0)
-        self._metrics.flush()
         self._scale = surface.scale
         self._weights = torch.zeros(config.chains, surface.d, dtype=getattr(torch, config.dtype))
         self._recorder = SnapshotRecorder(
@@ -108,6 +105,9 @@ class TemperatureRun:
                 "uniform_loss_std": std,
             },
         )
+        assert self._recorder.outbox is not None
+        self._outbox = self._recorder.outbox
+        self._outbox.metrics(known, 0)
 
     def record(self, weights: Tensor, losses: Tensor) -> None:
         """Keep a draw of every chain: weights (n_chains, d) as they are sampled, losses (n_chains,)."""
@@ -141,13 +141,14 @@ class TemperatureRun:
         outcome.exchange = values.get(EXCHANGE, math.nan)
         outcome.virial = values[schema.METRIC_VIRIAL] / outcome.temperature
         regime = classify(np.arange(1.0, len(self._losses) + 1), np.array(self._losses), *self._uniform)
-        self._client.set_tag(outcome.run_id, schema.TAG_REGIME, regime.name)
-        self._metrics.add({**values, schema.METRIC_LOSS: outcome.loss}, len(self._losses))
+        self._outbox.tags({schema.TAG_REGIME: regime.name})
+        self._outbox.metrics({**values, schema.METRIC_LOSS: outcome.loss}, len(self._losses))
         fault = self._fault()
         if fault:
             self.abandon("FAILED", fault)
             return
-        self._close(complete=None)
+        assert self._recorder is not None
+        self._recorder.finish()
         self._end("FINISHED", "")
 
     def _fault(self) -> str:
@@ -171,17 +172,16 @@ class TemperatureRun:
         if self.outcome.status != "RUNNING":
             return
         try:
-            self._close(complete=False)
+            if self._recorder is not None:
+                self._recorder.finish(complete=False)
         except Exception as error:
             message = f"{message}; {first_line(error)}"
         self._end(status, message)
 
-    def _close(self, complete: bool | None) -> None:
-        try:
-            if self._recorder is not None:
-                self._recorder.close(complete)
-        finally:
-            self._metrics.flush()
+    @property
+    def recorders(self) -> list[SnapshotRecorder]:
+        """What is to be waited for at the end of the program: the recorder of the run, if it has got so far."""
+        return [] if self._recorder is None else [self._recorder]
 
     def _end(self, status: str, message: str) -> None:
         end_run(self.outcome.run_id, status)

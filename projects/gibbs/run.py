@@ -41,7 +41,8 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
     """Sample every temperature into a run of its own; the runs end as the program does, with what they recorded."""
     import torch
 
-    from projects.common import Terminated, first_line, reason_of
+    from mlflow_thermo.uploader import WAIT
+    from projects.common import Terminated, first_line, reason_of, settle
     from projects.gibbs.ladder import sample_ladder
     from projects.gibbs.recording import TemperatureRun
     from projects.gibbs.surfaces import make_surface
@@ -66,6 +67,7 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
     finally:
         for run in runs:
             run.abandon(status, reason)
+        settle([recorder for run in runs for recorder in run.recorders], WAIT)
     return [run.outcome for run in runs]
 
 

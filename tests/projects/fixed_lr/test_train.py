@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mlflow_thermo import schema
+from mlflow_thermo.delivery import deliver, waiting_outbox
 from mlflow_thermo.observables import full_gradient
 from mlflow_thermo.store import read_index, read_weights
 from projects.common.lifetime import ParentWatch
@@ -244,7 +245,7 @@ def test_a_running_program_that_is_told_to_stop(program, store, monkeypatch):
     assert store.list_artifacts(run.info.run_id, "thermo/spaced")
 
 
-def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(program, monkeypatch, caplog):
+def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(program, store, monkeypatch, caplog):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -252,22 +253,26 @@ def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(pr
         raise MlflowException("no route to host")
 
     def check(self):
-        # Metrics go every few seconds, or the training would never notice.
-        monkeypatch.setattr("projects.common.tracking.MetricLog.INTERVAL", 0.0)
         for name in ("log_batch", "log_artifact", "set_tag", "set_terminated"):
             monkeypatch.setattr(MlflowClient, name, gone)
 
     monkeypatch.setattr(ParentWatch, "check", check)
-    code, _, err, run = program(lr=0.01, steps=400, log_points=20, snapshots=50)
+    code, _, err, run = program(lr=0.01, steps=400, log_points=20, snapshots=50, wait=1)
     assert code == 1
-    assert "metrics not sent, will retry: no route to host" in caplog.text
-    assert f"run {run.info.run_id} could not be marked FAILED: no route to host" in caplog.text
-    found = re.search(r"error: run \w+: the tracking server did not take all snapshots; they are safe in ([^,]+),", err)
+    assert "not delivered, will try again: no route to host" in caplog.text
+    found = re.search(r"error: run \w+: the tracking server has not taken everything; .* is safe in ([^,]+),", err)
     assert found, err
     for series, last in (("spaced", 400), ("consecutive", 400), ("bursts", 400)):
         index = read_index(f"{found[1]}/{series}")
         assert (index.complete, index.steps[-1]) == (True, last)
         assert np.isfinite(read_weights(f"{found[1]}/{series}")).all()
+    # The training is over: so will the run be, as soon as the rest is delivered.
+    monkeypatch.undo()
+    waiting_outbox(run.info.run_id).close()
+    assert [one.run_id for one in deliver(found[1], store._tracking_client.tracking_uri)] == [run.info.run_id]
+    ended = store.get_run(run.info.run_id)
+    assert (ended.info.status, ended.data.tags[schema.TAG_SNAPSHOTS]) == ("FINISHED", schema.SNAPSHOTS_COMPLETE)
+    assert len(store.get_metric_history(run.info.run_id, schema.METRIC_TRAIN_LOSS)) >= 15
 
 
 class TestLoop:

@@ -1,0 +1,7 @@
+"""The way of a run's numbers and files to its tracking server: a journal on disk, emptied by a thread of its own."""
+
+from mlflow_thermo.delivery.courier import Outbox, waiting_outbox
+from mlflow_thermo.delivery.deliver import Delivered, deliver
+from mlflow_thermo.delivery.journal import JOURNAL
+
+__all__ = ["JOURNAL", "Delivered", "Outbox", "deliver", "waiting_outbox"]

@@ -1,0 +1,199 @@
+"""One thread that delivers what the runs of a program have in their outboxes, beside the training."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow_thermo.delivery.journal import DELETE, END, FILE, KEEP, METRICS, REPLACED, TAGS, Journal
+from mlflow_thermo.delivery.requests import Refused, send
+from mlflow_thermo.errors import without_password
+from mlflow_thermo.store import sha256_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two requests with metrics of one run, so that many points make one request.
+INTERVAL = 1.0
+#: Seconds until a server that did not answer is asked again: at first, at most, and at most while a program waits.
+FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_AT_END = 1.0, 30.0, 2.0
+#: Entries that may go into one request.
+MOST = 1000
+
+
+class Outbox:
+    """What one run has for its tracking server: written to disk at once, and sent in order as the server takes it.
+
+    Nothing here waits for the server but `wait`.
+
+    Parameters
+    ----------
+    client : MlflowClient
+        Client of the tracking server.
+    run_id : str
+        Run that it is for.
+    folder : Path
+        Folder of the run's series. What an earlier program could not deliver from there goes first.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, folder: Path) -> None:
+        self.client, self.folder = client, folder
+        self.journal = Journal(folder, run_id)
+        self.run_id = run_id
+        #: Why the server will never take what is left; empty while it may.
+        self.refused = ""
+        #: What went wrong at the last attempt.
+        self.trouble = ""
+        self.urgent = False
+        self.sent = -math.inf
+        _COURIER.serve(self)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Metrics at an optimiser step; NaN is kept, infinity is left out (MLflow would store 1.8e308)."""
+        # With the time of the measurement: a point that is sent twice is then one and the same.
+        now = time.time_ns() // 1_000_000
+        rows = [[key, float(value), now, step] for key, value in values.items() if not math.isinf(value)]
+        if rows:
+            self._add(METRICS, rows)
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Tags of the run."""
+        self._add(TAGS, dict(tags))
+
+    def chunk(self, path: Path, target: str, digest: str, *, delete: bool) -> None:
+        """A file below the folder as an artifact in the folder `target`; `delete` it when it is sent."""
+        name = path.relative_to(self.folder).as_posix()
+        if self.journal.files.get(name) != digest:
+            self._add(FILE, [name, target, digest, DELETE if delete else KEEP])
+
+    def version(self, path: Path, target: str) -> None:
+        """The present content of a file that will be replaced; of several versions that wait only the last is sent."""
+        self._add(FILE, [path.relative_to(self.folder).as_posix(), target, sha256_of(path), REPLACED])
+
+    def end(self, status: str) -> None:
+        """The status that the run ends with, after everything else."""
+        self._add(END, status)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long until the server has everything, and return whether it has."""
+        return _COURIER.wait(self, seconds)
+
+    def close(self) -> None:
+        """Send no more."""
+        _COURIER.leave(self)
+        self.journal.close()
+
+    def due(self, now: float) -> float:
+        """Seconds until there is something to send; infinity for nothing."""
+        entries = self.journal.peek(1)
+        if not entries or self.refused:
+            return math.inf
+        if entries[0].kind != METRICS or self.urgent or len(self.journal) > MOST:
+            return 0.0
+        return max(0.0, self.sent + INTERVAL - now)
+
+    def deliver_some(self) -> None:
+        """Send the oldest entries in one request; an exception for a server that did not take them now."""
+        try:
+            send(self.client, self.run_id, self.folder, self.journal)
+        except Refused as error:
+            self.refused = str(error)
+            logger.warning("run %s: %s", self.run_id, error)
+        self.sent = time.monotonic()
+
+    def _add(self, kind: str, body: object) -> None:
+        self.journal.append(kind, body)
+        _COURIER.wake()
+
+
+def waiting_outbox(run_id: str) -> Outbox | None:
+    """The outbox of a run that this program has not closed yet; None if there is none."""
+    return _COURIER.outbox_of(run_id)
+
+
+class _Courier:
+    """Goes round the open outboxes for as long as the program lives."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._outboxes: list[Outbox] = []
+        self._thread: threading.Thread | None = None
+        self._failures = 0
+        self._ask_again = 0.0
+
+    def serve(self, outbox: Outbox) -> None:
+        with self._news:
+            self._outboxes.append(outbox)
+            if self._thread is None or not self._thread.is_alive():
+                # A daemon: a request that hangs must not keep a program alive that has nothing more to do.
+                self._thread = threading.Thread(target=self._work, name="thermo-courier", daemon=True)
+                self._thread.start()
+            self._news.notify_all()
+
+    def leave(self, outbox: Outbox) -> None:
+        with self._news:
+            if outbox in self._outboxes:
+                self._outboxes.remove(outbox)
+
+    def wake(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    def outbox_of(self, run_id: str) -> Outbox | None:
+        with self._news:
+            return next((one for one in self._outboxes if one.run_id == run_id), None)
+
+    def wait(self, outbox: Outbox, seconds: float) -> bool:
+        with self._news:
+            outbox.urgent = True
+            self._ask_again = min(self._ask_again, time.monotonic() + LONGEST_PAUSE_AT_END)
+            self._news.notify_all()
+            self._news.wait_for(lambda: not len(outbox.journal) or bool(outbox.refused), timeout=seconds)
+            return not len(outbox.journal)
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                while (pause := self._pause()) > 0:
+                    self._news.wait(None if math.isinf(pause) else pause)
+                now = time.monotonic()
+                ready = [one for one in self._outboxes if one.due(now) <= 0]
+            for outbox in ready:
+                if not self._serve_one(outbox):
+                    break
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        soonest = min((one.due(now) for one in self._outboxes), default=math.inf)
+        return soonest if math.isinf(soonest) else max(soonest, self._ask_again - now)
+
+    def _serve_one(self, outbox: Outbox) -> bool:
+        """Whether the server took what it was sent."""
+        try:
+            outbox.deliver_some()
+        except Exception as error:
+            # Whatever it is, it must reach neither the training nor the other runs, and may be over in a minute.
+            said = without_password(error)
+            with self._news:
+                if not outbox.trouble:
+                    logger.warning("run %s: not delivered, will try again: %s", outbox.run_id, said.splitlines()[0])
+                outbox.trouble = said
+                longest = LONGEST_PAUSE_AT_END if any(one.urgent for one in self._outboxes) else LONGEST_PAUSE
+                self._ask_again = time.monotonic() + min(FIRST_PAUSE * 2.0**self._failures, longest)
+                self._failures = min(self._failures + 1, 10)
+            return False
+        with self._news:
+            outbox.trouble = ""
+            self._failures = 0
+            self._news.notify_all()
+        return True
+
+
+_COURIER = _Courier()

@@ -1,0 +1,129 @@
+"""The requests to the tracking server that deliver the entries of a journal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow_thermo.delivery.journal import DELETE, END, FILE, JOURNAL, METRICS, REPLACED, TAGS, Entry, Journal
+from mlflow_thermo.errors import ThermoError, first_line
+from mlflow_thermo.store import sha256_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+logger = logging.getLogger(__name__)
+
+#: Requests carry at most so many metrics (MLflow's limit for log_batch).
+MAX_METRICS = 1000
+#: Answers of a server that may be other ones a minute later, although their numbers blame the request.
+_PASSING = {401, 403, 407, 408, 425, 429}
+
+
+class Refused(ThermoError):
+    """The server will never take what it was sent."""
+
+
+def send(client: MlflowClient, run_id: str, folder: Path, journal: Journal) -> None:
+    """Send the oldest entries of the journal that fit into one request, and note that they are delivered.
+
+    Raises
+    ------
+    Refused
+        The run does not exist any more, or a file is gone.
+    Exception
+        Whatever MLflow raises where the server did not take them this time.
+    """
+    from mlflow.exceptions import MlflowException
+
+    entries = _together(journal.peek(MAX_METRICS))
+    if not entries:
+        return
+    try:
+        _request(client, run_id, folder, entries)
+    except MlflowException as error:
+        if not _blames_the_request(error):
+            raise
+        _require_run(client, run_id, error)
+        # One name that the server does not like must not hold up all that comes after it.
+        logger.warning("run %s: the server refuses %s: %s", run_id, _named(entries), first_line(error))
+    journal.delivered(entries)
+
+
+def _together(entries: list[Entry]) -> list[Entry]:
+    """The first entry; of metrics also those that follow at once and go into the same request."""
+    if not entries or entries[0].kind != METRICS:
+        return entries[:1]
+    taken: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += len(entry.body)
+        if entry.kind != METRICS or (taken and size > MAX_METRICS):
+            break
+        taken.append(entry)
+    return taken
+
+
+def _request(client: MlflowClient, run_id: str, folder: Path, entries: list[Entry]) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    kind, body = entries[0].kind, entries[0].body
+    if kind == METRICS:
+        rows = [Metric(*row) for entry in entries for row in entry.body]
+        for start in range(0, len(rows), MAX_METRICS):
+            client.log_batch(run_id, metrics=rows[start : start + MAX_METRICS])
+    elif kind == TAGS:
+        client.log_batch(run_id, tags=[RunTag(*tag) for tag in body.items()])
+    elif kind == END:
+        client.set_terminated(run_id, body)
+    else:
+        assert kind == FILE
+        _send_file(client, run_id, folder, body)
+
+
+def _send_file(client: MlflowClient, run_id: str, folder: Path, body: Any) -> None:
+    name, target, digest, then = body
+    path = folder / name
+    if not path.is_file():
+        raise Refused(f"run {run_id}: {path} is gone: what comes after it cannot be delivered")
+    if then != REPLACED:
+        client.log_artifact(run_id, str(path), target)
+        if then == DELETE:
+            path.unlink()
+        return
+    # A copy, because the file may be replaced while it is sent. Where it has been already, another version waits.
+    copy = folder / JOURNAL / "version" / path.name
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copyfile(path, copy)
+    if sha256_of(copy) == digest:
+        client.log_artifact(run_id, str(copy), target)
+    os.unlink(copy)
+
+
+def _blames_the_request(error: MlflowException) -> bool:
+    code = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+    return 400 <= code < 500 and code not in _PASSING
+
+
+def _require_run(client: MlflowClient, run_id: str, error: MlflowException) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        stage = client.get_run(run_id).info.lifecycle_stage
+    except MlflowException as second:
+        if second.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise Refused(f"run {run_id} does not exist on this server: {first_line(second)}") from error
+    if stage == "deleted":
+        raise Refused(f"run {run_id} is deleted: restore it with `mlflow runs restore --run-id {run_id}`") from error
+
+
+def _named(entries: list[Entry]) -> str:
+    kind, body = entries[0].kind, entries[0].body
+    if kind == METRICS:
+        return "metrics " + ", ".join(sorted({row[0] for entry in entries for row in entry.body}))
+    return f"{kind} {', '.join(body) if kind == TAGS else body if kind == END else body[0]}"
