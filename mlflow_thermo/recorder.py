@@ -146,19 +146,9 @@ class SnapshotRecorder:
             self._uploader.announce(lr)
 
     @property
-    def outbox(self) -> Outbox:
-        """What goes to the run beside the snapshots, metrics and tags: on disk at once, sent in order with them.
-
-        Raises
-        ------
-        ThermoError
-            The recorder has no run.
-        """
-        if self._uploader is None:
-            raise ThermoError(
-                f"{self.directory} is recorded without an MLflow run, which has no metrics: give a run_id"
-            )
-        return self._uploader.outbox
+    def outbox(self) -> Outbox | None:
+        """Takes metrics and tags of the run too, and sends them in order with the snapshots; None without a run."""
+        return None if self._uploader is None else self._uploader.outbox
 
     def step(self, loss: Tensor | float | Sequence[Tensor | float] | NDArray[Any] | None = None) -> None:
         """Count one optimiser step and keep the weights if a schedule asks for them.
