@@ -185,6 +185,23 @@ def deliver(folder: str, tracking_uri: str) -> None:
         click.echo(f"run {one.run_id}: {one.entries} entries delivered from {one.folder}, which can be removed now")
 
 
+@cli.command()
+@click.argument("experiment")
+@click.option("--tracking-uri", default="", help="Tracking server; default MLFLOW_TRACKING_URI.")
+@click.option("--fix", is_flag=True, help="Close the runs that say RUNNING although their program has ended.")
+def doctor(experiment: str, tracking_uri: str, fix: bool) -> None:
+    """Find the runs of EXPERIMENT that say RUNNING although their program has ended; exit status 1 if any stay so."""
+    from analysis.tracking import orphans_of
+
+    lost = orphans_of(experiment, tracking_uri or None, fix=fix)
+    for orphan in lost:
+        click.echo(f"run {orphan.run_id} ({orphan.name}): {orphan.why}{', closed as KILLED' if fix else ''}")
+    if lost and not fix:
+        raise ThermoError(f"{len(lost)} of the runs that say RUNNING will say so for ever: --fix closes them")
+    if not lost:
+        click.echo("no run says RUNNING whose program has ended")
+
+
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
 @click.pass_context
 def paper(context: click.Context) -> None:

@@ -92,6 +92,8 @@ TAG_KIND = "thermo.kind"
 TAG_VERSION = "thermo.version"
 TAG_DIRTY = "thermo.git_dirty"
 TAG_SNAPSHOTS = "thermo.snapshots"
+#: Which process writes to the run, and when it last said so (`mlflow_thermo.delivery.Sign`).
+TAG_ALIVE = "thermo.alive"
 TAG_DEVICE = "thermo.device"
 TAG_SCOPE = "thermo.scope"
 #: sha256 over the run's snapshot indexes, which hold the sha256 of every chunk: a cache's key for the content.

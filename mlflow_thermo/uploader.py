@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlflow_thermo import schema
-from mlflow_thermo.delivery import Outbox
+from mlflow_thermo.delivery import Outbox, Sign
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.store import SeriesWriter
@@ -63,7 +63,10 @@ class Uploader:
         self._client.log_batch(
             self.run_id,
             metrics=[Metric(key, value, now, 0) for key, value in values.items()],
-            tags=[RunTag(schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING)],
+            tags=[
+                RunTag(schema.TAG_SNAPSHOTS, schema.SNAPSHOTS_RECORDING),
+                RunTag(schema.TAG_ALIVE, str(Sign.of_this_process(beats=True))),
+            ],
         )
 
     def upload(self, writer: SeriesWriter) -> None:

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
         server_errors as server_errors,
     )
     from analysis.tracking.folder import from_folder as from_folder
+    from analysis.tracking.orphans import (
+        Orphan as Orphan,
+        close_orphan as close_orphan,
+        orphans as orphans,
+        orphans_of as orphans_of,
+    )
     from analysis.tracking.publish import (
         publish_accuracy as publish_accuracy,
         publish_result as publish_result,
@@ -29,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "download": ["cache_folder"],
         "errors": ["ServerError", "SourceError", "server_errors"],
         "folder": ["from_folder"],
+        "orphans": ["Orphan", "close_orphan", "orphans", "orphans_of"],
         "records": ["RunRecord", "StudyRuns"],
         "server": ["from_tracking", "search_runs"],
     },

@@ -84,7 +84,7 @@ def from_tracking(
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(tracking_uri)
-    found = _experiment(client, experiment, experiment_id)
+    found = find_experiment(client, experiment, experiment_id)
     query, scope = filter, f"filter {filter}"
     if not filter:
         sweep = sweep or _newest_sweep(client, found.experiment_id)
@@ -112,7 +112,7 @@ def from_tracking(
     return StudyRuns(tuple(records), origin)
 
 
-def _experiment(client: MlflowClient, name: str | None, experiment_id: str | None) -> Experiment:
+def find_experiment(client: MlflowClient, name: str | None, experiment_id: str | None) -> Experiment:
     """The experiment by its id or its name; SourceError where it cannot be used."""
     from mlflow.exceptions import MlflowException
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflow_thermo import schema
+from mlflow_thermo.delivery.alive import BEAT, Sign
 from mlflow_thermo.delivery.journal import DELETE, END, FILE, KEEP, METRICS, REPLACED, TAGS, Journal
 from mlflow_thermo.delivery.requests import Refused, send
 from mlflow_thermo.errors import without_password
@@ -53,6 +55,7 @@ class Outbox:
         self.trouble = ""
         self.urgent = False
         self.sent = -math.inf
+        self._beaten, self._ended = time.monotonic(), False
         _COURIER.serve(self)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
@@ -79,6 +82,7 @@ class Outbox:
 
     def end(self, status: str) -> None:
         """The status that the run ends with, after everything else."""
+        self._ended = True
         self._add(END, status)
 
     def wait(self, seconds: float) -> bool:
@@ -93,15 +97,24 @@ class Outbox:
     def due(self, now: float) -> float:
         """Seconds until there is something to send; infinity for nothing."""
         entries = self.journal.peek(1)
-        if not entries or self.refused:
+        if self.refused:
             return math.inf
+        if not entries:
+            return math.inf if self._ended else max(0.0, self._beaten + BEAT - now)
         if entries[0].kind != METRICS or self.urgent or len(self.journal) > MOST:
             return 0.0
         return max(0.0, self.sent + INTERVAL - now)
 
     def deliver_some(self) -> None:
-        """Send the oldest entries in one request; an exception for a server that did not take them now."""
+        """Send the oldest entries in one request; an exception for a server that did not take them now.
+
+        Where there are none, a sign of life.
+        """
         try:
+            if not len(self.journal):
+                self.client.set_tag(self.run_id, schema.TAG_ALIVE, str(Sign.of_this_process(beats=True)))
+                self._beaten = time.monotonic()
+                return
             send(self.client, self.run_id, self.folder, self.journal)
         except Refused as error:
             self.refused = str(error)

@@ -16,8 +16,9 @@ from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 
+from analysis.tracking import ServerError, close_orphan, orphans
 from mlflow_thermo import SnapshotRecorder, schema
-from mlflow_thermo.delivery import waiting_outbox
+from mlflow_thermo.delivery import Sign, waiting_outbox
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.plugin import run_tags
@@ -65,13 +66,23 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
         with suppress(MlflowException):
             client.update_run(run_id, name=name)
     try:
-        all_tags = {**run_tags(), schema.TAG_KIND: kind, **tags}
+        alive = str(Sign.of_this_process(beats=False))
+        all_tags = {**run_tags(), schema.TAG_KIND: kind, schema.TAG_ALIVE: alive, **tags}
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in all_tags.items()])
     except BaseException:
         # Nobody else knows of the run yet.
         end_run(run_id, "FAILED")
         raise
+    _close_orphans(client, client.get_run(run_id).info.experiment_id)
     return run_id
+
+
+def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
+    """End the runs beside this one that a killed program has left RUNNING; they would stay so for ever."""
+    for orphan in orphans(client, experiment_id):
+        with suppress(ServerError):
+            close_orphan(client, orphan)
+        logger.warning("run %s (%s) said RUNNING, but %s: closed as KILLED", orphan.run_id, orphan.name, orphan.why)
 
 
 @contextmanager

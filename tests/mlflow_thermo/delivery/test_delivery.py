@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from analysis.cli import cli
 from benchmarks.proxy import Proxy
 from mlflow_thermo import SnapshotRecorder, ThermoError, schema
-from mlflow_thermo.delivery import Outbox, courier, deliver
+from mlflow_thermo.delivery import Outbox, Sign, courier, deliver
 from mlflow_thermo.store import read_index, read_weights
 from tests.mlflow_thermo.training import SERIES, make, train
 
@@ -75,6 +75,23 @@ def test_metrics_are_on_the_server_while_the_training_goes_on(server, proxy, run
     recorder = SnapshotRecorder([("w", make())], series=SERIES, run_id=run_id)
     recorder.outbox.metrics({"loss": 1.0}, 1)
     until(lambda: points(server.client, run_id) == [(1, 1.0)], 5.0)
+    recorder.close()
+
+
+def test_a_run_gives_signs_of_life_until_it_ends(server, proxy, run_id, monkeypatch):
+    def sign():
+        return Sign.read(server.client.get_run(run_id).data.tags[schema.TAG_ALIVE])
+
+    monkeypatch.setattr(courier, "BEAT", 0.2)
+    recorder = SnapshotRecorder([("w", make())], series=SERIES, run_id=run_id)
+    first = sign()
+    assert first.pid == os.getpid()
+    until(lambda: sign().at > first.at)
+    recorder.outbox.end("FINISHED")
+    until(lambda: server.client.get_run(run_id).info.status == "FINISHED")
+    last = sign()
+    time.sleep(1.2)
+    assert sign() == last
     recorder.close()
 
 
