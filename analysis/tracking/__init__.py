@@ -12,7 +12,7 @@ if TYPE_CHECKING:
         server_errors as server_errors,
     )
     from analysis.tracking.folder import from_folder as from_folder
-    from analysis.tracking.orphans import (
+    from analysis.tracking.heartbeat import (
         Orphan as Orphan,
         close_orphan as close_orphan,
         orphans as orphans,
@@ -35,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "download": ["cache_folder"],
         "errors": ["ServerError", "SourceError", "server_errors"],
         "folder": ["from_folder"],
-        "orphans": ["Orphan", "close_orphan", "orphans", "orphans_of"],
+        "heartbeat": ["Orphan", "close_orphan", "orphans", "orphans_of"],
         "records": ["RunRecord", "StudyRuns"],
         "server": ["from_tracking", "search_runs"],
     },

@@ -1,47 +1,13 @@
 """The README's commands as a new user types them: a scratch copy, a fresh store, no pyenv, conda or uv on the PATH."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from mlflow_thermo import schema
 
-ROOT = Path(__file__).parents[2]
 SHORT = ("-P", "steps=400", "-P", "log_points=2", "-P", "noise_batches=2", "-P", "width=1")
 SWEEP = ("-e", "sweep", "-P", "preset=digits-up", "-P", "lrs=1e-3:1e-1:4", *SHORT)
-
-
-@pytest.fixture
-def user(tmp_path):
-    """A folder with the project as cloned, and a shell that knows the environment's commands and the system's."""
-    copy = tmp_path / "clone"
-    copy.mkdir()
-    shutil.copy(ROOT / "MLproject", copy)
-    shutil.copytree(ROOT / "projects", copy / "projects", ignore=shutil.ignore_patterns("__pycache__"))
-    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
-    for tool in ("pyenv", "conda", "uv", "virtualenv"):
-        assert shutil.which(tool, path=path) is None, f"{tool} is on the test's PATH"
-    environment = {
-        "PATH": path,
-        "HOME": str(tmp_path / "home"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-
-    def run(*arguments, **more):
-        return subprocess.run(
-            arguments, cwd=copy, env={**environment, **more}, capture_output=True, text=True, timeout=400
-        )
-
-    run.folder = copy
-    run.client = lambda: MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
-    return run
 
 
 def test_the_plain_command_on_an_empty_folder(user):
