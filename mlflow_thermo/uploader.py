@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
-from mlflow_thermo.store import SeriesWriter
+from mlflow_thermo.store import SeriesWriter, sha256_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,20 +96,23 @@ class Uploader:
 
     def incomplete(self, directory: Path) -> ThermoError:
         """The error for a server that does not have everything in `directory`."""
+        command = (
+            f"mlflow artifacts log-artifacts -r {self.run_id} -l {quote(str(directory))} -a {schema.ARTIFACT_ROOT}"
+        )
         return ThermoError(
             f"run {self.run_id}: the tracking server did not take all snapshots; they are safe in {directory}, upload "
-            f"them with 'mlflow artifacts log-artifacts -r {self.run_id} -l {directory} -a {schema.ARTIFACT_ROOT}'"
+            f"them with '{command}'"
         )
 
     def finish(self, writers: Iterable[SeriesWriter]) -> None:
         """Set the run's final tags, once the server has everything that is on disk."""
         complete = True
-        digest = hashlib.sha256()
+        digests = {}
         for writer in writers:
             complete = complete and writer.index.complete
-            digest.update(writer.index_path.read_bytes())
+            digests[writer.index.series] = sha256_of(writer.index_path)
         # Two requests: the tag that marks the snapshots as complete has to be the last thing written.
-        self._client.set_tag(self.run_id, schema.TAG_DIGEST, digest.hexdigest())
+        self._client.set_tag(self.run_id, schema.TAG_DIGEST, json.dumps(digests))
         tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
         self._client.set_tag(self.run_id, schema.TAG_SNAPSHOTS, tag)
 

@@ -16,7 +16,7 @@ from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import SeriesIndex
-from mlflow_thermo.store import Snapshots, read_index, read_snapshots
+from mlflow_thermo.store import Snapshots, StoreError, read_index, read_snapshots
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ class RunRecord:
             return None
         along = (schema.PREFIX_WINDOW, schema.PREFIX_GRADIENT)
         windows = {k: v for k, v in self.metrics.items() if k.startswith(along)}
-        known = (self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std)
+        known = (
+            self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std,
+            self.tags.get(schema.TAG_DIGEST),
+        )  # fmt: skip
         return json.dumps([self.run_id, *known, windows, dict(self.params), found], sort_keys=True)
 
     def load(self, series: str = schema.SPACED) -> Trajectory:
@@ -91,7 +94,11 @@ class RunRecord:
                     INCOMPLETE if unfinished else NO_SNAPSHOTS,
                 )
             try:
-                index = read_index(path)
+                if not path.resolve().is_relative_to(Path(folder).resolve()):
+                    raise StoreError(
+                        f"series {series!r}: its folder is a link out of the run: put the folder itself there"
+                    )
+                index = read_index(path, series, self._digest(series))
                 if not index.complete:
                     raise RunError(
                         f"run {self.run_id} is incomplete ({len(index.steps)} snapshots of series {series!r}): wait "
@@ -104,6 +111,20 @@ class RunRecord:
             except ThermoError as error:
                 raise RunError(f"run {self.run_id}: {error}", CORRUPT) from error
         return _trajectory(self, series, index, snapshots)
+
+    def _digest(self, series: str) -> str | None:
+        """The sha256 that the index of a series must have; None where the run does not say.
+
+        While a run is recorded, a digest there is that of an earlier part of it.
+        """
+        digests = schema.digests_of(self.tags.get(schema.TAG_DIGEST))
+        if not digests or self.tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_RECORDING:
+            return None
+        if series not in digests:
+            raise StoreError(
+                f"series {series!r}: the run's tag {schema.TAG_DIGEST} does not name it: remove its folder"
+            )
+        return digests[series]
 
 
 def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: Snapshots) -> Trajectory:
