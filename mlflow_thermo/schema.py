@@ -14,7 +14,7 @@ from typing import Any
 
 #: Version of the snapshot index. A reader refuses a later one and reads every earlier one.
 SCHEMA_VERSION = 4
-#: Largest series: its index takes some 60 MB.
+#: Largest series: its index takes some 50 MB.
 MAX_SNAPSHOTS = 1_000_000
 
 #: Folder among a run's artifacts with one folder for each snapshot series.

@@ -9,17 +9,20 @@ import reprlib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mlflow_thermo.errors import ThermoError
 
-#: Most keys in one object of a JSON text.
-_KEYS = 10_000
+#: Most keys in one object of a JSON text, and most bytes beside long lists of numbers.
+_KEYS, _TEXT = 10_000, 8 * 2**20
 #: A key and the beginning of its list.
 _KEY = re.compile(rb'\s*"[^"\\]*"\s*:\s*\[')
+#: Characters of a text of a file that a message shows.
+_LONGEST = 60
 _BRIEF = reprlib.Repr()
-_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 60
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = _LONGEST
 _BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = _BRIEF.maxlevel = 3
 #: Flags that Windows does not have: a FIFO that takes the place of a file must not block, nor a link be followed.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -32,6 +35,11 @@ class StoreError(ThermoError):
 def shown(value: object) -> str:
     """A value of a file in a message: short, and in one line that a terminal can show."""
     return printable(_BRIEF.repr(value))
+
+
+def named(field: str) -> str:
+    """The name of a field in a message."""
+    return printable(field if len(field) <= _LONGEST else f"{field[:_LONGEST]}…")
 
 
 def printable(text: str) -> str:
@@ -98,6 +106,12 @@ def parsed_json(content: bytes, label: str, remedy: str) -> dict[str, Any]:
     # Imported here: a training that writes snapshots needs no parser.
     from pydantic_core import from_json
 
+    rest = b"".join(map(_without_list, BytesIO(content)))
+    if len(rest) > _TEXT:
+        raise StoreError(
+            f"{label}: field (all): {len(rest)} bytes beside lists of numbers on lines of their own, at most {_TEXT}: "
+            f"{remedy}"
+        )
     try:
         # Four times as fast as the standard library's, and stricter. It takes the last of equal keys.
         found = from_json(content, allow_inf_nan=False)
@@ -111,15 +125,15 @@ def parsed_json(content: bytes, label: str, remedy: str) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = dict(pairs)
         if len(pairs) > _KEYS:
-            raise StoreError(f"{label}: field {shown(pairs[0][0])}: more than {_KEYS} fields in one object: {remedy}")
+            raise StoreError(f"{label}: field {named(pairs[0][0])}: more than {_KEYS} fields in one object: {remedy}")
         if len(keys) < len(pairs):
             names = [key for key, _ in pairs]
             again = next(name for i, name in enumerate(names) if name in names[:i])
-            raise StoreError(f"{label} is not valid JSON: field {shown(again)} stands there twice: {remedy}")
+            raise StoreError(f"{label} is not valid JSON: field {named(again)} stands there twice: {remedy}")
         return keys
 
     try:
-        json.loads(b"\n".join(map(_without_list, content.split(b"\n"))), object_pairs_hook=unique)
+        json.loads(rest, object_pairs_hook=unique)
     except (ValueError, RecursionError):
         raise StoreError(f"{label} is not valid JSON: field (all): two readers disagree about it: {remedy}") from None
     return found
@@ -129,8 +143,8 @@ def _without_list(line: bytes) -> bytes:
     """A line of JSON; one that is a key with a list of numbers, without the list."""
     key = _KEY.match(line)
     end = line.find(b"]")
-    # Long lists hold no keys, and would be read twice.
-    if key and end >= len(line) - 2 and line.rfind(b"[") < key.end() and b"{" not in line and line.count(b'"') == 2:
+    # It holds no key, and would be parsed twice.
+    if key and end >= len(line) - 3 and line.rfind(b"[") < key.end() and b"{" not in line and line.count(b'"') == 2:
         return line[: key.end()] + line[end:]
     return line
 
@@ -142,7 +156,7 @@ def _field_at(content: bytes, line: int = 1, column: int = 1) -> str:
     end = text.rfind(b'":')
     start = text.rfind(b'"', 0, max(end, 0))
     if end > start >= 0:
-        return f"field {shown(text[start + 1 : end].decode('utf-8', 'replace'))}"
+        return f"field {named(text[start + 1 : end].decode('utf-8', 'replace'))}"
     return f"field (none), line {line}, column {column}"
 
 

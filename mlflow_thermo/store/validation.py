@@ -26,7 +26,7 @@ from mlflow_thermo.schema import (
     SeriesIndex,
 )
 from mlflow_thermo.store.chunks import MAX_HEADER
-from mlflow_thermo.store.files import StoreError, shown
+from mlflow_thermo.store.files import StoreError, named, shown
 from mlflow_thermo.store.isometric import packed_size
 
 #: First version whose index carries its checksum.
@@ -123,8 +123,8 @@ def validated(raw: dict[str, Any], label: str) -> SeriesIndex:
     version = raw.get("schema_version")
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise StoreError(
-            f"snapshot index has schema_version {shown(version)}, this release reads up to {SCHEMA_VERSION} ({label}): "
-            "upgrade mlflow-thermo"
+            f"snapshot index has schema_version {shown(version)}, this release reads up to {SCHEMA_VERSION} ({label}, "
+            "field schema_version): upgrade mlflow-thermo"
         )
     try:
         fields = _Index.model_validate(raw)
@@ -145,7 +145,7 @@ def _first(error: ValidationError) -> str:
     if error.title == _Attributes.__name__:
         place.insert(0, "attributes")
     given = "" if first["type"] == "missing" else f", got {shown(first['input'])}"
-    return f"field {shown('.'.join(place))}: {first['msg']}{given}"
+    return f"field {named('.'.join(place))}: {first['msg']}{given}"
 
 
 def _index_of(fields: _Index) -> SeriesIndex:
