@@ -95,9 +95,7 @@ class RunRecord:
                 )
             try:
                 if not path.resolve().is_relative_to(Path(folder).resolve()):
-                    raise StoreError(
-                        f"series {series!r}: its folder is a link out of the run: put the folder itself there"
-                    )
+                    raise StoreError(f"series {series!r}: its folder is a link that leads out of the run's: remove it")
                 index = read_index(path, series, self._digest(series))
                 if not index.complete:
                     raise RunError(

@@ -86,14 +86,6 @@ def test_a_series_of_another_name_is_not_taken_for_it(study):
         corrupt_series.load(schema.CONSECUTIVE)
 
 
-def test_a_folder_whose_name_is_no_text(study, tmp_path):
-    study.write_all()
-    os.rename(os.fsencode(study.root / "run4"), os.fsencode(study.root) + b"/\xffrun\x1b[31m")
-    result = analyze(from_folder(study.root), StudyConfig())
-    result.write(tmp_path / "out")
-    assert r"\udcffrun\x1b[31m" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-
-
 class TestDigest:
     @pytest.fixture
     def logged(self, study, store):

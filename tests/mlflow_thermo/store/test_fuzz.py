@@ -21,7 +21,7 @@ def test_no_change_is_read_as_something_else(tmp_path, storage):
     expected = original(tmp_path / "spaced")
 
     @given(seed=st.integers(0, 2**63), name=st.sampled_from(QUICK))
-    @settings(max_examples=150, deadline=None, database=None)
+    @settings(max_examples=80, deadline=None, database=None)
     def check(seed, name):
         with TemporaryDirectory(dir=tmp_path) as study:
             folder = Path(study) / "run" / "spaced"
