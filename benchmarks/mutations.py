@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import damage
 from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, ParameterSlice, SeriesIndex
 from mlflow_thermo.store import CountSketch, SeriesWriter, reduce_series, sketch_rows
 
@@ -54,33 +53,6 @@ def write_sample(folder: Path, storage: str, seed: int = 0) -> None:
     writer.close(complete=True)
     if storage == ISOMETRIC:
         reduce_series(folder, folder)
-
-
-# Chance: single bits and bytes.
-
-
-def bit_flip(rng: random.Random, path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    path.write_bytes(content)
-
-
-def bytes_deleted(rng: random.Random, path: Path) -> None:
-    content, count = path.read_bytes(), rng.choice((1, 1, 2, 8, 100))
-    start = rng.randrange(len(content))
-    path.write_bytes(content[:start] + content[start + count :])
-
-
-def bytes_inserted(rng: random.Random, path: Path) -> None:
-    content = path.read_bytes()
-    start, source = rng.randrange(len(content)), rng.randrange(len(content))
-    fresh = rng.choice((rng.randbytes(3), content[source : source + 20], b"9" * 50, b"-", b"0", b"\n", b"e5"))
-    path.write_bytes(content[:start] + fresh + content[start:])
-
-
-def truncated(rng: random.Random, path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: rng.randrange(len(content))])
 
 
 def _on_index(change: Callable[[random.Random, Path], None]) -> Mutation:
@@ -207,93 +179,6 @@ def everything_grown(rng: random.Random, raw: dict[str, Any]) -> None:
         chunk["bytes"] = min(chunk["bytes"] * factor, 2**53)
 
 
-# The text of the index.
-
-
-def key_twice(rng: random.Random, path: Path) -> None:
-    lines = path.read_text().split("\n")
-    line = rng.choice(lines[1:-2]).rstrip(",")
-    path.write_text("\n".join(["{", rng.choice((line, line.replace("1", "2"))) + ",", *lines[1:]]))
-
-
-def literal(rng: random.Random, path: Path) -> None:
-    """A value that JSON has no word for, a number of thousands of digits, brackets without end."""
-    fresh = rng.choice(
-        (
-            "NaN", "Infinity", "-Infinity", "1e999", "1" * 6000, "0." + "3" * 10**5, "[" * 10**5, '{"a":' * 10**5,
-            '"\\ud800"', '"\\udc00x"', '"\\u0000"', "01", "0x10", "'a'", "undefined", "/* */1", "1_000", "[1,]",
-        )
-    )  # fmt: skip
-    text, key = path.read_text(), rng.choice(("loss", "steps", "lr", "d", "attributes", "series", "chunks"))
-    head, _, tail = text.partition(f'"{key}":')
-    path.write_text(f'{head}"{key}":{fresh},"again":{tail}' if rng.random() < 0.5 else f'{head}"{key}":{fresh}{tail}')
-
-
-def invalid_text(rng: random.Random, path: Path) -> None:
-    content = path.read_bytes()
-    start = rng.randrange(len(content))
-    fresh = rng.choice((b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\x00", b"\xef\xbb\xbf", b"\x1b"))
-    path.write_bytes(
-        rng.choice((content[:start] + fresh + content[start:], fresh + content, content.decode().encode("utf-16")))
-    )
-
-
-def bomb(rng: random.Random, path: Path) -> None:
-    """Few bytes that become many objects, or very many bytes."""
-    kind = rng.randrange(5)
-    if kind == 0:
-        with path.open("r+b") as handle:
-            handle.truncate(rng.choice((2**28, 2**33, 2**37)))
-    elif kind == 1:
-        part = rng.choice((b"[],", b"{},", b'"ab",', b"1.5,"))
-        path.write_bytes(b'{"schema_version":4,"steps":[' + part * rng.choice((1_500_000, 6_000_000)) + b"0]}")
-    elif kind == 2:
-        words = b",".join([b'"' + "ä😀".encode() * rng.choice((10, 40)) + b'"'] * 250_000)
-        path.write_bytes(b'{"schema_version":4,"attributes":{"a":[' + words + b"]}}")
-    elif kind == 3:
-        path.write_bytes(b"{" + b",".join(b'"%d":0' % i for i in range(300_000)) + b"}")
-    else:
-        path.write_bytes(b'{"schema_version":4,"layout":' + b"[" * 5_000_000)
-
-
-# Chunks.
-
-
-def header_changed(rng: random.Random, path: Path) -> None:
-    content = path.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
-    kind = rng.randrange(4)
-    if kind == 0:
-        fresh = rng.choice((0, 1, length - 1, length + 1, 2**16, 2**31, 2**63, 2**64 - 1))
-        path.write_bytes(fresh.to_bytes(8, "little") + content[8:])
-        return
-    if kind == 1:
-        path.write_bytes(content[:8] + rng.randbytes(length) + data)
-        return
-    if kind == 2:
-        odd_value(rng, header)
-    else:
-        entry = rng.choice([*header.values()])
-        field = rng.choice(("dtype", "shape", "data_offsets"))
-        entry[field] = rng.choice(
-            ("F64", "F16", "I32", "BF16", [len(data) // 4], [2, 2], [-1, -1], [0, 2**62], [8, len(data)], [2**62] * 4)
-        )
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-
-
-def header_long(rng: random.Random, path: Path) -> None:
-    content = path.read_bytes()
-    length = int.from_bytes(content[:8], "little")
-    text = content[8 : 8 + length] + b" " * rng.choice((8, 4096, 2**17, 2**22))
-    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
-
-
-# What is no file.
-
-
 def _in_place(change: Callable[[Path], None]) -> Mutation:
     def mutation(rng: random.Random, folder: Path) -> bool:
         path = rng.choice([folder / "index.json", *sorted(folder.glob(_CHUNK))])
@@ -303,48 +188,12 @@ def _in_place(change: Callable[[Path], None]) -> Mutation:
     return mutation
 
 
-def fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def link_out(path: Path) -> None:
-    """The same file, elsewhere."""
-    target = path.parent.parent / f"moved-{path.name}"
-    shutil.move(path, target)
-    path.symlink_to(target)
-
-
-def link_to_device(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/dev/zero")
-
-
-def link_to_itself(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
-def directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def missing(path: Path) -> None:
-    path.unlink()
-
-
-def grown(path: Path) -> None:
-    with path.open("r+b") as handle:
-        handle.truncate(2**36)
-
-
 #: By name, with how often each is tried against the others.
 MUTATIONS: dict[str, tuple[Mutation, int]] = {
-    "index: bit flip": (_on_index(bit_flip), 20),
-    "index: bytes deleted": (_on_index(bytes_deleted), 10),
-    "index: bytes inserted": (_on_index(bytes_inserted), 10),
-    "index: truncated": (_on_index(truncated), 5),
+    "index: bit flip": (_on_index(damage.bit_flip), 20),
+    "index: bytes deleted": (_on_index(damage.bytes_deleted), 10),
+    "index: bytes inserted": (_on_index(damage.bytes_inserted), 10),
+    "index: truncated": (_on_index(damage.truncated), 5),
     "index: odd value": (_on_fields(odd_value), 20),
     "index: number changed": (_on_fields(number_changed), 15),
     "index: field removed": (_on_fields(field_removed), 5),
@@ -354,22 +203,22 @@ MUTATIONS: dict[str, tuple[Mutation, int]] = {
     "index: path trick": (_on_fields(path_trick), 5),
     "index: older version": (older_version, 10),
     "index: everything grown": (_on_fields(everything_grown), 5),
-    "index: key twice": (_on_index(key_twice), 5),
-    "index: impossible literal": (_on_index(literal), 8),
-    "index: invalid text": (_on_index(invalid_text), 5),
-    "index: bomb": (_on_index(bomb), 1),
-    "chunk: bit flip": (_on_chunk(bit_flip), 10),
-    "chunk: bytes deleted": (_on_chunk(bytes_deleted), 5),
-    "chunk: truncated": (_on_chunk(truncated), 5),
-    "chunk: header changed": (_on_chunk(header_changed), 5),
-    "chunk: header changed, digests made to fit": (_on_chunk(header_changed, forged=True), 10),
-    "chunk: long header, digests made to fit": (_on_chunk(header_long, forged=True), 3),
-    "chunk: bit flip, digests made to fit": (_on_chunk(bit_flip, forged=True), 10),
-    "file: FIFO": (_in_place(fifo), 2),
-    "file: link that leads out": (_in_place(link_out), 2),
-    "file: link to a device": (_in_place(link_to_device), 2),
-    "file: link to itself": (_in_place(link_to_itself), 1),
-    "file: folder": (_in_place(directory), 2),
-    "file: missing": (_in_place(missing), 1),
-    "file: 64 GiB without content": (_in_place(grown), 1),
+    "index: key twice": (_on_index(damage.key_twice), 5),
+    "index: impossible literal": (_on_index(damage.literal), 8),
+    "index: invalid text": (_on_index(damage.invalid_text), 5),
+    "index: bomb": (_on_index(damage.bomb), 1),
+    "chunk: bit flip": (_on_chunk(damage.bit_flip), 10),
+    "chunk: bytes deleted": (_on_chunk(damage.bytes_deleted), 5),
+    "chunk: truncated": (_on_chunk(damage.truncated), 5),
+    "chunk: header changed": (_on_chunk(damage.header_changed), 5),
+    "chunk: header changed, digests made to fit": (_on_chunk(damage.header_changed, forged=True), 10),
+    "chunk: long header, digests made to fit": (_on_chunk(damage.header_long, forged=True), 3),
+    "chunk: bit flip, digests made to fit": (_on_chunk(damage.bit_flip, forged=True), 10),
+    "file: FIFO": (_in_place(damage.fifo), 2),
+    "file: link that leads out": (_in_place(damage.link_out), 2),
+    "file: link to a device": (_in_place(damage.link_to_device), 2),
+    "file: link to itself": (_in_place(damage.link_to_itself), 1),
+    "file: folder": (_in_place(damage.directory), 2),
+    "file: missing": (_in_place(damage.missing), 1),
+    "file: 64 GiB without content": (_in_place(damage.grown), 1),
 }
