@@ -206,7 +206,7 @@ MUTATIONS: dict[str, tuple[Mutation, int]] = {
     "index: key twice": (_on_index(damage.key_twice), 5),
     "index: impossible literal": (_on_index(damage.literal), 8),
     "index: invalid text": (_on_index(damage.invalid_text), 5),
-    "index: bomb": (_on_index(damage.bomb), 1),
+    "index: bomb": (_on_index(damage.bomb), 2),
     "chunk: bit flip": (_on_chunk(damage.bit_flip), 10),
     "chunk: bytes deleted": (_on_chunk(damage.bytes_deleted), 5),
     "chunk: truncated": (_on_chunk(damage.truncated), 5),

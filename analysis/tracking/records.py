@@ -18,6 +18,9 @@ from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import Snapshots, StoreError, read_index, read_snapshots
 
+#: Larger numbers are those of a run that diverged: their squares, or sums of these, would be infinite.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -135,10 +138,10 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
 
     return Trajectory(
         steps=np.asarray(index.steps[::chains], dtype=np.int64),
-        weights=by_chain(snapshots.weights),
+        weights=by_chain(_in_range(snapshots.weights)),
         shared=None if snapshots.shared is None else by_chain(snapshots.shared),
-        loss=by_chain(np.asarray(losses, dtype=float)),
-        snapshot_loss=by_chain(np.asarray(index.loss, dtype=float)),
+        loss=by_chain(_in_range(np.asarray(losses, dtype=float))),
+        snapshot_loss=by_chain(_in_range(np.asarray(index.loss, dtype=float))),
         lr=record.lr,
         seed=record.seed,
         protocol=index.protocol,
@@ -152,6 +155,13 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
         attributes=index.attributes,
         sketch_error=index.sketch_error,
     )
+
+
+def _in_range(values: AnyArray) -> AnyArray:
+    """The values, and infinity in the place of those whose squares no double holds."""
+    if values.dtype == np.float64 and values.size and not -_LARGEST < values.min() <= values.max() < _LARGEST:
+        return np.where(np.abs(values) < _LARGEST, values, np.where(np.isnan(values), np.nan, np.inf))
+    return values
 
 
 class DroppedFromCache(RunError):

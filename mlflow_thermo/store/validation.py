@@ -40,7 +40,9 @@ Positive = Annotated[int, Field(ge=1, le=2**53)]
 #: No smaller than any seed of 64 bits, with or without a sign.
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Above = Annotated[float, Field(allow_inf_nan=False, gt=0)]
+#: Learning rates and temperatures, with squares and inverses that are numbers too.
+Above = Annotated[float, Field(allow_inf_nan=False, ge=1e-100, le=1e100)]
+Value = Annotated[float, Field(allow_inf_nan=False, ge=-1e100, le=1e100)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 Steps = Annotated[list[Positive], FailFast()]
 Losses = Annotated[list[Finite | None], FailFast()]
@@ -73,9 +75,9 @@ class _Attributes(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
     set_temperature: Above | None = None
-    uniform_loss: Finite | None = None
-    uniform_loss_std: Annotated[float, Field(allow_inf_nan=False, ge=0)] | None = None
-    minibatch_squares: Annotated[list[Finite], FailFast()] = []
+    uniform_loss: Value | None = None
+    uniform_loss_std: Annotated[Value, Field(ge=0)] | None = None
+    minibatch_squares: Annotated[list[Value], FailFast()] = []
 
 
 class _Index(_Strict):
@@ -96,7 +98,7 @@ class _Index(_Strict):
     attributes: dict[str, Any] = {}
     storage: Literal[STORAGES[1:]] = FULL  # type: ignore[valid-type]
     sketch_dim: Whole = 0
-    sketch_error: Annotated[float, Field(allow_inf_nan=False, ge=0)] | None = None
+    sketch_error: Annotated[Value, Field(ge=0)] | None = None
     checksum: Digest | None = None
 
 

@@ -54,7 +54,7 @@ def test_earlier_versions_are_read_under_the_same_rules(full, version):
     assert (found.schema_version, found.steps, found.chains) == (version, before.steps, 2)
     np.testing.assert_array_equal(read_snapshots(full).weights, weights)
     (full / "index.json").write_text(json.dumps({**raw, "lr": -1.0}))
-    refused(full, "field lr: Input should be greater than 0, got -1.0")
+    refused(full, "field lr: Input should be greater than or equal to 1e-100, got -1.0")
     # A series that goes on is written in the version of today.
     (full / "index.json").write_text(json.dumps(raw))
     SeriesWriter.resume(full).close(complete=True)
