@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from operator import le
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from mlflow_thermo.schema import (
     DTYPES,
@@ -35,14 +35,21 @@ _REMEDY = "fetch it again, or train the run again"
 _NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,200}")
 _FILE = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]{1,200}\.safetensors")
 
+
+def moderate(value: float) -> float:
+    """A number whose square and inverse are numbers too, or 0."""
+    if value and not 1e-100 <= abs(value) <= 1e100:
+        raise ValueError("Input should lie between 1e-100 and 1e100")
+    return value
+
+
 Whole = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 #: No smaller than any seed of 64 bits, with or without a sign.
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-#: Learning rates and temperatures, with squares and inverses that are numbers too.
-Above = Annotated[float, Field(allow_inf_nan=False, ge=1e-100, le=1e100)]
-Value = Annotated[float, Field(allow_inf_nan=False, ge=-1e100, le=1e100)]
+Value = Annotated[float, Field(allow_inf_nan=False), AfterValidator(moderate)]
+Above = Annotated[Value, Field(gt=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 Steps = Annotated[list[Positive], FailFast()]
 Losses = Annotated[list[Finite | None], FailFast()]
@@ -147,7 +154,7 @@ def _first(error: ValidationError) -> str:
     if error.title == _Attributes.__name__:
         place.insert(0, "attributes")
     given = "" if first["type"] == "missing" else f", got {shown(first['input'])}"
-    return f"field {named('.'.join(place))}: {first['msg']}{given}"
+    return f"field {named('.'.join(place))}: {first['msg'].removeprefix('Value error, ')}{given}"
 
 
 def _index_of(fields: _Index) -> SeriesIndex:

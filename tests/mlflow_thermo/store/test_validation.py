@@ -54,7 +54,7 @@ def test_earlier_versions_are_read_under_the_same_rules(full, version):
     assert (found.schema_version, found.steps, found.chains) == (version, before.steps, 2)
     np.testing.assert_array_equal(read_snapshots(full).weights, weights)
     (full / "index.json").write_text(json.dumps({**raw, "lr": -1.0}))
-    refused(full, "field lr: Input should be greater than or equal to 1e-100, got -1.0")
+    refused(full, "field lr: Input should be greater than 0, got -1.0")
     # A series that goes on is written in the version of today.
     (full / "index.json").write_text(json.dumps(raw))
     SeriesWriter.resume(full).close(complete=True)
@@ -81,6 +81,7 @@ class TestFields:
             ("sketch_dim", 5, "field sketch_dim: 5 with storage 'full'"),
             ("lr", "0.1", "field lr: Input should be a valid number, got '0.1'"),
             ("lr", 10**400, "field lr"),
+            ("lr", 1e300, "field lr: Input should lie between 1e-100 and 1e100, got 1e.300"),
             ("lr", float("inf"), "index.json.*field lr"),
             ("seed", 2**64, "field seed"),
             ("chains", 5, "field chains: 5 do not divide the 24"),
