@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 import shutil
 import socket
@@ -22,7 +22,7 @@ from mlflow.entities import Metric, Param
 from benchmarks.table import Table
 from mlflow_thermo import schema
 from mlflow_thermo.schema import SeriesIndex
-from mlflow_thermo.store import SeriesWriter
+from mlflow_thermo.store import SeriesWriter, sha256_of
 
 #: Learning rates of a study; its other runs are further seeds.
 LRS = np.geomspace(1e-3, 1e-1, 20)
@@ -73,15 +73,15 @@ def fill(uri: str, experiment: str, runs: int) -> None:
     for i in range(runs):
         lr = float(LRS[i % len(LRS)])
         with tempfile.TemporaryDirectory() as name:
-            digest = hashlib.sha256()
+            digests = {}
             for series in (schema.SPACED, schema.CONSECUTIVE):
                 weights = (rng.normal(size=(SNAPSHOTS, D)) * np.sqrt(lr)).astype(np.float32)
                 loss = (weights.astype(float) ** 2).sum(axis=1) / 2
                 writer = SeriesWriter.create(Path(name) / series, SeriesIndex(series, D, "float32", "fixed_lr", lr=lr))
                 writer.append(range(10, 10 * SNAPSHOTS + 10, 10), weights, loss, loss)
                 writer.close(complete=True)
-                digest.update(writer.index_path.read_bytes())
-            tags = {schema.TAG_KIND: schema.KIND_TRAIN, schema.TAG_DIGEST: digest.hexdigest()}
+                digests[series] = sha256_of(writer.index_path)
+            tags = {schema.TAG_KIND: schema.KIND_TRAIN, schema.TAG_DIGEST: json.dumps(digests)}
             run_id = client.create_run(experiment_id, tags=tags).info.run_id
             client.log_batch(run_id, [Metric(schema.METRIC_LR, lr, 0, 0)], [Param("seed", str(i // len(LRS)))])
             client.log_artifacts(run_id, name, schema.ARTIFACT_ROOT)

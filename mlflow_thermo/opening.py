@@ -17,7 +17,7 @@ from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
-from mlflow_thermo.schema import AUTO, FULL, INDEX_NAME, SKETCH, SPHERES, SeriesIndex
+from mlflow_thermo.schema import AUTO, FULL, INDEX_NAME, MAX_SNAPSHOTS, SKETCH, SPHERES, SeriesIndex
 from mlflow_thermo.store import SeriesWriter, choose_storage
 
 
@@ -71,6 +71,8 @@ def open_series(
             opened.append(_resumed(schedule, named, recorded, folder, storage))
             continue
         count = len(recorded) * len(schedule.steps)
+        if count > MAX_SNAPSHOTS:
+            raise ThermoError(f"series {schedule.name!r}: {count} snapshots, take at most {MAX_SNAPSHOTS}")
         mode = _storage_of(index.protocol, storage, count, packer, room)
         if mode == SKETCH:
             named = replace(named, storage=mode, sketch_dim=sketch_columns, dtype="float32")

@@ -7,14 +7,15 @@ times in optimiser steps.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mlflow_thermo.errors import ThermoError
-
 #: Version of the snapshot index. A reader refuses a later one and reads every earlier one.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+#: Largest series: its index takes some 50 MB.
+MAX_SNAPSHOTS = 1_000_000
 
 #: Folder among a run's artifacts with one folder for each snapshot series.
 ARTIFACT_ROOT = "thermo"
@@ -24,6 +25,9 @@ WEIGHTS_KEY = "weights"
 #: Names of the two tensors in a chunk of an isometric series (docs/format.md).
 TRIANGLE_KEY = "triangle"
 SHARED_KEY = "shared"
+
+#: NumPy names of the dtypes that snapshots have, with their bytes; bfloat16 is recorded as float32.
+DTYPES = {"float16": 2, "float32": 4, "float64": 8}
 
 FULL, ISOMETRIC, SKETCH = "full", "isometric", "sketch"
 AUTO = "auto"
@@ -96,7 +100,7 @@ TAG_SNAPSHOTS = "thermo.snapshots"
 TAG_ALIVE = "thermo.alive"
 TAG_DEVICE = "thermo.device"
 TAG_SCOPE = "thermo.scope"
-#: sha256 over the run's snapshot indexes, which hold the sha256 of every chunk: a cache's key for the content.
+#: JSON object of the sha256 of each series' index, which holds the sha256 of every chunk (`digests_of`).
 TAG_DIGEST = "thermo.digest"
 
 KIND_TRAIN = "train"
@@ -261,26 +265,16 @@ class SeriesIndex:
         parts = {name: [asdict(part) for part in getattr(self, name)] for name in ("layout", "chunks")}
         return {**vars(self), **parts}
 
-    @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> SeriesIndex:
-        """Read the JSON form; ThermoError if it is of a later version or lacks a field."""
-        version = raw.get("schema_version")
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
-            raise ThermoError(
-                f"snapshot index has schema_version {version!r}, this release reads up to {SCHEMA_VERSION}: "
-                "upgrade mlflow-thermo"
-            )
-        known = dict(raw)
-        try:
-            known["layout"] = tuple(
-                ParameterSlice(p["name"], tuple(p["shape"]), p["offset"], p["size"]) for p in raw["layout"]
-            )
-            known["chunks"] = tuple(Chunk(**chunk) for chunk in raw["chunks"])
-            for name in ("steps", "loss", "loss_mean"):
-                known[name] = tuple(raw[name])
-            index = cls(**known)
-        except (KeyError, TypeError) as error:
-            raise ThermoError(f"snapshot index is not readable ({error}): train the run again") from error
-        if index.storage not in STORAGES[1:]:
-            raise ThermoError(f"snapshot index has unknown storage {index.storage!r}: upgrade mlflow-thermo")
-        return index
+
+def digests_of(tag: str | None) -> dict[str, str]:
+    """The sha256 of the index of each series, from the tag `TAG_DIGEST` of a run; {} where it names none.
+
+    Runs of earlier releases have one sha256 over all indexes there, which says nothing about a single one.
+    """
+    try:
+        found = json.loads(tag or "")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+        return {}
+    return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from mlflow_thermo import schema
 from mlflow_thermo.delivery import Outbox, Sign
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.failures import Failures
-from mlflow_thermo.store import SeriesWriter
+from mlflow_thermo.store import SeriesWriter, sha256_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,15 +82,16 @@ class Uploader:
 
     def finish(self, writers: Iterable[SeriesWriter]) -> None:
         """Hand over what is left of the series, and after it the run's final tags."""
-        failures, digest, complete = Failures(), hashlib.sha256(), True
+        failures, complete = Failures(), True
+        digests: dict[str, str] = {}
         for writer in writers:
             failures.attempt(self.upload, writer)
             complete = complete and writer.index.complete
             # An index that could not be written is the error that was just kept.
             with suppress(OSError):
-                digest.update(writer.index_path.read_bytes())
+                digests[writer.index.series] = sha256_of(writer.index_path)
         tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
-        self.outbox.tags({schema.TAG_DIGEST: digest.hexdigest()})
+        self.outbox.tags({schema.TAG_DIGEST: json.dumps(digests)})
         # In a request of its own: what marks the snapshots as complete has to be the last thing written.
         self.outbox.tags({schema.TAG_SNAPSHOTS: tag})
         failures.raise_first()
@@ -114,7 +116,8 @@ class Uploader:
         server = without_password(self._client.tracking_uri)
         raise Undelivered(
             f"run {self.run_id}: the tracking server has not taken everything; what is missing is safe in "
-            f"{self._folder}, deliver it with 'mlflow-thermo deliver {self._folder} --tracking-uri {server}'"
+            f"{self._folder}, deliver it with "
+            f"'mlflow-thermo deliver {quote(str(self._folder))} --tracking-uri {quote(server)}'"
         )
 
 

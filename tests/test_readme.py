@@ -1,6 +1,7 @@
 """README and documents keep to what the code does."""
 
 import ast
+import hashlib
 import re
 from pathlib import Path
 
@@ -102,9 +103,11 @@ def test_format_example_reads_a_recorded_series(tmp_path, monkeypatch):
     with SnapshotRecorder([("w", weight)], total_steps=40, directory=tmp_path / "thermo") as recorder:
         for _ in range(40):
             recorder.step()
-    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "format.md").read_text(), re.S).group(1)
+    reading, _, checksum = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "format.md").read_text(), re.S)
     monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(block, names)
+    names = {"hashlib": hashlib}
+    exec(reading, names)
+    exec(checksum, names)
+    assert names["checksum"] == names["index"]["checksum"]
     assert names["weights"].shape == (1, 20, 4)
     assert names["steps"].tolist() == list(range(21, 41))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -70,8 +72,7 @@ def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     if local is not None:
         yield local
         return
-    digest = run.data.tags.get(schema.TAG_DIGEST)
-    kept = cache / digest if digest else None
+    kept = _place(run.data.tags.get(schema.TAG_DIGEST), cache)
     if kept is not None and kept.is_dir():
         with _dropped_if_damaged(kept, DroppedFromCache):
             yield kept / schema.ARTIFACT_ROOT
@@ -90,6 +91,16 @@ def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
             yield kept / schema.ARTIFACT_ROOT
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _place(digest: str | None, cache: Path) -> Path | None:
+    """Where the cache keeps the snapshots of this digest; None where it is of no known form.
+
+    The digest is a text from a server: as a path it could lead out of the cache, where damaged copies are removed.
+    """
+    if schema.digests_of(digest):
+        return cache / hashlib.sha256(str(digest).encode("utf-8", "surrogatepass")).hexdigest()
+    return cache / str(digest) if re.fullmatch("[0-9a-f]{64}", digest or "") else None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from analysis.tracking.records import RunRecord, StudyRuns
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import SeriesIndex
-from mlflow_thermo.store import read_index
+from mlflow_thermo.store import printable, read_index
 
 
 def from_folder(path: str | Path) -> StudyRuns:
@@ -53,14 +53,14 @@ def from_folder(path: str | Path) -> StudyRuns:
     for index_path in sorted(root.glob(f"*/{schema.SPACED}/{schema.INDEX_NAME}")):
         run = index_path.parent.parent
         try:
-            index = read_index(index_path.parent)
+            index = read_index(index_path.parent, schema.SPACED)
         except ThermoError:
             # Reported for this run when its snapshots are loaded; the others are not affected.
             index = SeriesIndex(schema.SPACED, 0, "float32", "")
         axis = index.attributes.get(schema.SET_TEMPERATURE, index.lr)
         records.append(
             RunRecord(
-                run_id=run.name,
+                run_id=printable(run.name),
                 lr=float("nan" if axis is None else axis),
                 set_temperature=index.attributes.get(schema.SET_TEMPERATURE),
                 seed=index.seed or 0,

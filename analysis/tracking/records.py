@@ -16,7 +16,10 @@ from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import SeriesIndex
-from mlflow_thermo.store import Snapshots, read_index, read_snapshots
+from mlflow_thermo.store import Snapshots, StoreError, read_index, read_snapshots
+
+#: Larger numbers are those of a run that diverged: their squares, or sums of these, would be infinite.
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ class RunRecord:
             return None
         along = (schema.PREFIX_WINDOW, schema.PREFIX_GRADIENT)
         windows = {k: v for k, v in self.metrics.items() if k.startswith(along)}
-        known = (self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std)
+        known = (
+            self.lr, self.seed, self.ended, self.regime, self.uniform_loss, self.uniform_loss_std,
+            self.tags.get(schema.TAG_DIGEST),
+        )  # fmt: skip
         return json.dumps([self.run_id, *known, windows, dict(self.params), found], sort_keys=True)
 
     def load(self, series: str = schema.SPACED) -> Trajectory:
@@ -91,7 +97,9 @@ class RunRecord:
                     INCOMPLETE if unfinished else NO_SNAPSHOTS,
                 )
             try:
-                index = read_index(path)
+                if not path.resolve().is_relative_to(Path(folder).resolve()):
+                    raise StoreError(f"series {series!r}: its folder is a link that leads out of the run's: remove it")
+                index = read_index(path, series, self._digest(series))
                 if not index.complete:
                     raise RunError(
                         f"run {self.run_id} is incomplete ({len(index.steps)} snapshots of series {series!r}): wait "
@@ -105,6 +113,20 @@ class RunRecord:
                 raise RunError(f"run {self.run_id}: {error}", CORRUPT) from error
         return _trajectory(self, series, index, snapshots)
 
+    def _digest(self, series: str) -> str | None:
+        """The sha256 that the index of a series must have; None where the run does not say.
+
+        While a run is recorded, a digest there is that of an earlier part of it.
+        """
+        digests = schema.digests_of(self.tags.get(schema.TAG_DIGEST))
+        if not digests or self.tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_RECORDING:
+            return None
+        if series not in digests:
+            raise StoreError(
+                f"series {series!r}: the run's tag {schema.TAG_DIGEST} does not name it: remove its folder"
+            )
+        return digests[series]
+
 
 def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: Snapshots) -> Trajectory:
     losses = index.loss_mean if any(value is not None for value in index.loss_mean) else index.loss
@@ -116,10 +138,10 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
 
     return Trajectory(
         steps=np.asarray(index.steps[::chains], dtype=np.int64),
-        weights=by_chain(snapshots.weights),
+        weights=by_chain(_in_range(snapshots.weights)),
         shared=None if snapshots.shared is None else by_chain(snapshots.shared),
-        loss=by_chain(np.asarray(losses, dtype=float)),
-        snapshot_loss=by_chain(np.asarray(index.loss, dtype=float)),
+        loss=by_chain(_in_range(np.asarray(losses, dtype=float))),
+        snapshot_loss=by_chain(_in_range(np.asarray(index.loss, dtype=float))),
         lr=record.lr,
         seed=record.seed,
         protocol=index.protocol,
@@ -133,6 +155,13 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
         attributes=index.attributes,
         sketch_error=index.sketch_error,
     )
+
+
+def _in_range(values: AnyArray) -> AnyArray:
+    """The values, and infinity in the place of those whose squares no double holds."""
+    if values.dtype == np.float64 and values.size and not -_LARGEST < values.min() <= values.max() < _LARGEST:
+        return np.where(np.abs(values) < _LARGEST, values, np.where(np.isnan(values), np.nan, np.inf))
+    return values
 
 
 class DroppedFromCache(RunError):

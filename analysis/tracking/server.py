@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,9 @@ def from_tracking(
     query, scope = filter, f"filter {filter}"
     if not filter:
         sweep = sweep or _newest_sweep(client, found.experiment_id)
-        query = f"tags.`{schema.TAG_SWEEP}` = '{sweep}'" if sweep else ""
+        # A tag may hold quotes, which MLflow's filter cannot: then all sweeps are asked for, and compared below.
+        asked = "LIKE '%'" if set("'\"\\") & set(sweep or "") else f"= '{sweep}'"
+        query = f"tags.`{schema.TAG_SWEEP}` {asked}" if sweep else ""
         scope = f"sweep {sweep}" if sweep else "all runs"
     try:
         runs = list(search_runs(client, found.experiment_id, query))
@@ -97,7 +100,8 @@ def from_tracking(
             raise
         raise SourceError(f"filter {filter!r} cannot be used: {first_line(error)}") from error
     folder = cache_folder(cache)
-    records = [_record(client, run, folder) for run in runs if run.data.tags.get(schema.TAG_KIND) not in _NO_TRAINING]
+    chosen = [run for run in runs if filter or not sweep or run.data.tags.get(schema.TAG_SWEEP) == sweep]
+    records = [_record(client, run, folder) for run in chosen if run.data.tags.get(schema.TAG_KIND) not in _NO_TRAINING]
     if not records:
         raise SourceError(f"experiment {found.name!r} holds no training runs for {scope}: train some, or change it")
     records.sort(key=lambda record: (record.lr, record.seed))
@@ -133,7 +137,7 @@ def find_experiment(client: MlflowClient, name: str | None, experiment_id: str |
     if found.lifecycle_stage == "deleted":
         raise SourceError(
             f"experiment {found.name!r} is deleted: restore it with `mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}`"
+            f"--experiment-id {quote(found.experiment_id)}`"
         )
     return found
 

@@ -1,10 +1,12 @@
 """Snapshot series on disk, full or compressed: what the recorder writes and the analysis reads."""
 
-from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, StoreError, rows_per_chunk, sha256_of, write_json
+from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, rows_per_chunk, sha256_of
+from mlflow_thermo.store.files import StoreError, printable
+from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
 from mlflow_thermo.store.modes import DISK_SHARE, SKETCH_COLUMNS, choose_storage
 from mlflow_thermo.store.reduce import reduce_series
-from mlflow_thermo.store.series import SeriesWriter, Snapshots, read_index, read_snapshots, read_weights
+from mlflow_thermo.store.series import SeriesWriter, Snapshots, read_snapshots, read_weights
 from mlflow_thermo.store.sketch import CountSketch, measured_error, sketch_rows
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "isometric_factor",
     "measured_error",
     "orthogonalised",
+    "printable",
     "read_index",
     "read_snapshots",
     "read_weights",

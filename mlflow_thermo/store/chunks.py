@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.schema import Chunk
+from mlflow_thermo.schema import DTYPES, Chunk
+from mlflow_thermo.store.files import StoreError, opened, parsed_json, printable, shown
 
+#: Largest header of a safetensors file of ours, in bytes; they have about a hundred.
+MAX_HEADER = 2**16
 #: Largest chunk, in bytes; a few large files upload forty times faster than many small ones.
 MAX_CHUNK_BYTES = 256 * 2**20
 #: A series is split into about this many chunks: a killed run loses at most one of them.
 CHUNKS_PER_SERIES = 4
-
-
-class StoreError(ThermoError):
-    """A series on disk is missing, half-written or damaged, or cannot be written."""
+#: Bytes that are read and hashed at once: they stay in the cache.
+_PIECE = 2**18
+#: What safetensors calls the dtypes of snapshots.
+_CODES = {"float16": "F16", "float32": "F32", "float64": "F64"}
+#: Shape and dtype of each tensor, by name.
+Tensors = Mapping[str, tuple[tuple[int, ...], str]]
+_AGAIN = "train the run again"
+_REPAIR = "upload it again or train the run again"
 
 
 def rows_per_chunk(n_snapshots: int, d: int, itemsize: int = 4, max_bytes: int = MAX_CHUNK_BYTES) -> int:
@@ -63,18 +69,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON atomically, one line per field: readers see the old file or the new one, never half of one."""
-    # Indenting inside the fields would use the encoder written in Python, which holds the GIL and slows the training.
-    fields = (f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write("{\n" + ",\n".join(fields) + "\n}\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
-
-
 def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str, NDArray[Any]]) -> Chunk:
     """Write one safetensors file in one atomic rename; OSError if the disk is full or not writable.
 
@@ -109,29 +103,121 @@ def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str
 
 def check_file(path: Path, chunk: Chunk) -> None:
     """Raise StoreError unless the file at `path` is the one that its index lists as `chunk`."""
-    if not path.is_file():
-        raise StoreError(f"chunk {chunk.file} is missing: upload it again or train the run again")
-    size = path.stat().st_size
-    if size != chunk.bytes:
+    with _opened(path, chunk) as handle:
+        _check_digest(handle, hashlib.sha256(), chunk)
+
+
+def check_sizes(folder: Path, chunks: Sequence[Chunk]) -> None:
+    """Raise StoreError unless every file is there and as large as its index says: memory for less is then safe."""
+    for chunk in chunks:
+        with _opened(folder / chunk.file, chunk):
+            pass
+
+
+def read_chunk(path: Path, chunk: Chunk, into: dict[str, NDArray[Any]]) -> None:
+    """Read the tensors of a chunk into arrays, and check it against its size and sha256.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    chunk : Chunk
+        Its entry in the index.
+    into : dict of str to ndarray
+        C-contiguous arrays to fill, with the names, shapes and dtypes that the tensors must have.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, half-written or damaged, or holds other tensors; the arrays then hold anything.
+    """
+    digest = hashlib.sha256()
+    with _opened(path, chunk) as handle:
+        try:
+            order = _tensors(handle, chunk, {k: (v.shape, v.dtype.name) for k, v in into.items()}, digest)
+        except StoreError:
+            # Where the file is damaged, that is the reason.
+            handle.seek(0)
+            _check_digest(handle, hashlib.sha256(), chunk)
+            raise
+        for name in order:
+            rest = into[name].reshape(-1).view(np.uint8).data
+            while rest and (count := handle.readinto(rest[:_PIECE])):  # type: ignore[attr-defined]
+                digest.update(rest[:count])
+                rest = rest[count:]
+        _check_digest(handle, digest, chunk)
+
+
+def data_start(path: Path, chunk: Chunk, expected: Tensors) -> int:
+    """Where the data of a chunk begin in its file; StoreError as `read_chunk`."""
+    with _opened(path, chunk) as handle:
+        _tensors(handle, chunk, expected, hashlib.sha256())
+        return handle.tell()
+
+
+def _tensors(handle: BinaryIO, chunk: Chunk, expected: Tensors, digest: Any) -> list[str]:
+    """Names of the tensors in the order of their data, at whose beginning the file is left.
+
+    A safetensors file is 8 bytes of header length, the header, then the data without a gap.
+    """
+    label = f"chunk {printable(chunk.file)}"
+    first = handle.read(8)
+    length = int.from_bytes(first, "little")
+    if length > MAX_HEADER:
         raise StoreError(
-            f"chunk {chunk.file} is half-written ({size} of {chunk.bytes} bytes): upload it again or train the "
-            "run again"
+            f"{label} is not a snapshot chunk: field header: {length} bytes, it has at most {MAX_HEADER}: {_AGAIN}"
         )
-    if sha256_of(path) != chunk.sha256:
-        raise StoreError(f"chunk {chunk.file} is damaged (sha256 differs): upload it again or train the run again")
-
-
-def read_chunk(path: Path, chunk: Chunk, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """The tensors of a chunk that passes `check_file`; StoreError unless they have the names and `shapes` given."""
-    check_file(path, chunk)
-    try:
-        tensors: dict[str, NDArray[Any]] = load_file(path)
-        found = {name: tensors[name] for name in shapes}
-    except (SafetensorError, KeyError) as error:
-        raise StoreError(f"chunk {chunk.file} is not a snapshot chunk ({error}): train the run again") from error
-    for name, shape in shapes.items():
-        if found[name].shape != shape:
+    content = handle.read(length)
+    digest.update(first + content)
+    header = parsed_json(content, f"{label} is not a snapshot chunk: its header", _AGAIN)
+    header.pop("__metadata__", None)
+    if header.keys() != expected.keys():
+        raise StoreError(
+            f"{label} is not a snapshot chunk: field header: it holds {shown(sorted(header))} instead of "
+            f"{', '.join(expected)}: {_AGAIN}"
+        )
+    spans = {}
+    for name, (shape, dtype) in expected.items():
+        entry = header[name] if isinstance(header[name], dict) else {}
+        if entry.get("shape") != list(shape):
             raise StoreError(
-                f"chunk {chunk.file} has shape {found[name].shape}, its index says {shape}: train the run again"
+                f"{label} has shape {shown(entry.get('shape'))} in field {name}, its index says {shape}: {_AGAIN}"
             )
-    return found
+        if entry.get("dtype") != _CODES[dtype]:
+            raise StoreError(
+                f"{label} has dtype {shown(entry.get('dtype'))} in field {name}, its index says {dtype}: {_AGAIN}"
+            )
+        size = math.prod(shape) * DTYPES[dtype]
+        span: Any = entry.get("data_offsets")
+        whole = isinstance(span, list) and len(span) == 2 and all(type(place) is int for place in span)
+        if not whole or span[1] - span[0] != size:
+            raise StoreError(f"{label}: field {name}: its data_offsets {shown(span)} are not {size} apart: {_AGAIN}")
+        spans[name] = span
+    order = sorted(spans, key=lambda name: spans[name][0])
+    ends = [0, *(spans[name][1] for name in order)]
+    if [spans[name][0] for name in order] != ends[:-1] or handle.tell() + ends[-1] != chunk.bytes:
+        raise StoreError(f"{label}: field data_offsets: {shown(spans)} do not fill the file: {_AGAIN}")
+    return order
+
+
+@contextmanager
+def _opened(path: Path, chunk: Chunk) -> Iterator[BinaryIO]:
+    """The file of a chunk, of the size that its index says."""
+    label = f"chunk {printable(chunk.file)}"
+    try:
+        with opened(path, label) as handle:
+            size = os.fstat(handle.fileno()).st_size
+            if size != chunk.bytes:
+                kind = "half-written" if size < chunk.bytes else "another file"
+                raise StoreError(f"{label} is {kind} (field bytes: {size} of {chunk.bytes} bytes): {_REPAIR}")
+            yield handle
+    except FileNotFoundError:
+        raise StoreError(f"{label} is missing (field file): {_REPAIR}") from None
+
+
+def _check_digest(handle: BinaryIO, digest: Any, chunk: Chunk) -> None:
+    """Raise StoreError unless `digest`, with the rest of the file, is the one that the index says."""
+    while piece := handle.read(_PIECE):
+        digest.update(piece)
+    if digest.hexdigest() != chunk.sha256:
+        raise StoreError(f"chunk {printable(chunk.file)} is damaged (sha256 differs): {_REPAIR}")

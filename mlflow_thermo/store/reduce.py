@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,11 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlflow_thermo.schema import INDEX_NAME, ISOMETRIC, SHARED_KEY, TRIANGLE_KEY, WEIGHTS_KEY, Chunk, SeriesIndex
-from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, check_file, write_chunk, write_json
+from mlflow_thermo.schema import (
+    INDEX_NAME,
+    ISOMETRIC,
+    SCHEMA_VERSION,
+    SHARED_KEY,
+    TRIANGLE_KEY,
+    WEIGHTS_KEY,
+    Chunk,
+    SeriesIndex,
+)
+from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, check_file, data_start, write_chunk
+from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import isometric_factor, packed
 from mlflow_thermo.store.modes import SHARED_COLUMNS
-from mlflow_thermo.store.series import read_index
 from mlflow_thermo.store.sketch import CountSketch
 
 #: Values in a block of columns: 64 MiB of float64. With its copies and the n×n matrices the peak stays below 400 MiB
@@ -82,7 +90,9 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
             SHARED_KEY: shared[first:last].astype(np.float32),
         }
         chunks.append(write_chunk(out, ISOMETRIC, index.steps[first:last], tensors))
-    reduced = replace(index, storage=ISOMETRIC, sketch_dim=sketch.m, chunks=tuple(chunks))
+    reduced = replace(
+        index, schema_version=SCHEMA_VERSION, storage=ISOMETRIC, sketch_dim=sketch.m, chunks=tuple(chunks)
+    )
     write_json(out / INDEX_NAME, reduced.to_dict())
     for chunk in index.chunks:
         (out / chunk.file).unlink(missing_ok=True)
@@ -111,10 +121,13 @@ def _column_blocks(folder: Path, index: SeriesIndex) -> Iterator[tuple[int, NDAr
     Not by a memory map, whose pages would count as memory of this process.
     """
     n, d, dtype = index.n_snapshots, index.d, np.dtype(index.dtype)
+    starts = [
+        data_start(folder / chunk.file, chunk, {WEIGHTS_KEY: ((chunk.n_snapshots, d), index.dtype)})
+        for chunk in index.chunks
+    ]
     width = max(4 * n, _BLOCK // n)
     with ExitStack() as stack:
         files = [stack.enter_context((folder / chunk.file).open("rb")) for chunk in index.chunks]
-        starts = [_data_offset(folder / chunk.file) for chunk in index.chunks]
         for first in range(0, d, width):
             count = min(width, d - first)
             block = np.empty((n, count), dtype=dtype)
@@ -125,11 +138,3 @@ def _column_blocks(folder: Path, index: SeriesIndex) -> Iterator[tuple[int, NDAr
                     block[row] = np.fromfile(handle, dtype=dtype, count=count)
                     row += 1
             yield first, block
-
-
-def _data_offset(path: Path) -> int:
-    """Offset of the snapshots in a safetensors file, which is 8 bytes of header length, the header, then the data."""
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        header = json.loads(handle.read(length))
-    return 8 + length + int(header[WEIGHTS_KEY]["data_offsets"][0])

@@ -18,8 +18,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlflow_thermo.schema import INDEX_NAME, ISOMETRIC, SHARED_KEY, TRIANGLE_KEY, WEIGHTS_KEY, SeriesIndex
-from mlflow_thermo.store.chunks import StoreError, read_chunk, write_chunk, write_json
+from mlflow_thermo.schema import (
+    INDEX_NAME,
+    ISOMETRIC,
+    SCHEMA_VERSION,
+    SHARED_KEY,
+    TRIANGLE_KEY,
+    WEIGHTS_KEY,
+    SeriesIndex,
+)
+from mlflow_thermo.store.chunks import check_sizes, read_chunk, write_chunk
+from mlflow_thermo.store.files import StoreError
+from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import packed_size, unpacked_into
 
 
@@ -32,12 +42,24 @@ class SeriesWriter:
 
     @classmethod
     def create(cls, folder: str | Path, index: SeriesIndex) -> SeriesWriter:
-        """Start a new series in `folder`; StoreError if it already holds one."""
+        """Start a new series in `folder`.
+
+        Raises
+        ------
+        StoreError
+            The folder already holds a series, or `index` says what a reader would refuse.
+        """
+        from mlflow_thermo.store.validation import validated
+
         folder = Path(folder)
         if (folder / INDEX_NAME).exists():
             raise StoreError(f"{folder} already holds a series: resume it or choose another folder")
+        index = replace(index, schema_version=SCHEMA_VERSION, complete=False)
+        index = replace(index, steps=(), loss=(), loss_mean=(), chunks=())
+        # As a reader will see it: better here than after the training.
+        validated({**json.loads(json.dumps(index.to_dict())), "checksum": "0" * 64}, f"series {index.series!r}")
         folder.mkdir(parents=True, exist_ok=True)
-        writer = cls(folder, replace(index, complete=False, steps=(), loss=(), loss_mean=(), chunks=()))
+        writer = cls(folder, index)
         writer._write_index()
         return writer
 
@@ -50,7 +72,7 @@ class SeriesWriter:
             raise StoreError(
                 f"{folder} is reduced to its inner products and cannot be continued: choose another folder"
             )
-        return cls(folder, index)
+        return cls(folder, replace(index, schema_version=SCHEMA_VERSION))
 
     @property
     def last_step(self) -> int | None:
@@ -71,7 +93,7 @@ class SeriesWriter:
         steps : sequence of int
             Optimiser steps (n,), increasing, after those on disk; of K chains each step K times.
         weights : ndarray
-            Snapshots (n, d), or (n, m) in a sketch.
+            Snapshots (n, d), or (n, m) in a sketch; written with the dtype of the index.
         loss, loss_mean : array-like
             Losses (n,) as in `SeriesIndex`; NaN where there is none.
 
@@ -102,6 +124,7 @@ class SeriesWriter:
         ordered = [*self.index.steps[-1:], *steps[::chains]]
         if any(after <= before for before, after in pairwise(ordered)):
             raise StoreError(f"series {self.index.series!r}: steps must increase, got {ordered}")
+        weights = weights.astype(self.index.dtype, copy=False)
         chunk = write_chunk(self.folder, WEIGHTS_KEY, steps, {WEIGHTS_KEY: weights})
         self.index = replace(
             self.index,
@@ -126,17 +149,6 @@ class SeriesWriter:
 
     def _write_index(self) -> None:
         write_json(self.index_path, self.index.to_dict())
-
-
-def read_index(folder: str | Path) -> SeriesIndex:
-    """Read the index of a series; StoreError if it is missing, not valid JSON or of a later version."""
-    path = Path(folder) / INDEX_NAME
-    try:
-        return SeriesIndex.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise StoreError(f"{folder} has no {INDEX_NAME}: it is not a snapshot series") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise StoreError(f"{path} is not valid JSON ({error}): the upload was interrupted, repeat it") from error
 
 
 @dataclass(frozen=True)
@@ -178,21 +190,37 @@ def read_snapshots(folder: str | Path, index: SeriesIndex | None = None) -> Snap
     """
     folder = Path(folder)
     index = read_index(folder) if index is None else index
-    n = index.n_snapshots
-    isometric = index.storage == ISOMETRIC
-    weights = np.zeros((n, n)) if isometric else np.empty((n, index.columns), dtype=index.dtype)
-    shared = np.empty((n, index.sketch_dim), dtype=np.float32) if isometric else None
+    # Before memory is taken: the files hold as much as their index says, so that no index can ask for more.
+    check_sizes(folder, index.chunks)
+    try:
+        return _isometric(folder, index) if index.storage == ISOMETRIC else _in_columns(folder, index)
+    except MemoryError:
+        size = sum(chunk.bytes for chunk in index.chunks)
+        raise StoreError(
+            f"series {index.series!r}: field chunks: the memory does not hold their {size} bytes: read it on a larger "
+            "machine"
+        ) from None
+
+
+def _in_columns(folder: Path, index: SeriesIndex) -> Snapshots:
+    weights = np.empty((index.n_snapshots, index.columns), dtype=index.dtype)
     start = 0
     for chunk in index.chunks:
         stop = start + chunk.n_snapshots
-        if shared is not None:
-            shapes = {TRIANGLE_KEY: (packed_size(start, stop),), SHARED_KEY: (stop - start, index.sketch_dim)}
-            tensors = read_chunk(folder / chunk.file, chunk, shapes)
-            unpacked_into(weights, tensors[TRIANGLE_KEY], start, stop)
-            shared[start:stop] = tensors[SHARED_KEY]
-        else:
-            shapes = {WEIGHTS_KEY: (stop - start, index.columns)}
-            weights[start:stop] = read_chunk(folder / chunk.file, chunk, shapes)[WEIGHTS_KEY]
+        read_chunk(folder / chunk.file, chunk, {WEIGHTS_KEY: weights[start:stop]})
+        start = stop
+    return Snapshots(weights, None)
+
+
+def _isometric(folder: Path, index: SeriesIndex) -> Snapshots:
+    n = index.n_snapshots
+    weights, shared = np.zeros((n, n)), np.empty((n, index.sketch_dim), dtype=np.float32)
+    start = 0
+    for chunk in index.chunks:
+        stop = start + chunk.n_snapshots
+        triangle = np.empty(packed_size(start, stop))
+        read_chunk(folder / chunk.file, chunk, {TRIANGLE_KEY: triangle, SHARED_KEY: shared[start:stop]})
+        unpacked_into(weights, triangle, start, stop)
         start = stop
     return Snapshots(weights, shared)
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from mlflow_thermo import SnapshotRecorder, ThermoError, schema
-from mlflow_thermo.store import read_index, read_weights
+from mlflow_thermo.store import read_index, read_weights, sha256_of
 from tests.mlflow_thermo.training import SERIES, make, train
 
 
@@ -55,9 +56,11 @@ def test_default_series_through_the_active_run(store, tmp_path):
             optimizer.zero_grad()
     back = store.get_run(run.info.run_id)
     assert back.data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_COMPLETE
-    assert len(back.data.tags[schema.TAG_DIGEST]) == 64
     assert back.data.metrics[schema.METRIC_LR] == 0.1
     folder = store.download_artifacts(run.info.run_id, schema.ARTIFACT_ROOT, str(tmp_path))
+    digests = schema.digests_of(back.data.tags[schema.TAG_DIGEST])
+    assert digests == {name: sha256_of(Path(folder) / name / schema.INDEX_NAME) for name in digests}
+    assert list(digests) == ["spaced", "consecutive", "bursts"]
     index = read_index(f"{folder}/spaced")
     weights = read_weights(f"{folder}/spaced")
     np.testing.assert_array_equal(weights, np.array(seen)[np.array(index.steps) - 1])

@@ -79,6 +79,7 @@ def to_html_parts(figures: Mapping[str, Chart]) -> tuple[str, dict[str, str]]:
 
 
 def _fragment(name: str, chart: Chart) -> str:
-    content = _json(chart).replace("</", "<" + chr(92) + "/")
+    # No text of a run can end the script, nor begin a comment in which its end is not seen.
+    content = _json(chart).replace("<", "\\u003c")
     call = f'vegaEmbed("#figure-{name}", {content}, {{actions: false}});'
     return f'<div class="figure" id="figure-{name}"></div><script>{call}</script>'

@@ -1,9 +1,32 @@
-"""Seeded random numbers."""
+"""Seeded random numbers, and series to damage."""
+
+import shutil
 
 import numpy as np
 import pytest
+
+from benchmarks.mutations import STORAGES, write_sample
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory):
+    """A series in each storage form, to be copied."""
+    root = tmp_path_factory.mktemp("samples")
+    for storage in STORAGES:
+        write_sample(root / storage, storage)
+    return root
+
+
+@pytest.fixture(params=STORAGES)
+def series(request, samples, tmp_path):
+    return shutil.copytree(samples / request.param, tmp_path / "spaced")
+
+
+@pytest.fixture
+def full(samples, tmp_path):
+    return shutil.copytree(samples / "full", tmp_path / "spaced")

@@ -1,11 +1,14 @@
-"""Snapshots to compress."""
+"""Snapshots to compress, and indexes to forge."""
 
+import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from mlflow_thermo.schema import SeriesIndex
-from mlflow_thermo.store import SeriesWriter
+from mlflow_thermo.store import SeriesWriter, StoreError, read_index, read_snapshots
 
 N, D = 60, 2000
 
@@ -31,3 +34,25 @@ def write(folder, weights, chunks=3, **index):
         losses = np.full(len(part), 0.5)
         writer.append(part + 1, weights[part], losses, losses)
     writer.close(complete=True)
+
+
+def sign(raw):
+    """As docs/format.md tells others to do."""
+    rest = {key: value for key, value in raw.items() if key != "checksum"}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return {**rest, "checksum": hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+def rewrite(folder, change, **dumps):
+    raw = json.loads((folder / "index.json").read_text())
+    change(raw)
+    (folder / "index.json").write_text(json.dumps(sign(raw), **dumps))
+
+
+def refused(folder, words):
+    with pytest.raises(StoreError, match=words) as caught:
+        read_snapshots(folder, read_index(folder))
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.isprintable()
+    assert "index.json" in said or ".safetensors" in said
