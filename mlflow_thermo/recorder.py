@@ -6,40 +6,41 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mlflow_thermo import schema
-from mlflow_thermo.arguments import default_series, distinct, positive, require_json, whole
+from mlflow_thermo.arguments import default_series, distinct, one_of, positive, require_json, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer, disk_errors
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.failures import Failures
+from mlflow_thermo.forgotten import Recording, release
 from mlflow_thermo.losses import step_losses
 from mlflow_thermo.opening import attached_series, open_series
 from mlflow_thermo.packing import Parameters, packers_of
 from mlflow_thermo.reduction import Reducer
-from mlflow_thermo.schedule import Schedule
+from mlflow_thermo.schedule import Schedule, plain_name
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter
 from mlflow_thermo.uploader import find_uploader
 
 
-class SnapshotRecorder:
+class SnapshotRecorder(Recording):
     """Keeps snapshots of a model's trainable weights as artifacts of an MLflow run, or in a plain folder.
 
     Call `step` once per optimiser step, preferably between ``backward()`` and ``optimizer.step()``, where the weights
-    are the ones at which the loss was computed. Leaving the ``with`` block closes the series. Writing and uploading
-    happen in a background thread.
+    are the ones at which the loss was computed. Leaving the ``with`` block closes the series; a recorder that is never
+    closed closes itself, with a warning. Writing and uploading happen in a background thread.
 
     Parameters
     ----------
     parameters : torch.nn.Module or iterable of (str, Tensor), or a list of them
-        A module, or pairs as ``named_parameters()`` gives them; those that require a gradient are recorded. A list
-        holds the chains of a run: copies of one model that go on from one state, each with batches of its own.
+        A module, in which replaced parameters are followed, or pairs as ``named_parameters()`` gives them; those that
+        require a gradient are recorded. A list holds the chains of a run: copies of one model that go on from one
+        state, each with batches of its own.
     total_steps : int, optional
         Optimiser steps of the training. Needed for the default series.
     series : sequence of Schedule, optional
@@ -78,7 +79,7 @@ class SnapshotRecorder:
     ------
     ThermoError
         No run and no directory; no parameter that requires a gradient; neither `total_steps` nor `series`; an unknown
-        storage; a run or a folder that already holds other snapshots.
+        storage or protocol; a run or a folder that already holds other snapshots.
 
     Examples
     --------
@@ -122,6 +123,7 @@ class SnapshotRecorder:
         lr = None if lr is None else positive("lr", lr)
         seed = None if seed is None else whole("seed", seed)
         require_json("attributes", attributes)
+        protocol = one_of("protocol", protocol, schema.PROTOCOLS)
         if resume and directory is None:
             raise ThermoError("resume needs the directory that holds the series")
         packers = packers_of(parameters)
@@ -134,6 +136,8 @@ class SnapshotRecorder:
         self.directory = Path(tempfile.mkdtemp(prefix="thermo-") if directory is None else directory)
         with disk_errors(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
+        if resume:
+            release(self.directory)
         self._reducer = Reducer(self.directory, owned=owned, shared=self._uploader is not None)
         self._attached: list[SeriesWriter] = []
         self._background = Background()
@@ -157,9 +161,9 @@ class SnapshotRecorder:
             sketch_columns=sketch_columns,
             disk_share=disk_share,
         )
-        self.steps_taken, self._closed = 0, False
         if self._uploader is not None:
             self._uploader.announce(lr)
+        self.opened()
 
     def step(self, loss: Tensor | float | Sequence[Tensor | float] | NDArray[Any] | None = None) -> None:
         """Count one optimiser step and keep the weights if a schedule asks for them.
@@ -172,8 +176,10 @@ class SnapshotRecorder:
         Raises
         ------
         ThermoError
-            Snapshots of an earlier step could not be written, or `loss` is not one number for each chain.
+            Snapshots of an earlier step could not be written, `loss` is not one number for each chain, other parameters
+            are trained than at first or in another dtype, or the recorder is closed.
         """
+        self.require_open()
         self.steps_taken += 1
         value = None if loss is None else step_losses(loss, self.chains)
         full = [series for series in self._series if series.step(self.steps_taken, value)]
@@ -209,7 +215,8 @@ class SnapshotRecorder:
             reader of their index should know.
         """
         require_json("attributes", attributes)
-        self._attached.append(attached_series(self.directory / name, self._index, steps, rows, loss, attributes))
+        folder = self.directory / plain_name(name)
+        self._attached.append(attached_series(folder, self._index, steps, rows, loss, attributes))
 
     def flush(self) -> None:
         """Write everything recorded so far to disk; call this whenever a checkpoint to resume from is saved.
@@ -252,15 +259,15 @@ class SnapshotRecorder:
             The disk or the tracking server did not take all snapshots; the message names the local folder that has
             them. The other series are still written and uploaded as far as possible.
         """
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
         # A series that cannot be written must not prevent the others from being written.
         failures = Failures()
         try:
             for series in self._series:
-                self._hand_over(series)
+                failures.attempt(self._hand_over, series)
             failures.attempt(self._background.wait)
         finally:
             self._background.stop()
@@ -281,14 +288,6 @@ class SnapshotRecorder:
                 failures.add(self._uploader.incomplete(self.directory))
         failures.raise_first()
         self._reducer.clean_up()
-
-    def __enter__(self) -> SnapshotRecorder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close(complete=None if kind is None else False)
 
     def _hand_over(self, series: SeriesBuffer) -> None:
         """Write and upload what is buffered, in the background."""

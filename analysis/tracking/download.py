@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 
 from analysis.results import CORRUPT
 from analysis.tracking.errors import server_errors
-from analysis.tracking.folder import files_on_disk
+from analysis.tracking.folder import files_on_disk, in_place
 from analysis.tracking.records import DroppedFromCache
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
@@ -68,7 +68,8 @@ def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     """The run's snapshot folder on this machine: in place, from the cache, or downloaded once."""
     local = _local_folder(run)
     if local is not None:
-        yield local
+        with in_place(local):
+            yield local
         return
     digest = run.data.tags.get(schema.TAG_DIGEST)
     kept = cache / digest if digest else None

@@ -6,7 +6,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,18 @@ CHUNKS_PER_SERIES = 4
 
 class StoreError(ThermoError):
     """A series on disk is missing, half-written or damaged, or cannot be written."""
+
+
+@contextmanager
+def permitted(path: Path) -> Iterator[None]:
+    """Turn the refusal to read `path` into a StoreError that says how its owner can allow it."""
+    try:
+        yield
+    except PermissionError as error:
+        where = error.filename or path
+        raise StoreError(
+            f"{where} cannot be read (permission denied): its owner can allow it with 'chmod -R a+rX {path.parent}'"
+        ) from error
 
 
 def rows_per_chunk(n_snapshots: int, d: int, itemsize: int = 4, max_bytes: int = MAX_CHUNK_BYTES) -> int:
@@ -96,11 +110,16 @@ def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str
     """
     path = folder / f"{stem}-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
     temporary = path.with_name(path.name + ".part")
+    # Safetensors lets nobody else read what it writes: the chunk gets the mode of a file that is made here.
+    temporary.unlink(missing_ok=True)
+    temporary.touch()
+    mode = temporary.stat().st_mode
     try:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)
     except SafetensorError as error:
         # Safetensors wraps the errors of the disk in a class of its own.
         raise OSError(f"{path}: {error}") from error
+    temporary.chmod(stat.S_IMODE(mode))
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
     os.replace(temporary, path)
@@ -109,6 +128,11 @@ def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str
 
 def check_file(path: Path, chunk: Chunk) -> None:
     """Raise StoreError unless the file at `path` is the one that its index lists as `chunk`."""
+    with permitted(path):
+        _check_file(path, chunk)
+
+
+def _check_file(path: Path, chunk: Chunk) -> None:
     if not path.is_file():
         raise StoreError(f"chunk {chunk.file} is missing: upload it again or train the run again")
     size = path.stat().st_size

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlflow_thermo.schema import INDEX_NAME, ISOMETRIC, SHARED_KEY, TRIANGLE_KEY, WEIGHTS_KEY, SeriesIndex
-from mlflow_thermo.store.chunks import StoreError, read_chunk, write_chunk, write_json
+from mlflow_thermo.store.chunks import StoreError, permitted, read_chunk, write_chunk, write_json
 from mlflow_thermo.store.isometric import packed_size, unpacked_into
 
 
@@ -132,7 +132,8 @@ def read_index(folder: str | Path) -> SeriesIndex:
     """Read the index of a series; StoreError if it is missing, not valid JSON or of a later version."""
     path = Path(folder) / INDEX_NAME
     try:
-        return SeriesIndex.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        with permitted(path):
+            return SeriesIndex.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise StoreError(f"{folder} has no {INDEX_NAME}: it is not a snapshot series") from None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
