@@ -38,10 +38,17 @@ class Recording:
         """Write and upload what is left."""
         raise NotImplementedError
 
-    def opened(self) -> None:
-        """Everything is open: from now on it has to be closed."""
+    def opened(self, *needed: object) -> None:
+        """Everything is open: from now on it has to be closed, for which the objects `needed` must be alive."""
         self.closed = False
         _open.add(self)
+        _needed[id(self)] = needed
+
+    def end(self) -> bool:
+        """Take no more steps; returns whether it did until now."""
+        was_open, self.closed = not self.closed, True
+        _needed.pop(id(self), None)
+        return was_open
 
     def require_open(self) -> None:
         """Raise ThermoError after `close`."""
@@ -69,6 +76,8 @@ class Recording:
 
 
 _open: WeakSet[Recording] = WeakSet()
+#: By the id of the recorder. In a circle of objects that goes as a whole, a thread pool ends before its owner is told.
+_needed: dict[int, tuple[object, ...]] = {}
 _closers: set[threading.Thread] = set()
 
 
@@ -81,20 +90,17 @@ def release(directory: Path) -> None:
         closer.join()
     for recorder in list(_open):
         if recorder.directory.resolve() == directory.resolve():
-            recorder.closed = True
+            recorder.end()
 
 
 def _close(recorder: Recording) -> None:
     place = f"{recorder.directory}" if recorder.run_id is None else f"run {recorder.run_id}"
-    failure = ""
     try:
         recorder.close()
+        outcome = "was closed now; record inside of 'with SnapshotRecorder(...)', or call close() at the end"
     except Exception as error:
-        failure = f", which failed: {first_line(error)}"
-    logger.warning(
-        "the recorder of %s was never closed, so it was closed after step %d%s; record inside of 'with "
-        "SnapshotRecorder(...)', or call close() at the end", place, recorder.steps_taken, failure,
-    )  # fmt: skip
+        outcome = f"could not be closed now: {first_line(error)}"
+    logger.warning("the recorder of %s was never closed after step %d and %s", place, recorder.steps_taken, outcome)
     _closers.discard(threading.current_thread())
 
 

@@ -163,7 +163,7 @@ class SnapshotRecorder(Recording):
         )
         if self._uploader is not None:
             self._uploader.announce(lr)
-        self.opened()
+        self.opened(self._background)
 
     def step(self, loss: Tensor | float | Sequence[Tensor | float] | NDArray[Any] | None = None) -> None:
         """Count one optimiser step and keep the weights if a schedule asks for them.
@@ -259,9 +259,8 @@ class SnapshotRecorder(Recording):
             The disk or the tracking server did not take all snapshots; the message names the local folder that has
             them. The other series are still written and uploaded as far as possible.
         """
-        if self.closed:
+        if not self.end():
             return
-        self.closed = True
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
         # A series that cannot be written must not prevent the others from being written.
         failures = Failures()

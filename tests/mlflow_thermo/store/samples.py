@@ -1,5 +1,7 @@
-"""Snapshots to compress."""
+"""Snapshots to compress, and a reader without rights."""
 
+import os
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -31,3 +33,20 @@ def write(folder, weights, chunks=3, **index):
         losses = np.full(len(part), 0.5)
         writer.append(part + 1, weights[part], losses, losses)
     writer.close(complete=True)
+
+
+@contextmanager
+def unprivileged(folder):
+    """Read as somebody who has no rights of his own in `folder`, also where the tests run as root, who has all."""
+    root = os.geteuid() == 0
+    for above in [folder, *folder.parents] if root else []:
+        wanted = 0o005 if above == folder else 0o001
+        if above.stat().st_mode & wanted != wanted:
+            above.chmod(above.stat().st_mode | wanted)
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
