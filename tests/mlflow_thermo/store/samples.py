@@ -1,8 +1,10 @@
 """Snapshots to compress, and a reader without rights."""
 
 import os
+import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -36,13 +38,17 @@ def write(folder, weights, chunks=3, **index):
 
 
 @contextmanager
-def unprivileged(folder):
-    """Read as somebody who has no rights of his own in `folder`, also where the tests run as root, who has all."""
+def shared_folder():
+    """A folder that everybody may look into; pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def unprivileged():
+    """Read without rights of one's own, also where the tests run as root, who has all."""
     root = os.geteuid() == 0
-    for above in [folder, *folder.parents] if root else []:
-        wanted = 0o005 if above == folder else 0o001
-        if above.stat().st_mode & wanted != wanted:
-            above.chmod(above.stat().st_mode | wanted)
     if root:
         os.seteuid(65534)
     try:
