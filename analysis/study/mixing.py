@@ -49,13 +49,19 @@ _FREE = HOW_LONG | WHERE | _AXES
 _LISTED = 4
 
 
-def plain_value(text: object) -> object:
+def plain_value(text: str) -> float | str:
     """The value of a parameter, whichever way it was written: 1e-1 is 0.1."""
     try:
-        number = float(str(text))
+        number = float(text)
     except ValueError:
-        return str(text)
-    return number if math.isfinite(number) else str(text)
+        return text
+    return number if math.isfinite(number) else text
+
+
+def settings_of(run: Trajectory) -> dict[str, str]:
+    """What is known of how a run was trained: its parameters, and what its training wrote beside the snapshots."""
+    written = {name: str(value) for name, value in run.attributes.items() if isinstance(value, str | int | float)}
+    return {**written, **run.params}
 
 
 def differences(runs: Sequence[Trajectory]) -> tuple[list[str], bool]:
@@ -72,14 +78,13 @@ def differences(runs: Sequence[Trajectory]) -> tuple[list[str], bool]:
         Whether one of the parameters changes the state that a learning rate leads to, so that the temperatures are
         those of no single system.
     """
-    logged: dict[str, Counter[object]] = {}
-    written: dict[tuple[str, object], str] = {}
+    logged: dict[str, Counter[float | str]] = {}
+    written: dict[tuple[str, float | str], str] = {}
     for run in runs:
-        known = {name: value for name, value in run.attributes.items() if isinstance(value, str | int | float)}
-        for name, text in {**known, **run.params}.items():
+        for name, text in settings_of(run).items():
             value = plain_value(text)
             logged.setdefault(name, Counter())[value] += 1
-            written.setdefault((name, value), str(text))
+            written.setdefault((name, value), text)
     notes, physical = [], False
     for name, values in sorted(logged.items()):
         plain = name.lower()

@@ -9,12 +9,13 @@ import numpy as np
 
 from analysis.results import DUPLICATE_RUN
 from analysis.study.examination import Examined
-from analysis.study.mixing import HOW_LONG, WHERE, plain_value
+from analysis.study.mixing import HOW_LONG, WHERE, plain_value, settings_of
 from analysis.trajectory import Trajectory
 
 #: Steps that two recordings must have in common before equal losses there tell that they are of one training.
 _COMMON = 8
-_FREE = HOW_LONG | WHERE
+#: Not the same in two recordings of one training: lengths, the machine, and a baseline, which the machine rounds.
+_FREE = HOW_LONG | WHERE | {"uniform_loss", "uniform_loss_std"}
 #: Runs that a note names.
 _NAMED = 5
 
@@ -68,7 +69,7 @@ def _declared(run: Trajectory) -> dict[str, object] | None:
     """What fixes a training, by its own word; None for one that does not name its seed."""
     if run.params.get("seed") in (None, "", "None"):
         return None
-    given = {name: plain_value(text) for name, text in run.params.items() if name not in _FREE}
+    given = {name: plain_value(text) for name, text in settings_of(run).items() if name not in _FREE}
     return {**given, "n_weights": run.n_weights, "protocol": run.protocol}
 
 

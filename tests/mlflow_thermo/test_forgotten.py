@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from weakref import ref
 
 import pytest
 import torch
@@ -133,10 +134,12 @@ def test_a_forked_process_leaves_the_recorder_to_its_parent(tmp_path):
 
 def test_no_closed_recorder_is_remembered(tmp_path):
     with recorder_of(tmp_path) as recorder:
-        assert recorder in forgotten._open
+        key, alive = id(recorder), ref(recorder)
+        assert key in forgotten._needed
+    assert key not in forgotten._needed
     del recorder
     gc.collect()
-    assert not forgotten._open
+    assert alive() is None
 
 
 def test_a_closed_recorder_takes_no_step(tmp_path):
@@ -145,6 +148,12 @@ def test_a_closed_recorder_takes_no_step(tmp_path):
         recorder.step(torch.tensor(1.0))
     with pytest.raises(ThermoError, match="recorder is closed"):
         recorder.step(torch.tensor(1.0))
+
+
+def test_an_attached_series_stays_in_the_directory(tmp_path):
+    with recorder_of(tmp_path / "in") as recorder, pytest.raises(ThermoError, match=r"'\.\./evil' is not plain"):
+        recorder.attach("../evil", [1], torch.zeros(1, 1, 6).numpy(), torch.zeros(1, 1).numpy())
+    assert not (tmp_path / "evil").exists()
 
 
 def test_a_recorder_that_was_never_made_needs_no_closing(tmp_path, caplog):
