@@ -42,6 +42,7 @@ class Trajectory:
     params, metrics : of the run on its tracking server, as logged; empty for a run of a folder.
     attributes : whatever else the training wrote into the index of the series.
     sketch_error : relative error of the distances where the snapshots are a sketch.
+    digest : of the files that hold the snapshots; empty where that is not known.
     shared : (chain, draw, m) the same snapshots in columns that all runs of one model share, where those of `weights`
         are the run's own, as in an isometric embedding; None where they are the model's.
 
@@ -76,6 +77,7 @@ class Trajectory:
     sketch_error: float | None = None
     snapshot_loss: FloatArray | None = None
     shared: AnyArray | None = None
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if self.weights.ndim == 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,15 @@ def whole(name: str, value: Any, at_least: int | None = None) -> int:
     if at_least is not None and number < at_least:
         raise ThermoError(f"{name} must be at least {at_least}, got {number}")
     return number
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    """`value`; ThermoError unless it is one of `choices`."""
+    if value not in choices:
+        near = get_close_matches(str(value).lower(), choices, n=1)
+        meant = f"did you mean {near[0]!r}? Choose" if near else "choose"
+        raise ThermoError(f"{name} {value!r} is unknown: {meant} one of {', '.join(choices)}")
+    return str(value)
 
 
 def positive(name: str, value: Any) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses, StepLosses
 from mlflow_thermo.packing import ChainsPacker, Packer
 from mlflow_thermo.schedule import Schedule
@@ -177,7 +178,11 @@ class SeriesBuffer:
             self.losses.add(loss)
         if number != self.next_step:
             return False
-        self._all_chains.pack_into(self._block.weights[self._fill : self._fill + self.chains])
+        try:
+            self._all_chains.pack_into(self._block.weights[self._fill : self._fill + self.chains])
+        except ThermoError:
+            self._drop_block()
+            raise
         self.losses.keep(self._fill, loss)
         self._fill += self.chains
         self.cursor += 1
@@ -189,9 +194,19 @@ class SeriesBuffer:
         """Return a function that writes the filled part of the block, for another thread; None if it is empty.
 
         If the writer is a full block behind, this waits for it: memory stays bounded and no snapshot is dropped.
+
+        Raises
+        ------
+        ThermoError
+            Other parameters are trained than at first: what the block holds is not all that is trained.
         """
         if not self._fill:
             return None
+        try:
+            self._all_chains.check()
+        except ThermoError:
+            self._drop_block()
+            raise
         block, rows = self._block, self._fill
         taken = self.schedule.steps[self.cursor - rows // self.chains : self.cursor]
         block.steps = tuple(step for step in taken for _ in range(self.chains))
@@ -203,6 +218,10 @@ class SeriesBuffer:
         if self.next_step >= 0:
             self._block = self._next_block()
         return lambda: self._write(block)
+
+    def _drop_block(self) -> None:
+        """Forget snapshots that are not of all trained parameters: the series goes without them and is not complete."""
+        self._missed, self._fill = True, 0
 
     def _next_block(self) -> _Block:
         if self._blocks < _BLOCKS:

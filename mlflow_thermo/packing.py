@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.following import Followed
 from mlflow_thermo.schema import ParameterSlice
 
 #: A module, or pairs of name and tensor as ``named_parameters()`` gives them.
@@ -133,7 +134,8 @@ class Packer:
     Parameters
     ----------
     parameters : torch.nn.Module or iterable of (str, Tensor)
-        Those that require a gradient are packed.
+        Those that require a gradient are packed. In a module a parameter that takes the place of one of the same name,
+        shape and dtype is packed from then on.
 
     Attributes
     ----------
@@ -153,19 +155,19 @@ class Packer:
     """
 
     def __init__(self, parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> None:
-        self._named = trainable(parameters)
-        self.layout = layout_of(self._named)
+        named = trainable(parameters)
+        self._followed = Followed(parameters, named)
+        self.layout = layout_of(named)
         self.d = sum(place.size for place in self.layout)
-        first = self._named[0][1]
+        first = named[0][1]
         self.device = first.device
         self.dtype = torch.float32 if first.dtype == torch.bfloat16 else first.dtype
-        self._tensors = [tensor for _, tensor in self._named]
         self._places: list[int] = []
         self._flat: Tensor | None = None
-        for name, tensor in self._named:
+        for name, tensor in named:
             if tensor.device != self.device or tensor.dtype != first.dtype:
                 raise ThermoError(
-                    f"parameter {name!r} is {tensor.dtype} on {tensor.device}, {self._named[0][0]!r} is "
+                    f"parameter {name!r} is {tensor.dtype} on {tensor.device}, {named[0][0]!r} is "
                     f"{first.dtype} on {self.device}: record those of one dtype and device, as (name, tensor) pairs"
                 )
             if not tensor.is_floating_point():
@@ -176,15 +178,35 @@ class Packer:
         """Bytes per weight."""
         return torch.empty((), dtype=self.dtype).element_size()
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The parameters that are packed, in the order of `layout`."""
+        return self._followed.tensors
+
+    @property
+    def in_module(self) -> bool:
+        """Whether parameters that are replaced can be followed."""
+        return self._followed.in_module
+
+    def follow(self) -> None:
+        """Take the parameters that have been replaced in the module."""
+        self._followed.follow()
+
+    def check(self) -> None:
+        """Raise ThermoError where other parameters are trained than at first, or they have another form."""
+        self._followed.check()
+
     def pack_into(self, row: Tensor) -> None:
-        """Copy the current parameters into `row`, shape (d,), on any device."""
-        places = [tensor.data_ptr() for tensor in self._tensors]
+        """Copy the current parameters into `row`, shape (d,), on any device; ThermoError as `check`."""
+        self.follow()
+        places = [tensor.data_ptr() for tensor in self.tensors]
         # The view is kept until a parameter moves: inspecting every storage would cost more than the copy.
         if places != self._places:
+            self.check()
             self._flat, self._places = self._flat_view(), places
         flat = self._flat
         if flat is None:
-            flat = torch.cat([tensor.detach().reshape(-1) for tensor in self._tensors])
+            flat = torch.cat([tensor.detach().reshape(-1) for tensor in self.tensors])
         row.copy_(flat, non_blocking=True)
 
     def unpack(self, vector: Tensor) -> None:
@@ -192,15 +214,15 @@ class Packer:
         if vector.shape != (self.d,):
             raise ThermoError(f"a packed vector has shape ({self.d},), got {tuple(vector.shape)}")
         with torch.no_grad():
-            for (_, tensor), place in zip(self._named, self.layout, strict=True):
+            for tensor, place in zip(self.tensors, self.layout, strict=True):
                 tensor.copy_(vector[place.offset : place.offset + place.size].view(place.shape))
 
     def _flat_view(self) -> Tensor | None:
         """The parameters as one tensor without copying; None unless they lie next to each other in one storage."""
-        first = self._named[0][1].detach()
+        first = self.tensors[0].detach()
         storage = first.untyped_storage().data_ptr()
         offset = first.storage_offset()
-        for _, tensor in self._named:
+        for tensor in self.tensors:
             if (
                 tensor.untyped_storage().data_ptr() != storage
                 or tensor.storage_offset() != offset
@@ -222,7 +244,8 @@ class ChainsPacker:
 
     def __init__(self, packers: Sequence[Packer]) -> None:
         self._packers = list(packers)
-        self._tensors = [tensor for packer in packers for tensor in packer._tensors]
+        self._in_modules = [packer for packer in packers if packer.in_module]
+        self._tensors = [tensor for packer in packers for tensor in packer.tensors]
         self._places: list[int] = []
         self._joint: Tensor | None = None
 
@@ -231,15 +254,26 @@ class ChainsPacker:
         if len(self._packers) == 1:
             self._packers[0].pack_into(rows[0])
             return
+        if self._in_modules:
+            for packer in self._in_modules:
+                packer.follow()
+            # Whether or not one was replaced now: a packer of several series tells that to the first of them only.
+            self._tensors = [tensor for packer in self._packers for tensor in packer.tensors]
         places = [tensor.data_ptr() for tensor in self._tensors]
         # As in `Packer.pack_into`: looked at anew only where a parameter has moved.
         if places != self._places:
+            self.check()
             self._joint, self._places = self._joint_view(), places
         if self._joint is not None:
             rows.copy_(self._joint, non_blocking=True)
             return
         for row, packer in zip(rows, self._packers, strict=True):
             packer.pack_into(row)
+
+    def check(self) -> None:
+        """Raise ThermoError where other parameters are trained than at first, or they have another form."""
+        for packer in self._packers:
+            packer.check()
 
     def _joint_view(self) -> Tensor | None:
         """The parameters of all chains as one tensor without copying; None unless they follow each other evenly."""

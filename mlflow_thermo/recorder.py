@@ -5,41 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mlflow_thermo import schema
-from mlflow_thermo.arguments import default_series, distinct, positive, require_json, whole
+from mlflow_thermo.arguments import default_series, distinct, one_of, positive, require_json, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer
 from mlflow_thermo.delivery import Outbox
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.failures import Failures
+from mlflow_thermo.forgotten import Recording, release
 from mlflow_thermo.losses import step_losses
 from mlflow_thermo.opening import attached_series, folder_of, index_of, open_series
 from mlflow_thermo.packing import Parameters, packers_of
 from mlflow_thermo.reduction import Reducer
-from mlflow_thermo.schedule import Schedule
+from mlflow_thermo.schedule import Schedule, plain_name
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter
 from mlflow_thermo.uploader import WAIT, find_run, open_uploader
 
 
-class SnapshotRecorder:
+class SnapshotRecorder(Recording):
     """Keeps snapshots of a model's trainable weights as artifacts of an MLflow run, or in a plain folder.
 
     Call `step` once per optimiser step, preferably between ``backward()`` and ``optimizer.step()``, where the weights
-    are the ones at which the loss was computed. Leaving the ``with`` block closes the series. Writing and uploading
-    happen in a background thread.
+    are the ones at which the loss was computed. Leaving the ``with`` block closes the series; a recorder that is never
+    closed closes itself, with a warning. Writing and uploading happen in a background thread.
 
     Parameters
     ----------
     parameters : torch.nn.Module or iterable of (str, Tensor), or a list of them
-        A module, or pairs as ``named_parameters()`` gives them; those that require a gradient are recorded. A list
-        holds the chains of a run: copies of one model that go on from one state, each with batches of its own.
+        A module, in which replaced parameters are followed, or pairs as ``named_parameters()`` gives them; those that
+        require a gradient are recorded. A list holds the chains of a run: copies of one model that go on from one
+        state, each with batches of its own.
     total_steps : int, optional
         Optimiser steps of the training. Needed for the default series.
     series : sequence of Schedule, optional
@@ -80,7 +81,7 @@ class SnapshotRecorder:
     ------
     ThermoError
         No run and no directory; no parameter that requires a gradient; neither `total_steps` nor `series`; an unknown
-        storage; a run or a folder that already holds other snapshots.
+        storage or protocol; a run or a folder that already holds other snapshots.
 
     Examples
     --------
@@ -125,6 +126,7 @@ class SnapshotRecorder:
         lr = None if lr is None else positive("lr", lr)
         seed = None if seed is None else whole("seed", seed)
         require_json("attributes", attributes)
+        protocol = one_of("protocol", protocol, schema.PROTOCOLS)
         if resume and directory is None:
             raise ThermoError("resume needs the directory that holds the series")
         packers = packers_of(parameters)
@@ -133,6 +135,8 @@ class SnapshotRecorder:
         self._wait = positive("wait", wait) if wait else 0.0
         self.run_id = find_run(run_id, required=owned)
         self.directory = folder_of(directory)
+        if resume:
+            release(self.directory)
         self._uploader = open_uploader(self.run_id, self.directory, keep_files=not owned, fresh=not resume)
         self._reducer = Reducer(self.directory, owned=owned, shared=self._uploader is not None)
         self._background, self._attached = Background(), list[SeriesWriter]()
@@ -141,9 +145,10 @@ class SnapshotRecorder:
             schedules, index, packers, self.directory,
             resume=resume, storage=storage, sketch_columns=sketch_columns, disk_share=disk_share,
         )  # fmt: skip
-        self.steps_taken, self._closed, self._whole = 0, False, False
+        self._whole = False
         if self._uploader is not None:
             self._uploader.announce(lr)
+        self.opened(self._background)
 
     @property
     def outbox(self) -> Outbox | None:
@@ -161,8 +166,10 @@ class SnapshotRecorder:
         Raises
         ------
         ThermoError
-            Snapshots of an earlier step could not be written, or `loss` is not one number for each chain.
+            Snapshots of an earlier step could not be written, `loss` is not one number for each chain, other parameters
+            are trained than at first or in another dtype, or the recorder is closed.
         """
+        self.require_open()
         self.steps_taken += 1
         value = None if loss is None else step_losses(loss, self.chains)
         full = [series for series in self._series if series.step(self.steps_taken, value)]
@@ -198,7 +205,8 @@ class SnapshotRecorder:
             reader of their index should know.
         """
         require_json("attributes", attributes)
-        self._attached.append(attached_series(self.directory / name, self._index, steps, rows, loss, attributes))
+        folder = self.directory / plain_name(name)
+        self._attached.append(attached_series(folder, self._index, steps, rows, loss, attributes))
 
     def flush(self) -> None:
         """Write everything recorded so far to disk; call this whenever a checkpoint to resume from is saved.
@@ -241,7 +249,7 @@ class SnapshotRecorder:
             The disk or the server did not take all snapshots; the message names the folder that has them, and how to
             deliver them later. The other series are still written and uploaded.
         """
-        if not self._closed:
+        if not self.closed:
             failures = Failures()
             failures.attempt(self.finish, complete)
             failures.attempt(self.settle)
@@ -249,15 +257,14 @@ class SnapshotRecorder:
 
     def finish(self, complete: bool | None = None) -> None:
         """The first half of `close`: hand over everything, and wait for nobody; `settle` is the other half."""
-        if self._closed:
+        if not self.end():
             return
-        self._closed = True
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
         # A series that cannot be written must not prevent the others from being written.
         failures = Failures()
         try:
             for series in self._series:
-                self._hand_over(series)
+                failures.attempt(self._hand_over, series)
             failures.attempt(self._background.wait)
         finally:
             self._background.stop()
@@ -275,14 +282,6 @@ class SnapshotRecorder:
             self._uploader.settle(self._wait if seconds is None else seconds)
         if self._whole:
             self._reducer.clean_up()
-
-    def __enter__(self) -> SnapshotRecorder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close(complete=None if kind is None else False)
 
     def _hand_over(self, series: SeriesBuffer) -> None:
         """Write and upload what is buffered, in the background."""

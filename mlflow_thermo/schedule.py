@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
+
+
+def plain_name(name: str) -> str:
+    """`name`; ThermoError unless it can be that of a folder, of which it must not lead out."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]([\w .-]*[\w-])?", name):
+        raise ThermoError(
+            f"series name {name!r} is not plain: take letters, digits, spaces and _.- only, no dot or space at the ends"
+        )
+    return name
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,7 @@ class Schedule:
     Attributes
     ----------
     name : str
-        Name of the series and of its folder.
+        Name of the series and of its folder: letters, digits and ``_.-`` or spaces, no dot or space at the ends.
     steps : tuple of int
         Increasing optimiser steps, counted from 1.
     every_chain : bool
@@ -24,7 +34,7 @@ class Schedule:
     Raises
     ------
     ThermoError
-        Steps that are empty, below 1 or not increasing.
+        Steps that are empty, below 1 or not increasing; a name that is not plain.
 
     Examples
     --------
@@ -37,6 +47,7 @@ class Schedule:
     every_chain: bool = True
 
     def __post_init__(self) -> None:
+        plain_name(self.name)
         if not self.steps or self.steps[0] < 1 or list(self.steps) != sorted(set(self.steps)):
             raise ThermoError(f"series {self.name!r}: steps must be at least 1, increasing and not empty")
 

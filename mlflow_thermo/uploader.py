@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlflow_thermo import schema
-from mlflow_thermo.delivery import Outbox, Sign
+from mlflow_thermo.delivery import Outbox, Sign, waiting_outbox
 from mlflow_thermo.errors import ThermoError, without_password
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.store import SeriesWriter, sha256_of
@@ -141,6 +141,9 @@ def open_uploader(run_id: str | None, folder: Path, *, keep_files: bool, fresh: 
             f"run {run_id} holds snapshots already ({schema.TAG_SNAPSHOTS}={state}): record into a run of its own, or "
             "give resume=True and the directory of the first recording"
         )
+    # One that was left open here, as after an error, gives up its place.
+    if (left := waiting_outbox(run_id)) is not None:
+        left.close()
     return Uploader(client, run_id, folder, keep_files=keep_files)
 
 

@@ -17,6 +17,8 @@ from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
 from mlflow_thermo.errors import ThermoError
 
 _RESULT = "result.json"
+#: Beside the files of a report in the cache: their sha256.
+_DIGESTS = ".digests.json"
 
 
 def study_key(identities: Sequence[str | None], settings: Mapping[str, str]) -> str | None:
@@ -54,17 +56,24 @@ class ReportCache:
         self._folder = folder
 
     def get(self, key: str | None, out: Path) -> StudyResult | None:
-        """Copy the report `key` into `out` and return its result; None where it is missing or damaged."""
+        """Copy the report `key` into `out` and return its result; None where it is missing, changed or damaged."""
         kept = self._folder / key if key else None
         if kept is None or not kept.is_dir():
             return None
         try:
-            result = StudyResult.from_dict(json.loads((kept / _RESULT).read_bytes()))
-        except (OSError, ThermoError, json.JSONDecodeError, UnicodeDecodeError):
+            files = {path.relative_to(kept).as_posix(): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+            listed = json.loads(files.pop(_DIGESTS))
+            if listed != {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}:
+                return None
+            result = StudyResult.from_dict(json.loads(files[_RESULT]))
+        except (OSError, LookupError, ValueError, ThermoError):
             return None
         try:
-            start_report(out, STUDY, [path.relative_to(kept) for path in kept.rglob("*") if path.is_file()])
-            shutil.copytree(kept, out, dirs_exist_ok=True)
+            start_report(out, STUDY, files)
+            # What was checked is what is written: the files in the cache may change meanwhile.
+            for name, content in files.items():
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (out / name).write_bytes(content)
         except OSError:
             return None
         return result
@@ -77,10 +86,16 @@ class ReportCache:
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix="report-", dir=self._folder))
+            digests = {}
             for path in files:
                 target = temporary / path.relative_to(root)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+                content = path.read_bytes()
+                target.write_bytes(content)
+                digests[path.relative_to(root).as_posix()] = hashlib.sha256(content).hexdigest()
+            (temporary / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
+            # One that is there was not good enough to be handed out.
+            shutil.rmtree(self._folder / key, ignore_errors=True)
             os.replace(temporary, self._folder / key)
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -29,7 +29,7 @@ from analysis.results.run import (
     Thermometers,
     ThreeEntropies,
 )
-from analysis.results.statuses import as_status
+from analysis.results.statuses import OK, Status, as_status
 from mlflow_thermo.errors import ThermoError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _run_from_dict(raw: dict[str, Any]) -> RunResult:
         note=raw["note"],
         loss=_estimate(raw, "loss"),
         entropy=_estimate(raw, "entropy"),
-        temperature=_estimate(raw, "temperature"),
+        temperature=_estimate(raw, "temperature", as_status(raw["status"])),
         free_energy=raw["free_energy"],
         sampling=Sampling(
             raw["n_eff"], raw["tau"], raw["burn_in"], raw["n_used"], Evidence(**raw["evidence"])
@@ -174,11 +174,11 @@ def _run_from_dict(raw: dict[str, Any]) -> RunResult:
     )  # fmt: skip
 
 
-def _estimate(raw: dict[str, Any], name: str) -> Estimate | None:
+def _estimate(raw: dict[str, Any], name: str, status: Status = OK) -> Estimate | None:
     if raw[name] is None:
         return None
     stderr, lower, upper = (raw.get(f"{name}_{part}") for part in ("stderr", "lower", "upper"))
-    return Estimate(raw[name], stderr, lower, upper)
+    return Estimate(raw[name], stderr, lower, upper, status)
 
 
 Group = TypeVar("Group", ThreeEntropies, Equipartition)

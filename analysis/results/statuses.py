@@ -26,6 +26,8 @@ Status: TypeAlias = Literal[
     "thermometers-disagree",
     "imprecise",
     "skewed",
+    "duplicate-run",
+    "mixed-runs",
 ]
 
 OK: Final = "ok"
@@ -48,6 +50,8 @@ INCONSISTENT: Final = "inconsistent-record"
 DISAGREE: Final = "thermometers-disagree"
 IMPRECISE: Final = "imprecise"
 SKEWED: Final = "skewed"
+DUPLICATE_RUN: Final = "duplicate-run"
+MIXED: Final = "mixed-runs"
 
 #: Every status with what to do about it. A status outside of this set is a bug.
 REMEDIES: dict[Status, str] = {
@@ -72,6 +76,9 @@ REMEDIES: dict[Status, str] = {
     IMPRECISE: "the interval of T reaches further than a fifth of T: record longer, or add learning rates beside this",
     SKEWED: "the snapshots are too skewed for the entropy of a Gaussian, as in several basins: lower the learning "
     "rate, or take entropy=kl in few dimensions",
+    DUPLICATE_RUN: "another run of the study is the same training, which counts once: give each run a seed of its own",
+    MIXED: "the runs of the study differ in more than learning rate and seed, so T is that of no single system: choose "
+    "runs of one kind with --sweep or --filter",
     NO_INTERVAL: "no standard errors, so no interval: give those of loss and entropy, or run several seeds",
 }
 

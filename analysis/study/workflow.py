@@ -18,7 +18,9 @@ from analysis.study.branches import branches_of
 from analysis.study.checks import identifiability, seeds_disagree
 from analysis.study.examination import Examined, examine
 from analysis.study.measurement import measure
+from analysis.study.mixing import as_mixed, differences
 from analysis.study.plan import plan_of
+from analysis.study.repeats import without_repeats
 from analysis.study.run_input import RunInput
 from analysis.study.temperatures import with_temperatures
 from analysis.temperature import METHODS
@@ -73,6 +75,9 @@ class StudyConfig:
 def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> StudyResult:
     """Analyse a study: entropy, temperature and free energy of its runs, and tests of the study as a whole.
 
+    A training that was recorded several times counts once. Runs that differ in more than learning rate, seed and length
+    are analysed together with a note; where that changes their states, no temperature of theirs is ``ok``.
+
     Every run is read twice: first to judge its snapshots, then, once it is known how many independent ones every run
     has, to compute its entropy from equally many of them.
 
@@ -101,7 +106,8 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     (9, 3, {'stationary'})
     """
     config = StudyConfig() if config is None else config
-    examined = _each(lambda run: examined_run(run, len(runs)), runs, config.jobs)
+    examined, repeated = without_repeats(_each(lambda run: examined_run(run, len(runs)), runs, config.jobs))
+    differ, mixed = differences([e.shape for e in examined if e.shape is not None])
     shape = _require_a_study(examined)
     plan = plan_of(examined, shape, config.entropy, config.jackknife_blocks)
     results = [e.result for e in examined]
@@ -111,7 +117,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
         results[i] = found.result
     warm = {i: m for i, m in measured.items() if m.entropies is not None and m.result.regime == STATIONARY}
     results, known = identifiability(results, {i: m.entropies for i, m in warm.items() if m.entropies is not None})
-    notes = [r.note for r in results if r.loss is None]
+    notes = [*repeated, *differ, *(r.note for r in results if r.loss is None)]
     if plan.described.sketch_error is not None:
         notes.append(f"the snapshots are sketches, whose distances are off by {plan.described.sketch_error:.1%}")
     branches = branches_of(results)
@@ -124,7 +130,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     for lr, rhat in seeds_disagree(_losses(examined)):
         notes.append(f"seeds of lr={lr:g} have different losses (split R-hat {rhat:.2f}): train longer")
     return StudyResult(
-        runs=tuple(thermal.runs),
+        runs=tuple(as_mixed(run) if mixed else run for run in thermal.runs),
         estimator=plan.described,
         method=config.method,
         power_law=thermal.power_law,

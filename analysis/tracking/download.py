@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 
 from analysis.results import CORRUPT
 from analysis.tracking.errors import server_errors
-from analysis.tracking.folder import files_on_disk
+from analysis.tracking.folder import files_on_disk, in_place
 from analysis.tracking.records import DroppedFromCache
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: MLflow's statuses of runs that have ended.
 _ENDED = ("FINISHED", "FAILED", "KILLED")
+#: Runs of more series are downloaded every time: they have too many orders to check a copy.
+_MOST_SERIES = 6
 
 
 def cache_folder(cache: str | Path | None) -> Path:
@@ -70,25 +72,23 @@ def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     """The run's snapshot folder on this machine: in place, from the cache, or downloaded once."""
     local = _local_folder(run)
     if local is not None:
-        yield local
+        with in_place(local):
+            yield local
         return
-    kept = _place(run.data.tags.get(schema.TAG_DIGEST), cache)
-    if kept is not None and kept.is_dir():
+    digest = run.data.tags.get(schema.TAG_DIGEST, "")
+    kept = _place(digest, cache)
+    if kept is not None and _is_of(kept, digest):
         with _dropped_if_damaged(kept, DroppedFromCache):
             yield kept / schema.ARTIFACT_ROOT
         return
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix="download-", dir=cache))
+    temporary = _new_folder(cache)
     try:
         _download(client, run, temporary)
-        if kept is None or not _intact(temporary):
+        if kept is not None and _is_of(temporary, digest) and _intact(temporary) and _moved(temporary, kept, digest):
+            with _dropped_if_damaged(kept, RunError):
+                yield kept / schema.ARTIFACT_ROOT
+        else:
             yield temporary / schema.ARTIFACT_ROOT
-            return
-        # The rename is atomic; where another analysis was faster, its entry stays.
-        with suppress(OSError):
-            os.replace(temporary, kept)
-        with _dropped_if_damaged(kept, RunError):
-            yield kept / schema.ARTIFACT_ROOT
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -103,6 +103,67 @@ def _place(digest: str | None, cache: Path) -> Path | None:
     return cache / str(digest) if re.fullmatch("[0-9a-f]{64}", digest or "") else None
 
 
+def _new_folder(cache: Path) -> Path:
+    """A new folder for a download, in the cache, or where that cannot be written among the temporary files."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="download-", dir=cache))
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="thermo-download-"))
+
+
+def _moved(folder: Path, kept: Path, digest: str) -> bool:
+    """Whether a checked download is now the entry `kept` of the cache, in place of one that fails its check."""
+    if not _is_of(kept, digest):
+        _remove(kept)
+    # Where another analysis was faster, its entry stays.
+    with suppress(OSError):
+        os.replace(folder, kept)
+        return True
+    return False
+
+
+def _remove(kept: Path) -> None:
+    if kept.is_dir():
+        shutil.rmtree(kept, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            kept.unlink()
+
+
+def _is_of(folder: Path, digest: str) -> bool:
+    """Whether the indexes in `folder` are those that the run's digest was made of, none changed, missing or added.
+
+    That of an earlier release is over the indexes in the order in which they were recorded, which files do not tell:
+    all orders are tried, beginning with that of the default series.
+    """
+    try:
+        names = [path.name for path in (folder / schema.ARTIFACT_ROOT).iterdir() if path.is_dir()]
+        contents = [(folder / schema.ARTIFACT_ROOT / name / schema.INDEX_NAME).read_bytes() for name in _usual(names)]
+    except OSError:
+        return False
+    if each := schema.digests_of(digest):
+        found = {name: hashlib.sha256(text).hexdigest() for name, text in zip(_usual(names), contents, strict=True)}
+        return found == each
+    return 0 < len(contents) <= _MOST_SERIES and _some_order(contents, hashlib.sha256(), digest)
+
+
+def _usual(names: list[str]) -> list[str]:
+    first = (schema.SPACED, schema.CONSECUTIVE, schema.BURSTS)
+    return [*(name for name in first if name in names), *sorted(set(names) - set(first))]
+
+
+def _some_order(contents: list[bytes], before: hashlib._Hash, digest: str) -> bool:
+    if not contents:
+        return before.hexdigest() == digest
+    for i, content in enumerate(contents):
+        after = before.copy()
+        after.update(content)
+        if _some_order([*contents[:i], *contents[i + 1 :]], after, digest):
+            return True
+    return False
+
+
 @contextmanager
 def _dropped_if_damaged(kept: Path, kind: type[RunError]) -> Iterator[None]:
     """Remove a copy in which a reader finds a damaged chunk from the cache, and raise that error as `kind`."""
@@ -111,7 +172,7 @@ def _dropped_if_damaged(kept: Path, kind: type[RunError]) -> Iterator[None]:
     except RunError as error:
         if error.status != CORRUPT:
             raise
-        shutil.rmtree(kept, ignore_errors=True)
+        _remove(kept)
         raise kind(str(error), error.status) from error
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from analysis.results import Origin
+from analysis.results import CORRUPT, Origin
 from analysis.tracking.errors import SourceError
 from analysis.tracking.records import RunRecord, StudyRuns
+from analysis.trajectory import RunError
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import SeriesIndex
@@ -46,14 +47,17 @@ def from_folder(path: str | Path) -> StudyRuns:
     (0.01, (600, 3))
     """
     root = Path(path)
-    if not root.is_dir():
-        problem = "is a file" if root.exists() else "does not exist"
-        raise SourceError(f"folder {root} {problem}: give one that holds recorded runs")
+    try:
+        if not root.is_dir():
+            problem = "is a file" if root.exists() else "does not exist"
+            raise SourceError(f"folder {root} {problem}: give one that holds recorded runs")
+        found = [run for run in sorted(root.iterdir()) if _may_hold_a_run(run)]
+    except PermissionError as error:
+        raise SourceError(str(_refused(root))) from error
     records = []
-    for index_path in sorted(root.glob(f"*/{schema.SPACED}/{schema.INDEX_NAME}")):
-        run = index_path.parent.parent
+    for run in found:
         try:
-            index = read_index(index_path.parent, schema.SPACED)
+            index = read_index(run / schema.SPACED, schema.SPACED)
         except ThermoError:
             # Reported for this run when its snapshots are loaded; the others are not affected.
             index = SeriesIndex(schema.SPACED, 0, "float32", "")
@@ -68,7 +72,7 @@ def from_folder(path: str | Path) -> StudyRuns:
                 regime="",
                 uniform_loss=index.attributes.get("uniform_loss"),
                 uniform_loss_std=index.attributes.get("uniform_loss_std"),
-                folder=lambda run=run: _in_place(run),  # type: ignore[misc]
+                folder=lambda run=run: in_place(run),  # type: ignore[misc]
                 fingerprint=lambda run=run: files_on_disk(run),  # type: ignore[misc]
             )
         )
@@ -77,14 +81,37 @@ def from_folder(path: str | Path) -> StudyRuns:
     return StudyRuns(tuple(records), Origin(title=f"Runs in {root.resolve().name or root.resolve()}"))
 
 
+def _may_hold_a_run(folder: Path) -> bool:
+    """Whether the folder has snapshots, or hides what it has: a run must not be missing without a word."""
+    try:
+        return (folder / schema.SPACED / schema.INDEX_NAME).exists()
+    except PermissionError:
+        return True
+
+
+def _refused(folder: Path) -> RunError:
+    return RunError(
+        f"{folder} cannot be read (permission denied): its owner can allow it with 'chmod -R a+rX {folder}'", CORRUPT
+    )
+
+
 def files_on_disk(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and modification time of every file of a run on this machine."""
-    if not folder.is_dir():
+    """Name, size and modification time of every file of a run on this machine that can be seen."""
+    try:
+        if not folder.is_dir():
+            return []
+    except PermissionError:
         return []
     found = [(str(path.relative_to(folder)), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
 
 @contextmanager
-def _in_place(folder: Path) -> Iterator[Path]:
+def in_place(folder: Path) -> Iterator[Path]:
+    """The folder of a run on this machine; RunError where it may not be read."""
+    try:
+        # Where it is missing, its reader says so.
+        _ = [*folder.iterdir()] if folder.is_dir() else []
+    except PermissionError as error:
+        raise _refused(folder) from error
     yield folder

@@ -154,6 +154,7 @@ def _trajectory(record: RunRecord, series: str, index: SeriesIndex, snapshots: S
         metrics=record.metrics,
         attributes=index.attributes,
         sketch_error=index.sketch_error,
+        digest="".join(chunk.sha256 for chunk in index.chunks),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,11 +91,16 @@ def write_chunk(folder: Path, stem: str, steps: Sequence[int], tensors: dict[str
     """
     path = folder / f"{stem}-{steps[0]:09d}-{steps[-1]:09d}.safetensors"
     temporary = path.with_name(path.name + ".part")
+    # Safetensors lets nobody else read what it writes: the chunk gets the mode of a file that is made here.
+    temporary.unlink(missing_ok=True)
+    temporary.touch()
+    mode = temporary.stat().st_mode
     try:
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)
     except SafetensorError as error:
         # Safetensors wraps the errors of the disk in a class of its own.
         raise OSError(f"{path}: {error}") from error
+    temporary.chmod(stat.S_IMODE(mode))
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
     os.replace(temporary, path)

@@ -63,7 +63,7 @@ def real_file(path: Path, label: str) -> Path:
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        raise StoreError(f"{label}: field file: it cannot be read ({_why(error)}): make it readable") from error
+        raise _unreadable(path, label, error) from error
     return place
 
 
@@ -80,7 +80,17 @@ def opened(path: Path, label: str) -> Iterator[BinaryIO]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StoreError(f"{label}: field file: it cannot be read ({_why(error)}): make it readable") from error
+        raise _unreadable(path, label, error) from error
+
+
+def _unreadable(path: Path, label: str, error: Exception) -> StoreError:
+    if isinstance(error, PermissionError):
+        folder = printable(str(path.parent))
+        return StoreError(
+            f"{label}: field file: it cannot be read (permission denied): its owner can allow it with "
+            f"'chmod -R a+rX {folder}'"
+        )
+    return StoreError(f"{label}: field file: it cannot be read ({_why(error)}): make it readable")
 
 
 def parsed_json(content: bytes, label: str, remedy: str) -> dict[str, Any]:

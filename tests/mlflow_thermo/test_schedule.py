@@ -61,3 +61,17 @@ class TestSchedules:
     def test_nothing_to_record_after_the_end(self):
         with pytest.raises(ThermoError, match="fraction"):
             spaced(10, start=1.0)
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "/evil", "a/b", "a\\b", "", ".", "..", ".hidden", "a.", " a", "a\n", "a\0", "a:b"]
+)
+def test_a_name_is_no_way_out_of_the_directory(name):
+    with pytest.raises(ThermoError, match="is not plain: take letters") as caught:
+        Schedule(name, (1,))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a", "every-hundredth", "every 100th", "v1.2_x", "größe"])
+def test_plain_names(name):
+    assert Schedule(name, (1,)).name == name

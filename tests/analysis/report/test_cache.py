@@ -48,6 +48,16 @@ def test_an_unchanged_experiment_touches_no_snapshot(analysed, tmp_path, monkeyp
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
 
 
+def test_a_report_that_was_cut_in_the_cache_is_made_again(analysed, tmp_path):
+    _, again = analysed
+    page = next((tmp_path / "thermo-cache" / "reports").glob("*/report.html"))
+    page.write_bytes(page.read_bytes()[:100])
+    code, _, err = again()
+    assert (code, WORDS in err) == (0, False)
+    assert (tmp_path / "again" / "report.html").read_bytes() == (tmp_path / "first" / "report.html").read_bytes()
+    assert WORDS in again()[2]
+
+
 def test_it_writes_nothing_to_the_server(analysed):
     client, again = analysed
     before = {r.info.run_id: r.to_dictionary() for r in client.search_runs(["1"])}
@@ -149,6 +159,23 @@ class TestReportCache:
     def test_a_damaged_entry_is_none(self, tmp_path, content):
         store = self.fill(tmp_path)
         (tmp_path / "store" / "key" / "result.json").write_text(content)
+        assert store.get("key", tmp_path / "out") is None
+
+    @pytest.mark.parametrize("name", ["result.json", "figures/a.png", ".digests.json"])
+    @pytest.mark.parametrize("content", [None, b"", b"{}", b"png cut"])
+    def test_an_entry_that_was_changed_is_made_again(self, tmp_path, name, content):
+        store = self.fill(tmp_path)
+        path = tmp_path / "store" / "key" / name
+        path.unlink() if content is None else path.write_bytes(content)
+        assert store.get("key", tmp_path / "out") is None
+        assert not (tmp_path / "out").exists()
+        shutil.rmtree(tmp_path / "made")
+        assert self.fill(tmp_path).get("key", tmp_path / "out") == self.RESULT
+
+    def test_another_number_in_the_result_is_not_handed_out(self, tmp_path):
+        store = self.fill(tmp_path)
+        path = tmp_path / "store" / "key" / "result.json"
+        path.write_text(path.read_text().replace("0.2", "0.3"))
         assert store.get("key", tmp_path / "out") is None
 
     def test_a_folder_that_cannot_be_written_costs_nothing(self, tmp_path):

@@ -1,8 +1,12 @@
-"""Snapshots to compress, and indexes to forge."""
+"""Snapshots to compress, indexes to forge, and a reader without rights."""
 
 import hashlib
 import json
+import os
+import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,3 +60,24 @@ def refused(folder, words):
     assert "\n" not in said
     assert said.isprintable()
     assert "index.json" in said or ".safetensors" in said
+
+
+@contextmanager
+def shared_folder():
+    """A folder that everybody may look into; pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def unprivileged():
+    """Read without rights of one's own, also where the tests run as root, who has all."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)

@@ -1,6 +1,7 @@
 """Chunks on disk: append, resume, and every way in which a file can be wrong."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from mlflow_thermo.schema import INDEX_NAME, SeriesIndex
 from mlflow_thermo.store import MAX_CHUNK_BYTES, SeriesWriter, StoreError, read_index, read_weights, rows_per_chunk
+from tests.mlflow_thermo.store.samples import shared_folder, unprivileged
 
 D = 5
 
@@ -135,3 +137,23 @@ def test_chunks_are_few_and_bounded(n, d, itemsize):
     assert 1 <= rows <= n
     assert rows == 1 or rows * d * itemsize <= MAX_CHUNK_BYTES
     assert -(-n // rows) <= 4 or (rows + 1) * d * itemsize > MAX_CHUNK_BYTES
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_chunks_may_be_read_by_whoever_may_read_the_index(tmp_path, umask):
+    (tmp_path / "weights-000000001-000000003.safetensors.part").touch(0o600)
+    before = os.umask(umask)
+    try:
+        write(tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~umask}
+
+
+@pytest.mark.parametrize("name", ["index.json", "weights-000000001-000000003.safetensors"])
+def test_a_file_that_may_not_be_read_is_one_line_with_the_remedy(name):
+    with shared_folder() as folder:
+        write(folder)
+        (folder / name).chmod(0)
+        with unprivileged(), pytest.raises(StoreError, match=f"{name}.*permission denied.*'chmod -R a\\+rX {folder}'"):
+            read_weights(folder)
