@@ -116,8 +116,8 @@ def main(quick: bool) -> None:
         f"{total} times one of {len(MUTATIONS)} mutations of a small series, a third of them in each storage form, is "
         f"read in processes that may take {SECONDS} s for each and 1 GiB. Refused: one line that names file, field and "
         "reason. No effect: the series is read as it was. Forged: read with other content whose digests were all made "
-        "to fit, which no checksum can tell. Altered, traceback and hang must not happen. MB: most memory at any time "
-        "beyond that before reading.",
+        "to fit, which no checksum can tell. Altered, traceback, hang and vague, a refusal that does not say what it "
+        "should, must not happen. MB: most memory at any time beyond that before reading.",
         ("mutation", "cases", REFUSED, NO_EFFECT, FORGED, ALTERED, TRACEBACK, HANG, VAGUE, "slowest (s)", "MB"),
         ("numpy", "pydantic"),
     )
