@@ -15,20 +15,21 @@ from torch import Tensor
 from mlflow_thermo import schema
 from mlflow_thermo.arguments import default_series, distinct, positive, require_json, whole
 from mlflow_thermo.background import Background
-from mlflow_thermo.buffering import SeriesBuffer, disk_errors
+from mlflow_thermo.buffering import SeriesBuffer
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.failures import Failures
+from mlflow_thermo.failures import Failures, disk_errors
 from mlflow_thermo.losses import step_losses
 from mlflow_thermo.opening import attached_series, open_series
 from mlflow_thermo.packing import Parameters, packers_of
 from mlflow_thermo.reduction import Reducer
+from mlflow_thermo.resuming import ResumableRecorder
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter
 from mlflow_thermo.uploader import find_uploader
 
 
-class SnapshotRecorder:
+class SnapshotRecorder(ResumableRecorder):
     """Keeps snapshots of a model's trainable weights as artifacts of an MLflow run, or in a plain folder.
 
     Call `step` once per optimiser step, preferably between ``backward()`` and ``optimizer.step()``, where the weights
@@ -53,7 +54,7 @@ class SnapshotRecorder:
     directory : str or Path, optional
         Keep the series in this folder too, in one folder each; without a run, only there.
     resume : bool
-        Continue the series found in `directory` after their last finished chunk; see `flush` and `fast_forward`.
+        Continue the series found in `directory`; see the second example, and `flush` and `fast_forward`.
     storage : str
         ``full`` keeps every weight. ``isometric`` keeps the inner products of the snapshots, which is all that an
         entropy needs; full snapshots stay in a local folder until the series is closed. ``sketch`` keeps
@@ -97,6 +98,23 @@ class SnapshotRecorder:
     ...         optimizer.zero_grad()
     >>> recorder.index("spaced").n_snapshots
     10
+    >>> folder.cleanup()
+
+    A loop of your own goes on after a kill, as if there had been none, with three lines: `state_dict` into each of your
+    checkpoints, `resume` with the same `directory`, and `load_state_dict`:
+
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> recorder = SnapshotRecorder(model, total_steps=20, lr=0.1, directory=folder.name)
+    >>> for _ in range(15):
+    ...     recorder.step(0.5)
+    >>> checkpoint = {"recorder": recorder.state_dict()}  # beside the states of the model and the random numbers
+    >>> recorder = SnapshotRecorder(model, total_steps=20, lr=0.1, directory=folder.name, resume=True)
+    >>> recorder.load_state_dict(checkpoint["recorder"])
+    >>> for _ in range(recorder.steps_taken, 20):
+    ...     recorder.step(0.5)
+    >>> recorder.close()
+    >>> recorder.index("spaced").complete, recorder.index("spaced").n_snapshots
+    (True, 10)
     >>> folder.cleanup()
     """
 
@@ -210,33 +228,6 @@ class SnapshotRecorder:
         """
         require_json("attributes", attributes)
         self._attached.append(attached_series(self.directory / name, self._index, steps, rows, loss, attributes))
-
-    def flush(self) -> None:
-        """Write everything recorded so far to disk; call this whenever a checkpoint to resume from is saved.
-
-        Raises
-        ------
-        StoreError
-            The snapshots cannot be written.
-        """
-        for series in self._series:
-            self._hand_over(series)
-        self._background.wait()
-
-    def fast_forward(self, step: int) -> None:
-        """Tell a resumed recorder how many optimiser steps were taken before this process began.
-
-        Snapshots that are missing before the checkpoint are named in a warning, and their series is not complete.
-
-        Parameters
-        ----------
-        step : int
-            Optimiser steps up to the checkpoint.
-        """
-        for series in self._series:
-            self._hand_over(series)
-            series.skip_to(step)
-        self.steps_taken = step
 
     def close(self, complete: bool | None = None) -> None:
         """Write what is buffered, upload what is left, and tag the run as complete or partial.

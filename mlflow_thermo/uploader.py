@@ -58,6 +58,9 @@ class Uploader:
 
         now = time.time_ns() // 1_000_000
         values = {} if lr is None else {schema.METRIC_LR: lr, schema.METRIC_LOG10_LR: float(np.log10(lr))}
+        # A run that is resumed has them: a metric that is logged again is there twice.
+        known = self._client.get_run(self.run_id).data.metrics
+        values = {key: value for key, value in values.items() if key not in known}
         self._client.log_batch(
             self.run_id,
             metrics=[Metric(key, value, now, 0) for key, value in values.items()],
