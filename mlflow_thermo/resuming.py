@@ -133,6 +133,10 @@ class ResumableSeries:
         StoreError
             The series on disk does not hold what it held then.
         """
+        index = self.writer.index
+        if index.storage == ISOMETRIC and index.n_snapshots >= state["written"]:
+            # Reduced when the training had ended: there is nothing to record any more.
+            return
         self._cut(state["written"])
         self._fill = len(state["weights"])
         self._rows_waiting[:] = state["weights"]

@@ -92,6 +92,7 @@ def own_run(
         status = "KILLED"
         raise ThermoError(stopped.format(end=reason_of(end))) from end
     finally:
+        watch.close()
         if run_id:
             end_run(run_id, status)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +23,9 @@ State: TypeAlias = dict[str, Any]
 VERSION = 1
 #: Saving may take this share of the time of a training, at most: the next checkpoint waits.
 LARGEST_SHARE = 0.01
-_TENSOR, _FACTS = "tensor:", "state"
+#: Begins the text that stands for a tensor, as no other text does.
+_TENSOR = "\0tensor:"
+_FACTS = "state"
 
 
 def save(path: Path, state: State) -> None:
@@ -76,15 +78,11 @@ class Checkpoints:
         """Whether it is time for the next one; at first it is."""
         return time.monotonic() >= self._next
 
-    def save(self, state: State) -> None:
-        """Save one now."""
+    def save(self, state: Callable[[], State]) -> None:
+        """Save one now; what that costs puts off the next."""
         begin = time.monotonic()
-        save(self._path, state)
-        self.took(time.monotonic() - begin)
-
-    def took(self, seconds: float) -> None:
-        """Note what the last one has cost, which puts off the next."""
-        self._next = time.monotonic() + max(self._every, seconds / LARGEST_SHARE)
+        save(self._path, state())
+        self._next = time.monotonic() + max(self._every, (time.monotonic() - begin) / LARGEST_SHARE)
 
 
 def _without_tensors(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
