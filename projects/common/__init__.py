@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         log_new_params as log_new_params,
         open_run as open_run,
         own_run as own_run,
+        prepare_store as prepare_store,
     )
     from projects.common.workers import Outcome as Outcome, Workers as Workers
 
@@ -34,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "display": ["Display", "Report", "in_words"],
         "lifetime": ["ParentWatch", "Terminated", "reason_of"],
         "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
-        "tracking": ["MetricLog", "end_run", "first_line", "log_new_params", "open_run", "own_run"],
+        "tracking": ["MetricLog", "end_run", "first_line", "log_new_params", "open_run", "own_run", "prepare_store"],
         "workers": ["Outcome", "Workers"],
     },
 )

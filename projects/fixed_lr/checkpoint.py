@@ -46,8 +46,8 @@ def save(path: Path, state: State) -> None:
         ) from error
 
 
-def load(path: Path) -> State:
-    """Read what `save` wrote; ThermoError where that cannot be."""
+def load(path: Path, *, facts_alone: bool = False) -> State:
+    """Read what `save` wrote, or its numbers and words alone; ThermoError where that cannot be."""
     try:
         with safe_open(path, "pt") as file:
             facts = json.loads(file.metadata()[_FACTS])
@@ -56,6 +56,8 @@ def load(path: Path) -> State:
                     f"{path} is a checkpoint of version {facts['version']}, this release reads version {VERSION}: "
                     "go on with the release that wrote it"
                 )
+            if facts_alone:
+                return dict(facts)
             return dict(_with_tensors(facts, {name: file.get_tensor(name) for name in file.keys()}))  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ThermoError(f"{path} is not a readable checkpoint ({error}): train anew") from error

@@ -17,10 +17,10 @@ from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.checkpoint import State
 from projects.fixed_lr.config import TrainConfig, resolve
-from projects.fixed_lr.work import WorkFolder, resumable, work_root
+from projects.fixed_lr.work import WorkFolder, resumable, stacks, work_root
 
 #: Parameters that say how the files of this machine are used, and change nothing of the training.
-_HERE = ("data_folder", "download", "work_dir", "checkpoint_every")
+HERE = ("data_folder", "download", "work_dir", "checkpoint_every")
 #: Runs that an error message lists.
 _LISTED = 5
 
@@ -60,6 +60,11 @@ def find_begun(run_id: str, given: dict[str, Any]) -> Begun:
         WorkFolder(work_dir, run_id).remove()
         raise ThermoError(f"run {run_id} is finished: there is nothing to resume")
     found = WorkFolder(work_dir, run_id).state()
+    if found is None and any(run_id in stack["runs"] for stack in stacks(work_dir)):
+        sweep = run.data.tags.get(schema.TAG_SWEEP, "ID")
+        raise ThermoError(
+            f"run {run_id} is trained together with others: go on with mlflow run . -e sweep -P resume={sweep}"
+        )
     if found is None:
         # Nothing is on the server yet that another machine could go on with.
         if schema.TAG_SNAPSHOTS not in run.data.tags and "lr" in given:
@@ -67,12 +72,7 @@ def find_begun(run_id: str, given: dict[str, Any]) -> Begun:
         raise ThermoError(
             f"run {run_id} has no checkpoint in {work_root(work_dir)}: give the work_dir of its training, or train anew"
         )
-    if found["runs"] != [run_id]:
-        sweep = run.data.tags.get(schema.TAG_SWEEP, "ID")
-        raise ThermoError(
-            f"run {run_id} is trained together with others: go on with mlflow run . -e sweep -P resume={sweep}"
-        )
-    return Begun(run_id, same_config(run_id, found["config"], given), found if found["loop"] is not None else None)
+    return Begun(run_id, same_config(run_id, found["configs"][0], given), found if found["loop"] is not None else None)
 
 
 def existing(client: MlflowClient, run_id: str, work_dir: str) -> Run:
@@ -92,16 +92,19 @@ def same_config(run_id: str, saved: dict[str, Any], given: dict[str, Any]) -> Tr
     if set(saved) - known:
         raise ThermoError(f"the checkpoint of run {run_id} is of another version of the training: train anew")
     for name, value in given.items():
-        if name not in _HERE and name in saved and value != saved[name]:
+        # MLflow gives the default preset where the user gave none.
+        if (name, value) == ("preset", TrainConfig.preset):
+            continue
+        if name not in HERE and name in saved and value != saved[name]:
             raise ThermoError(
                 f"run {run_id} has {name}={saved[name]}, but {name}={value} was given: give the same, or train anew"
             )
-    return TrainConfig(**{**saved, **{name: given[name] for name in _HERE if name in given}})
+    return TrainConfig(**{**saved, **{name: given[name] for name in HERE if name in given}})
 
 
-def facts_of(config: TrainConfig, run_ids: Sequence[str]) -> State:
-    """What a checkpoint says about the training that it is of."""
-    return {"config": asdict(config), "runs": list(run_ids), "loop": None}
+def facts_of(configs: Sequence[TrainConfig], run_ids: Sequence[str]) -> State:
+    """What the checkpoint of runs that are trained side by side says about them before their first step."""
+    return {"configs": [asdict(config) for config in configs], "runs": list(run_ids), "loop": None}
 
 
 def take_over(run_id: str) -> None:

@@ -28,7 +28,7 @@ from projects.fixed_lr.recording import Baseline, RecordedRun
 from projects.fixed_lr.resuming import Begun, facts_of, find_begun, how_to_go_on, take_over
 from projects.fixed_lr.stack import ModelStack
 from projects.fixed_lr.training_setup import TrainingSetup, prepare, uniform_baseline
-from projects.fixed_lr.work import WorkFolder
+from projects.fixed_lr.work import WorkFolder, work_of
 
 
 def choose_device(name: str) -> torch.device:
@@ -64,7 +64,7 @@ class _OneRun(Observer):
     def pause(self, done: int, ending: bool, state: Callable[[], State]) -> None:
         saves = self._checkpoints
         if saves and (ending or self._watch.asked or (saves.due and self._run.recorder.settled)):
-            facts = facts_of(self._run.config, [self._run.run_id])
+            facts = facts_of([self._run.config], [self._run.run_id])
             saves.save(lambda: {**facts, "loop": state(), "run": self._run.state()})
         self._watch.stop_if_asked()
 
@@ -149,12 +149,12 @@ def open_or_find(given: dict[str, Any], resume: str, experiment: str | None) -> 
 def train_to_the_end(begun: Begun, watch: ParentWatch, shares: int, again: bool) -> tuple[Regime, RecordedRun]:
     """Train a run and mark it as finished; its folder on this machine goes when all is on the server."""
     config, run_id = begun.config, begun.run_id
-    work = WorkFolder(config.work_dir, run_id) if config.checkpoint_every else None
+    work = work_of(config, run_id)
     with ExitStack() as held:
         if work is not None and not again:
             held.enter_context(work.locked())
         if work is not None and begun.checkpoint is None:
-            save(work.checkpoint, facts_of(config, [run_id]))
+            save(work.checkpoint, facts_of([config], [run_id]))
         try:
             # Between two steps the training looks whether it is to stop, and saves where it is before it does.
             with watch.holding():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from filelock import FileLock, Timeout
 
 from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.checkpoint import State, load
+from projects.fixed_lr.config import TrainConfig
 
 #: Environment variable with the folder of all runs, where the parameter `work_dir` is not given, and the default.
 WORK_VARIABLE, WORK_DEFAULT = "MLFLOW_THERMO_WORK", ".thermo"
-_CHECKPOINT, _SERIES = "checkpoint.safetensors", "thermo"
+_CHECKPOINT, _SERIES, _STACK = "checkpoint.safetensors", "thermo", "stack-"
 
 
 def work_root(work_dir: str) -> Path:
@@ -39,6 +40,10 @@ class WorkFolder:
     def state(self) -> State | None:
         """What the checkpoint holds; None where there is none."""
         return load(self.checkpoint) if self.checkpoint.exists() else None
+
+    def facts(self) -> State:
+        """The numbers and words of the checkpoint."""
+        return load(self.checkpoint, facts_alone=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -65,6 +70,23 @@ class WorkFolder:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def work_of(config: TrainConfig, run_id: str) -> WorkFolder | None:
+    """The folder of a run; None where its config wants no checkpoints."""
+    return WorkFolder(config.work_dir, run_id) if config.checkpoint_every else None
+
+
+def stack_folder(work_dir: str, run_ids: Sequence[str]) -> WorkFolder:
+    """The folder of the checkpoint of runs that are trained side by side."""
+    return WorkFolder(work_dir, f"{_STACK}{run_ids[0]}")
+
+
+def stacks(work_dir: str) -> list[State]:
+    """Numbers and words of the checkpoints of stacks on this machine."""
+    paths = sorted(work_root(work_dir).glob(f"{_STACK}*/{_CHECKPOINT}"))
+    return [load(path, facts_alone=True) for path in paths]
+
+
 def resumable(work_dir: str) -> list[str]:
     """Ids of the runs whose checkpoint is on this machine."""
-    return sorted(path.parent.name for path in work_root(work_dir).glob(f"*/{_CHECKPOINT}"))
+    names = (path.parent.name for path in work_root(work_dir).glob(f"*/{_CHECKPOINT}"))
+    return sorted(name for name in names if not name.startswith(_STACK))
