@@ -56,6 +56,8 @@ class ParentWatch:
                 signal.signal(number, self._on_signal)
         if not alone:
             _tell_of_the_parents_death()
+        if self._orphaned:
+            self._held = signal.SIGTERM
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._closing or self._held is not None:
@@ -108,8 +110,12 @@ class ParentWatch:
 
     def check(self) -> None:
         """Raise `Terminated` when the parent process is another than at the start; held back as a signal is."""
-        if self._orphaned and not self._closing and self._held is None:
-            self._on_signal(signal.SIGTERM, None)
+        if not self._orphaned or self._closing:
+            return
+        if self._holding:
+            self._held = signal.SIGTERM
+        else:
+            self._end(signal.SIGTERM)
 
 
 _GONE = "the process that started this training is gone"

@@ -143,13 +143,13 @@ def found(folder: WorkFolder, given: dict[str, Any]) -> tuple[list[StackMember],
 def main(lrs: str, resume: str, experiment: str | None, compiling: str, shares: int, **options: str) -> None:
     """Train several fixed learning rates side by side, each as its own MLflow run."""
     watch = ParentWatch()
-    watch.check()
     given = parse_options(options)
     members: list[StackMember] = []
     checkpoint: State | None = None
     status, reason = "FAILED", "the program that trained it broke off"
     with ExitStack() as held:
         try:
+            watch.stop_if_asked()
             if resume:
                 folder = stack_folder(given.get("work_dir", ""), [resume])
                 held.enter_context(folder.locked())

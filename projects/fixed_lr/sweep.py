@@ -211,7 +211,6 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, resume: str, experiment: 
         # A parameter that is wrong for one run is wrong for all: fail before any process starts.
         plan = _planned(lrs, seeds, n_jobs, engine, given)
     watch = ParentWatch()
-    watch.check()
     goes_on = f"finished runs are kept, go on with mlflow run . -e sweep -P resume={plan.sweep}"
     stopped = f"sweep {plan.sweep} was ended: {{end}}; {goes_on}"
     watch.closing_words = f"sweep {plan.sweep} is closing, please wait; afterwards {goes_on}"

@@ -176,7 +176,6 @@ def run_once(
 ) -> None:
     """Open a run or find the one to `resume`, and train; the MLflow run ends as the training does."""
     watch = ParentWatch()
-    watch.check()
     begun: Begun | None = None
     goes_on = "what was recorded is kept"
     # The status is final only when the data is uploaded: it is set on every way out.
@@ -185,6 +184,7 @@ def run_once(
         if resume:
             held.enter_context(WorkFolder(given.get("work_dir", ""), resume).locked())
         try:
+            watch.stop_if_asked()
             with watch.holding():
                 begun = open_or_find(given, resume, experiment)
             if SWEEP_VARIABLE in os.environ:
