@@ -58,7 +58,9 @@ def load(path: Path, *, facts_alone: bool = False) -> State:
                 )
             if facts_alone:
                 return dict(facts)
-            return dict(_with_tensors(facts, {name: file.get_tensor(name) for name in file.keys()}))  # noqa: SIM118
+            # Copied: as they lie in the file, dot products of them differ in the last digit from those of aligned ones.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return dict(_with_tensors(facts, tensors))
     except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ThermoError(f"{path} is not a readable checkpoint ({error}): train anew") from error
 
