@@ -50,7 +50,7 @@ class Course(Observer):
 
 def trained(folder, stops, models=0, leaving=None, fixed_size=False, begun=None, **options):
     """What a training yields, from its start or from a checkpoint."""
-    quick = {"lr": 0.1, "steps": 60, "log_points": 4, "noise_batches": 4, **options}
+    quick = {"lr": 0.1, "steps": 48, "log_points": 3, "noise_batches": 4, **options}
     config = resolve({"preset": "digits", **quick})
     setup = prepare(config, CPU)
     if models:
@@ -78,17 +78,16 @@ def same(one, other):
         (0, {"chains": 1, "sampling": "epochs"}),
         (0, {"chains": 1, "preset": "digits-up", "width": 1}),
         (1, {"chains": 3, "sampling": "epochs"}),
-        (3, {"chains": 3, "leaving": {0: 20, 2: 40}}),
-        (3, {"chains": 1, "leaving": {1: 30}, "fixed_size": True}),
-        (3, {"chains": 1, "leaving": {1: 5}}),
+        (3, {"chains": 3, "leaving": {0: 20, 2: 30}}),
+        (3, {"chains": 1, "leaving": {1: 20}, "fixed_size": True}),
     ],
-    ids=["alone", "sphere", "chains", "leaving", "parked", "left-before"],
+    ids=["alone", "sphere", "chains", "leaving", "parked"],
 )
 def test_the_same_to_the_last_bit(tmp_path, models, options):
-    """Also where the chains part (15), their window begins (18), and where models leave."""
-    stops = [0, 15, 18, 20, 21, 30, 31, random.Random().randrange(60)]
+    """Also where the chains part (12), their window begins (15), and where models leave."""
+    stops = [12, 15, 20, 21, random.randrange(48)]
     whole = trained(tmp_path, stops, models, **options)
-    for stop in stops if models == 3 else stops[1::3]:
+    for stop in stops if models == 3 else stops[::4]:
         found = trained(tmp_path, (), models, begun=load(tmp_path / str(stop)), **options)
         expected = {key: value for key, value in whole.items() if key[0] >= stop}
         assert expected.keys() == found.keys()
