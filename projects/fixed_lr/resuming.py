@@ -108,13 +108,13 @@ def facts_of(configs: Sequence[TrainConfig], run_ids: Sequence[str]) -> State:
 
 
 def take_over(run_id: str) -> None:
-    """Mark the run as running again; the new, empty run of ``mlflow run`` that goes on with it is not needed."""
+    """Mark the run as running again, and the new one that ``mlflow run`` has opened as one that holds nothing."""
     client = MlflowClient()
     own = os.environ.get("MLFLOW_RUN_ID")
     if own and own != run_id:
-        # MLflow leaves a run alone that has ended.
-        client.set_terminated(own, "FINISHED")
-        client.delete_run(own)
+        # Not deleted: MLflow still ends it.
+        client.set_tag(own, schema.TAG_KIND, schema.KIND_RESUME)
+        client.update_run(own, name=f"resume of {run_id}")
         os.environ["MLFLOW_RUN_ID"] = run_id
     client.update_run(run_id, status="RUNNING")
 
