@@ -19,6 +19,8 @@ _WAITED_FOR = {"MLFLOW_RUN_ID", SWEEP_VARIABLE}
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 #: Of `prctl`: the signal that the kernel sends when the parent is gone.
 _SET_PARENT_DEATH_SIGNAL = 1
+#: Not SIGTERM: the kernel sends it also when just the thread that started the program has ended.
+_PARENT_GONE = signal.SIGUSR2
 
 
 class Terminated(BaseException):
@@ -54,7 +56,9 @@ class ParentWatch:
         for number in _SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
-        if not alone:
+        if not alone and sys.platform == "linux":
+            # A check between two steps may be minutes away.
+            signal.signal(_PARENT_GONE, lambda *_: self.check())
             _tell_of_the_parents_death()
         if self._orphaned:
             self._held = signal.SIGTERM
@@ -122,8 +126,7 @@ _GONE = "the process that started this training is gone"
 
 
 def _tell_of_the_parents_death() -> None:
-    """Have the kernel send SIGTERM when the parent is gone: a check between two steps may be minutes away."""
-    if sys.platform == "linux":
-        # A C library without it leaves the checks.
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    """Have the kernel send a signal when the parent is gone."""
+    # A C library without it leaves the checks.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, int(_PARENT_GONE))

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 import torch
+from mlflow import MlflowClient
+from mlflow.entities import RunTag
 from torch import Tensor
 
 from analysis.cli import entry
@@ -16,7 +18,7 @@ from analysis.stationarity import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import Parameters
-from mlflow_thermo.plugin import SWEEP_VARIABLE
+from mlflow_thermo.plugin import SWEEP_VARIABLE, run_tags
 from projects.common import ParentWatch, Terminated, end_run, open_run, reason_of
 from projects.fixed_lr.checkpoint import State, save
 from projects.fixed_lr.closing import closing_words, look_at, what_next, words_of
@@ -140,6 +142,9 @@ def open_or_find(given: dict[str, Any], resume: str, experiment: str | None) -> 
     if resume:
         begun = find_begun(resume, given)
         take_over(resume)
+        # Killed while it was being opened, the run has no tags yet.
+        tags = {**run_tags(), schema.TAG_KIND: schema.KIND_TRAIN}
+        MlflowClient().log_batch(resume, tags=[RunTag(key, value) for key, value in tags.items()])
         return begun
     config = resolve(given)
     name = f"{config.preset} lr={config.lr:g} seed={config.seed}"
