@@ -11,7 +11,7 @@ from mlflow_thermo.errors import ThermoError
 #: Each is a module of this package with a function `main`, whose table has the module's name.
 STUDIES = (
     "accuracy", "coverage", "convexity", "entropy", "recorder", "sweep", "scale", "storage", "startup", "study",
-    "chains", "network", "diagnosis", "paper", "delivery", "fuzz",
+    "chains", "network", "diagnosis", "paper", "delivery", "fuzz", "faults",
 )  # fmt: skip
 #: Not among all of them: it needs a GPU.
 GPU = "gpu"
@@ -23,7 +23,7 @@ GPU = "gpu"
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="Of gpu; cpu tries the same code.  [default: cuda]")
 @click.option("--tiny", is_flag=True, help="Of gpu: small sizes, a minute on a CPU.")
 def run(name: str, quick: bool, device: str | None, tiny: bool) -> None:
-    """Run the study NAME, or all of them except gpu, one after the other, which takes two and a half hours."""
+    """Run the study NAME, or all of them except gpu, one after the other, which takes three hours."""
     if name == GPU:
         try:
             importlib.import_module("benchmarks.gpu").main(quick, device or "cuda", tiny)

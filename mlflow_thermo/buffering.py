@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -13,10 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.failures import disk_errors
 from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses, StepLosses
 from mlflow_thermo.packing import ChainsPacker, Packer
+from mlflow_thermo.resuming import ResumableSeries
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import FULL, ISOMETRIC, SKETCH, SPHERE
 from mlflow_thermo.store import (
@@ -39,18 +41,6 @@ _BLOCKS = 2
 _LOCAL_BYTES = 64 * 2**20
 #: Number of snapshots in the first block of a sketched series on which the sketch's error is measured.
 _ERROR_ROWS = 8
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a write error into a StoreError that names the folder and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"snapshots cannot be written to {folder} ({error}): check that it is writable and has free space, and "
-            "start again; what was already written is kept"
-        ) from error
 
 
 def block_rows(n: int, d: int, itemsize: int, storage: str, chains: int = 1) -> int:
@@ -97,7 +87,7 @@ class _Block:
         self.copied: torch.cuda.Event | None = None
 
 
-class SeriesBuffer:
+class SeriesBuffer(ResumableSeries):
     """Blocks and writer of one series.
 
     Attributes
@@ -120,6 +110,8 @@ class SeriesBuffer:
         taken = writer.index.steps[::chains]
         self.cursor = int(np.searchsorted(schedule.steps, taken[-1], side="right")) if taken else 0
         self._missed = len(taken) < self.cursor
+        #: Snapshots given to the writer, and those of them that the index on disk is known to list.
+        self._given, self._settled = writer.index.n_snapshots, 0
         sketched = writer.index.storage == SKETCH
         self._sketch = CountSketch(packer.d, writer.index.sketch_dim) if sketched else None
         self._error = writer.index.sketch_error
@@ -137,37 +129,15 @@ class SeriesBuffer:
         self.next_step = self._step_at_cursor()
         self._from = self._window_start()
 
-    def _step_at_cursor(self) -> int:
-        steps = self.schedule.steps
-        return steps[self.cursor] if self.cursor < len(steps) else -1
-
-    def _window_start(self) -> int:
-        """Last step whose loss does not count towards the next snapshot: that of the previous one."""
-        steps, cursor = self.schedule.steps, self.cursor
-        if cursor >= len(steps):
-            return 0
-        if cursor:
-            return steps[cursor - 1]
-        return steps[0] - (steps[1] - steps[0] if len(steps) > 1 else 1)
+    @property
+    def _rows_waiting(self) -> Tensor:
+        """The snapshots (n, d) that wait in the block."""
+        return self._block.weights[: self._fill]
 
     @property
     def complete(self) -> bool:
         """Whether the writer has been given every snapshot of the schedule."""
         return self.cursor == len(self.schedule.steps) and self._fill == 0 and not self._missed
-
-    def skip_to(self, step: int) -> None:
-        """Continue after `step`: scheduled snapshots up to there that are not on disk are missing for good."""
-        missed = [s for s in self.schedule.steps[self.cursor :] if s <= step]
-        if missed:
-            self._missed = True
-            logger.warning(
-                "series %r misses its snapshots from step %d to %d: the training resumes at a later step than the "
-                "last snapshot on disk; call flush() whenever a checkpoint is saved",
-                self.schedule.name, missed[0], missed[-1],
-            )  # fmt: skip
-            self.cursor += len(missed)
-            self.next_step = self._step_at_cursor()
-            self._from = self._window_start()
 
     def step(self, number: int, loss: StepLosses | None) -> bool:
         """Count the optimiser step `number` with the losses of all chains; return whether the block is full now."""
@@ -215,6 +185,7 @@ class SeriesBuffer:
             block.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             block.copied.record(torch.cuda.current_stream(self._packer.device))
         self._fill = 0
+        self._given += rows
         if self.next_step >= 0:
             self._block = self._next_block()
         return lambda: self._write(block)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mlflow_thermo.errors import without_password
+from mlflow_thermo.store import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -39,3 +42,15 @@ class Failures:
         self.log()
         if first:
             raise first[0]
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a write error into a StoreError that names the folder and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"snapshots cannot be written to {folder} ({error}): check that it is writable and has free space, and "
+            "start again; what was already written is kept"
+        ) from error

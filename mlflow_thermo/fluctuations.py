@@ -119,6 +119,17 @@ class FluctuationSums:
         held._sums, held._steps = self._sums.clone(), self._steps.clone()
         return held
 
+    def state(self) -> dict[str, Tensor]:
+        """The sums as they are, for a checkpoint."""
+        return {"direction": self._direction, "sums": self._sums, "steps": self._steps}
+
+    def restored(self, state: dict[str, Tensor]) -> FluctuationSums:
+        """The sums of a `state`, of weights on the same spheres."""
+        found = copy(self)
+        found._direction = state["direction"].to(self._direction)
+        found._sums, found._steps = (state[name].to(self._sums) for name in ("sums", "steps"))
+        return found
+
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with the models at these positions alone."""
         chosen = list(positions)

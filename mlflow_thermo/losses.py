@@ -28,6 +28,12 @@ class Losses(Protocol):
     def read(self, rows: int) -> NDArray[np.float64]:
         """Losses and means of the first `rows` snapshots, shape (rows, 2); the rows are reset to NaN."""
 
+    def state(self, rows: int) -> dict[str, Any]:
+        """Losses and means of the first `rows` snapshots, with what counts towards the next one, for a checkpoint."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+
 
 class HostLosses:
     """Losses on the CPU, where reading one costs nothing."""
@@ -56,6 +62,17 @@ class HostLosses:
         found = np.array(self._kept[:rows])
         self._kept[:rows] = np.nan
         return found
+
+    def state(self, rows: int) -> dict[str, Any]:
+        """Losses and means of the first `rows` snapshots, with what counts towards the next one, for a checkpoint."""
+        kept, total = (torch.tensor(one) for one in (self._kept[:rows], self._sum))
+        return {"losses": kept, "sum": total, "count": self._count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._kept[: len(state["losses"])] = state["losses"].numpy()
+        self._sum[:] = state["sum"].numpy()
+        self._count = int(state["count"])
 
 
 class DeviceLosses:
@@ -87,6 +104,17 @@ class DeviceLosses:
         found = np.array(self._kept[:rows].cpu().numpy())
         self._kept[:rows] = float("nan")
         return found
+
+    def state(self, rows: int) -> dict[str, Any]:
+        """Losses and means of the first `rows` snapshots, with what counts towards the next one, for a checkpoint."""
+        kept, total = (one.cpu().clone() for one in (self._kept[:rows], self._sum))
+        return {"losses": kept, "sum": total, "count": self._count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._kept[: len(state["losses"])] = state["losses"].to(self._kept)
+        self._sum.copy_(state["sum"])
+        self._count = int(state["count"])
 
 
 def step_losses(loss: Any, chains: int) -> StepLosses:

@@ -22,13 +22,14 @@ from mlflow_thermo.losses import step_losses
 from mlflow_thermo.opening import attached_series, folder_of, index_of, open_series
 from mlflow_thermo.packing import Parameters, packers_of
 from mlflow_thermo.reduction import Reducer
+from mlflow_thermo.resuming import ResumableRecorder
 from mlflow_thermo.schedule import Schedule, plain_name
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter
 from mlflow_thermo.uploader import WAIT, find_run, open_uploader
 
 
-class SnapshotRecorder(Recording):
+class SnapshotRecorder(ResumableRecorder, Recording):
     """Keeps snapshots of a model's trainable weights as artifacts of an MLflow run, or in a plain folder.
 
     Call `step` once per optimiser step, preferably between ``backward()`` and ``optimizer.step()``, where the weights
@@ -54,7 +55,7 @@ class SnapshotRecorder(Recording):
     directory : str or Path, optional
         Keep the series in this folder too, in one folder each; without a run, only there.
     resume : bool
-        Continue the series found in `directory` after their last finished chunk; see `flush` and `fast_forward`.
+        Continue the series found in `directory`; see the second example, and `flush` and `fast_forward`.
     storage : str
         ``full`` keeps every weight. ``isometric`` keeps the inner products of the snapshots, which is all that an
         entropy needs; full snapshots stay in a local folder until the series is closed. ``sketch`` keeps
@@ -100,6 +101,23 @@ class SnapshotRecorder(Recording):
     ...         optimizer.zero_grad()
     >>> recorder.index("spaced").n_snapshots
     10
+    >>> folder.cleanup()
+
+    A loop of your own goes on after a kill, as if there had been none, with three lines: `state_dict` into each of your
+    checkpoints, `resume` with the same `directory`, and `load_state_dict`:
+
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> recorder = SnapshotRecorder(model, total_steps=20, lr=0.1, directory=folder.name)
+    >>> for _ in range(15):
+    ...     recorder.step(0.5)
+    >>> checkpoint = {"recorder": recorder.state_dict()}  # beside the states of the model and the random numbers
+    >>> recorder = SnapshotRecorder(model, total_steps=20, lr=0.1, directory=folder.name, resume=True)
+    >>> recorder.load_state_dict(checkpoint["recorder"])
+    >>> for _ in range(recorder.steps_taken, 20):
+    ...     recorder.step(0.5)
+    >>> recorder.close()
+    >>> recorder.index("spaced").complete, recorder.index("spaced").n_snapshots
+    (True, 10)
     >>> folder.cleanup()
     """
 
@@ -155,6 +173,11 @@ class SnapshotRecorder(Recording):
         """Takes metrics and tags of the run too, and sends them in order with the snapshots; None without a run."""
         return None if self._uploader is None else self._uploader.outbox
 
+    @property
+    def delivered(self) -> bool:
+        """Whether the server has all that was handed over."""
+        return self._uploader is None or self._uploader.outbox.empty
+
     def step(self, loss: Tensor | float | Sequence[Tensor | float] | NDArray[Any] | None = None) -> None:
         """Count one optimiser step and keep the weights if a schedule asks for them.
 
@@ -208,33 +231,6 @@ class SnapshotRecorder(Recording):
         folder = self.directory / plain_name(name)
         self._attached.append(attached_series(folder, self._index, steps, rows, loss, attributes))
 
-    def flush(self) -> None:
-        """Write everything recorded so far to disk; call this whenever a checkpoint to resume from is saved.
-
-        Raises
-        ------
-        StoreError
-            The snapshots cannot be written.
-        """
-        for series in self._series:
-            self._hand_over(series)
-        self._background.wait()
-
-    def fast_forward(self, step: int) -> None:
-        """Tell a resumed recorder how many optimiser steps were taken before this process began.
-
-        Snapshots that are missing before the checkpoint are named in a warning, and their series is not complete.
-
-        Parameters
-        ----------
-        step : int
-            Optimiser steps up to the checkpoint.
-        """
-        for series in self._series:
-            self._hand_over(series)
-            series.skip_to(step)
-        self.steps_taken = step
-
     def close(self, complete: bool | None = None) -> None:
         """Write what is buffered, and wait until the server has everything; tag the run as complete or partial.
 
@@ -252,11 +248,11 @@ class SnapshotRecorder(Recording):
         if not self.closed:
             failures = Failures()
             failures.attempt(self.finish, complete)
-            failures.attempt(self.settle)
+            failures.attempt(self.await_delivery)
             failures.raise_first()
 
     def finish(self, complete: bool | None = None) -> None:
-        """The first half of `close`: hand over everything, and wait for nobody; `settle` is the other half."""
+        """The first half of `close`: hand over everything, and wait for nobody; `await_delivery` is the other half."""
         if not self.end():
             return
         done = complete if complete is not None else all(s.next_step < 0 for s in self._series)
@@ -276,10 +272,10 @@ class SnapshotRecorder(Recording):
         failures.raise_first()
         self._whole = True
 
-    def settle(self, seconds: float | None = None) -> None:
+    def await_delivery(self, seconds: float | None = None) -> None:
         """The second half of `close`: wait for the server, by default as long as `wait` allows."""
         if self._uploader is not None:
-            self._uploader.settle(self._wait if seconds is None else seconds)
+            self._uploader.await_delivery(self._wait if seconds is None else seconds)
         if self._whole:
             self._reducer.clean_up()
 

@@ -109,6 +109,8 @@ KIND_ANALYSIS = "analysis"
 KIND_CALIBRATION = "calibration"
 KIND_PAPER = "paper"
 KIND_TOY = "toy"
+#: The empty run that ``mlflow run`` opens to go on with another one.
+KIND_RESUME = "resume"
 
 SNAPSHOTS_RECORDING = "recording"
 SNAPSHOTS_COMPLETE = "complete"

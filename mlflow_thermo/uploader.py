@@ -45,15 +45,17 @@ class Uploader:
         Folder of the series.
     keep_files : bool
         Whether the file of a chunk stays on this machine after its upload.
+    resume : bool
+        Whether the recording goes on from an earlier one.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, folder: Path, *, keep_files: bool) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, folder: Path, *, keep_files: bool, resume: bool) -> None:
         self._client = client
         self.run_id = run_id
         self._folder, self._keep_files = folder, keep_files
         #: Number of chunks in the outbox, or delivered, by series.
         self._handed_over: Counter[str] = Counter()
-        self.outbox = Outbox(client, run_id, folder)
+        self.outbox = Outbox(client, run_id, folder, resume=resume)
 
     def announce(self, lr: float | None) -> None:
         """Tag the run as being recorded, and log its learning rate."""
@@ -61,6 +63,9 @@ class Uploader:
 
         now = time.time_ns() // 1_000_000
         values = {} if lr is None else {schema.METRIC_LR: lr, schema.METRIC_LOG10_LR: float(np.log10(lr))}
+        # A run that is resumed has them: a metric that is logged again is there twice.
+        known = self._client.get_run(self.run_id).data.metrics
+        values = {key: value for key, value in values.items() if key not in known}
         self._client.log_batch(
             self.run_id,
             metrics=[Metric(key, value, now, 0) for key, value in values.items()],
@@ -96,7 +101,7 @@ class Uploader:
         self.outbox.tags({schema.TAG_SNAPSHOTS: tag})
         failures.raise_first()
 
-    def settle(self, seconds: float) -> None:
+    def await_delivery(self, seconds: float) -> None:
         """Wait until the server has everything, and close the outbox.
 
         Raises
@@ -144,7 +149,7 @@ def open_uploader(run_id: str | None, folder: Path, *, keep_files: bool, fresh: 
     # One that was left open here, as after an error, gives up its place.
     if (left := waiting_outbox(run_id)) is not None:
         left.close()
-    return Uploader(client, run_id, folder, keep_files=keep_files)
+    return Uploader(client, run_id, folder, keep_files=keep_files, resume=not fresh)
 
 
 def find_run(run_id: str | None, *, required: bool) -> str | None:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 #: Kinds of our own runs that are not trainings.
-_NO_TRAINING = (schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY)
+_NO_TRAINING = (
+    schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY,
+    schema.KIND_RESUME,
+)  # fmt: skip
 #: Experiments that an error message lists.
 _LISTED = 10
 #: Seeds have 64 bits; anything larger is not a seed.

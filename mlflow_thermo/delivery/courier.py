@@ -43,11 +43,13 @@ class Outbox:
         Run that it is for.
     folder : Path
         Folder of the run's series. What an earlier program could not deliver from there goes first.
+    resume : bool
+        Whether the run goes on from a checkpoint.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, folder: Path) -> None:
+    def __init__(self, client: MlflowClient, run_id: str, folder: Path, *, resume: bool = False) -> None:
         self.client, self.folder = client, folder
-        self.journal = Journal(folder, run_id)
+        self.journal = Journal(folder, run_id, resume=resume)
         self.run_id = run_id
         #: Why the server will never take what is left; empty while it may.
         self.refused = ""
@@ -57,6 +59,16 @@ class Outbox:
         self.sent = -math.inf
         self._beaten, self._ended = time.monotonic(), False
         _COURIER.serve(self)
+
+    @property
+    def known(self) -> set[tuple[str, int]]:
+        """Names and steps of the metrics that a resumed run has handed over before."""
+        return self.journal.known
+
+    @property
+    def empty(self) -> bool:
+        """Whether the server has everything."""
+        return not len(self.journal)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Metrics at an optimiser step; NaN is kept, infinity is left out (MLflow would store 1.8e308)."""

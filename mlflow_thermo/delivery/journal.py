@@ -47,6 +47,13 @@ class Journal:
     ----------
     folder : of the series; the journal lies in `JOURNAL` in it, and its files are named from here.
     run_id : run that it is about; None to take what the journal says.
+    resume : whether its run goes on from a checkpoint: of what is not delivered only the metrics stay, as the files may
+        be cut back to the checkpoint, and the run does not end where it was cut off.
+
+    Attributes
+    ----------
+    known : names and steps of the metrics that were in it when a run was resumed.
+    files : digests of the files that were ever to be sent, by their paths in the folder.
 
     Raises
     ------
@@ -54,7 +61,7 @@ class Journal:
         A journal that is about another run, or is none; another program has it open.
     """
 
-    def __init__(self, folder: Path, run_id: str | None = None) -> None:
+    def __init__(self, folder: Path, run_id: str | None = None, *, resume: bool = False) -> None:
         self.folder = folder
         self._alone = FileLock(folder / JOURNAL / "lock", timeout=0)
         if run_id is None and not (folder / JOURNAL).is_dir():
@@ -67,8 +74,8 @@ class Journal:
                 raise ThermoError(f"another program records into {folder} or delivers from it: let it end") from None
         self._path, self._done = folder / JOURNAL / _ENTRIES, folder / JOURNAL / _DONE
         self._lock = threading.Lock()
-        #: Digests of the files that were ever to be sent, by their paths in the folder.
         self.files: dict[str, str] = {}
+        self.known: set[tuple[str, int]] = set()
         self._waiting: deque[Entry] = deque()
         self._size = 0
         #: Without a disk to write to, entries wait in memory alone.
@@ -80,6 +87,8 @@ class Journal:
             raise ThermoError(f"{folder} holds what is to be delivered to run {found}, not to {run_id}")
         self.run_id = found or run_id or ""
         try:
+            if resume and found is not None:
+                self._forget_all_but_metrics()
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             # A line that was cut off where a program was killed was never complete.
             os.truncate(self._path, self._size)
@@ -108,6 +117,26 @@ class Journal:
                 self.files[entry.body[0]] = entry.body[2]
         return run_id
 
+    def _forget_all_but_metrics(self) -> None:
+        raw = self._path.read_bytes()
+        kept = raw[: self._done_before(len(raw))]
+        waiting = [entry for entry in self._waiting if entry.kind == METRICS]
+        self._waiting.clear()
+        for entry in waiting:
+            kept += _line(METRICS, entry.body)
+            self._waiting.append(Entry(METRICS, entry.body, len(kept)))
+        part = self._path.with_name(_ENTRIES + ".part")
+        part.write_bytes(kept)
+        os.replace(part, self._path)
+        self._size = len(kept)
+        self.files.clear()
+        for line in kept.splitlines():
+            kind, body = json.loads(line)
+            if kind == FILE:
+                self.files[body[0]] = body[2]
+            elif kind == METRICS:
+                self.known |= {(key, step) for key, _, _, step in body}
+
     def _done_before(self, size: int) -> int:
         try:
             return min(size, max(0, int(self._done.read_text(encoding="ascii"))))
@@ -127,7 +156,7 @@ class Journal:
 
     def append(self, kind: str, body: Any) -> None:
         """Add an entry; on disk when this returns, or in memory where the disk takes no more."""
-        line = json.dumps([kind, body]).encode() + b"\n"
+        line = _line(kind, body)
         with self._lock:
             if self._file is not None:
                 try:
@@ -178,6 +207,10 @@ class Journal:
                 os.close(self._file)
                 self._file = None
         self._alone.release()
+
+
+def _line(kind: str, body: Any) -> bytes:
+    return json.dumps([kind, body]).encode() + b"\n"
 
 
 def _check_run(body: Any) -> None:

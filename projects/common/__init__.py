@@ -19,12 +19,13 @@ if TYPE_CHECKING:
         parse_whole as parse_whole,
     )
     from projects.common.tracking import (
+        await_delivery as await_delivery,
         end_run as end_run,
         first_line as first_line,
         log_new_params as log_new_params,
         open_run as open_run,
         own_run as own_run,
-        settle as settle,
+        prepare_store as prepare_store,
     )
     from projects.common.workers import Outcome as Outcome, Workers as Workers
 
@@ -34,7 +35,15 @@ __getattr__, __dir__, __all__ = lazy_names(
         "display": ["Display", "Report", "in_words"],
         "lifetime": ["ParentWatch", "Terminated", "reason_of"],
         "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
-        "tracking": ["end_run", "first_line", "log_new_params", "open_run", "own_run", "settle"],
+        "tracking": [
+            "await_delivery",
+            "end_run",
+            "first_line",
+            "log_new_params",
+            "open_run",
+            "own_run",
+            "prepare_store",
+        ],
         "workers": ["Outcome", "Workers"],
     },
 )

@@ -105,6 +105,7 @@ def own_run(
         status = "KILLED"
         raise ThermoError(stopped.format(end=reason_of(end))) from end
     finally:
+        watch.close()
         if run_id:
             end_run(run_id, status)
 
@@ -127,11 +128,11 @@ def end_run(run_id: str, status: str) -> None:
         logger.warning("run %s could not be marked %s: %s", run_id, status, first_line(error))
 
 
-def settle(recorders: Iterable[SnapshotRecorder], seconds: float) -> None:
+def await_delivery(recorders: Iterable[SnapshotRecorder], seconds: float) -> None:
     """Wait at most so long until the server has all that was recorded; the first error is raised, others are logged."""
     deadline, failures = time.monotonic() + seconds, Failures()
     for recorder in recorders:
-        failures.attempt(recorder.settle, max(0.0, deadline - time.monotonic()))
+        failures.attempt(recorder.await_delivery, max(0.0, deadline - time.monotonic()))
     failures.raise_first()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlflow_thermo.errors import without_password
+from projects import PARENT_VARIABLE
 
 #: How many of a child's last lines are kept to explain its failure.
 TAIL = 20
@@ -49,36 +51,45 @@ class Workers:
         self._lock = threading.Lock()
         self._stopped = False
 
-    def train_one(self, lr: float, seed: int, options: dict[str, Any], progress: Progress) -> list[Outcome]:
-        """Train one run in a process of its own."""
+    def train_one(
+        self, lr: float, seed: int, options: dict[str, Any], progress: Progress, resume: str = ""
+    ) -> list[Outcome]:
+        """Train one run in a process of its own, or go on with the run `resume`."""
         begin = time.monotonic()
         child = self._start(
-            "projects.fixed_lr.train", {"lr": lr, "seed": seed, "threads": 1, "summary": "false", **options}
+            "projects.fixed_lr.train",
+            {"lr": lr, "seed": seed, "threads": 1, "summary": "false", "resume": resume, **options},
         )
         if child is None:
             return [Outcome(lr, seed, "", False, "", NOT_STARTED, 0.0)]
         assert child.stdout is not None
         tail: deque[str] = deque(maxlen=TAIL)
+        run_id = ""
         for line in child.stdout:
             event = _event(line)
             if event.get("event") == "progress":
                 progress(event)
+            elif event.get("event") == "opened":
+                run_id = event["run_id"]
             else:
                 tail.append(line)
         code = self._wait(child)
         lines = [line.rstrip() for line in tail if line.strip()]
-        run_id = next((line.split()[1] for line in lines if line.startswith("run ")), "")
         regime = next((line.split()[1].rstrip(":") for line in lines if line.startswith("regime ")), "")
         message = "" if code == 0 else _explain(code, lines)
+        if code:
+            _close(run_id)
         return [Outcome(lr, seed, run_id, code == 0, regime, message, time.monotonic() - begin)]
 
     def train_stack(
-        self, lrs: Sequence[float], seed: int, options: dict[str, Any], progress: Progress
+        self, lrs: Sequence[float], seed: int, options: dict[str, Any], progress: Progress, resume: str = ""
     ) -> list[Outcome]:
-        """Train several learning rates of one seed side by side in one process."""
+        """Train several learning rates of one seed side by side in one process, or go on with those of `resume`."""
         begin = time.monotonic()
         listed = ",".join(f"{lr:.6g}" for lr in lrs)
-        child = self._start("projects.fixed_lr.batched", {"lrs": listed, "seed": seed, "threads": 1, **options})
+        child = self._start(
+            "projects.fixed_lr.batched", {"lrs": listed, "seed": seed, "threads": 1, "resume": resume, **options}
+        )
         if child is None:
             return [Outcome(lr, seed, "", False, "", NOT_STARTED, 0.0) for lr in lrs]
         assert child.stdout is not None
@@ -120,7 +131,7 @@ class Workers:
                 return None
             child = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
-                env=self._environment,
+                env={**self._environment, PARENT_VARIABLE: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -151,7 +162,9 @@ def _close(run_id: str) -> None:
     """End a run whose process was killed; it would stay RUNNING for ever."""
     if run_id:
         with suppress(MlflowException):
-            MlflowClient().set_terminated(run_id, "FAILED")
+            client = MlflowClient()
+            if client.get_run(run_id).info.status == "RUNNING":
+                client.set_terminated(run_id, "FAILED")
 
 
 def _explain(code: int, lines: list[str]) -> str:

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
         TrainingSetup as TrainingSetup,
         prepare as prepare,
     )
+    from projects.fixed_lr.unfinished import (
+        dealt as dealt,
+        done_runs as done_runs,
+        parts_to_go_on as parts_to_go_on,
+        place_of as place_of,
+    )
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -47,5 +53,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "stack": ["ModelStack"],
         "sweep": ["run_sweep"],
         "train": ["choose_device"],
+        "unfinished": ["dealt", "done_runs", "parts_to_go_on", "place_of"],
     },
 )

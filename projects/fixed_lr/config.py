@@ -59,6 +59,8 @@ class TrainConfig:
     head_seed: int = 0
     device: str = "auto"
     threads: int = 1
+    checkpoint_every: float = 60.0
+    work_dir: str = ""
     wait: float = WAIT
 
     @property
@@ -97,7 +99,8 @@ class TrainConfig:
                 raise ThermoError(f"{name} must be at least 1, got {getattr(self, name)}")
         seeds = ("seed", "data_seed", "init_seed", "head_seed")
         counts = ("burn_in", "forget", "spacing", "max_steps", "full_gradients")
-        for name in ("samples_per_label", "bursts", *counts, "weight_decay", "noise_error", "wait", *seeds):
+        others = ("weight_decay", "noise_error", "checkpoint_every", "wait")
+        for name in ("samples_per_label", "bursts", *counts, *others, *seeds):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ThermoError(f"{name} must be finite and not negative, got {value}")

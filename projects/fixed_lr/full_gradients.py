@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlflow_thermo.observables import full_gradient
+from projects.fixed_lr.need import stacked, unstacked
 from projects.fixed_lr.phases import Phases
 from projects.fixed_lr.stack import ModelStack
 from projects.fixed_lr.training_setup import TrainingSetup
@@ -52,6 +54,19 @@ class FullGradients:
             # Nobody knows yet how long the run will be: every second one goes, and of those to come too.
             self._kept = self._kept[1::2]
             self._every *= 2
+
+    def state(self) -> dict[str, Any]:
+        """What is kept, for a checkpoint."""
+        return {
+            "every": self._every,
+            "steps": [step for step, _ in self._kept],
+            "points": stacked([weights for _, weights in self._kept]),
+        }
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from a `state`."""
+        self._every = state["every"]
+        self._kept = list(zip(state["steps"], unstacked(state["points"], device), strict=True))
 
     def measured(self, setup: TrainingSetup) -> tuple[list[int], NDArray[np.float32], NDArray[np.float64]] | None:
         """Steps (n,), gradients (n, chains, d) and losses (n, chains) of the full training set; None without any.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count, islice
 
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.fluctuations import FluctuationSums
 from mlflow_thermo.observables import PILOT, evaluate, full_gradient, gradient_noise, log_points
+from projects.fixed_lr.books import Books
+from projects.fixed_lr.checkpoint import State
 from projects.fixed_lr.config import TrainConfig
-from projects.fixed_lr.phases import Phases, phases_of
+from projects.fixed_lr.phases import phases_of
 from projects.fixed_lr.protocols import make_update
 from projects.fixed_lr.training_setup import TrainingSetup
 
@@ -34,6 +35,15 @@ class Observer:
 
         Those of the minibatch; in the window less its difficulty (`TrainingSetup.difficulty`), which estimates the same
         full loss with less noise.
+        """
+
+    def pause(self, done: int, ending: bool, state: Callable[[], State]) -> None:
+        """Called between two steps, after `done` of them; may raise to stop the training.
+
+        Parameters
+        ----------
+        ending : whether models end here.
+        state : all that `run_loop` needs to go on from here; it shares memory with the training.
         """
 
     def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
@@ -89,54 +99,91 @@ def measure(setup: TrainingSetup) -> list[dict[str, float]]:
     return [{**dict(zip(columns, row, strict=True)), **shared} for row in table]
 
 
-class _Books:
-    """Sums over the steps of every model, as a whole and since the beginning of its window."""
+class _Course:
+    """A training under way: all that changes from step to step but the observer.
 
-    def __init__(self, setup: TrainingSetup, phases: Sequence[Phases], lr: float | Tensor) -> None:
-        self.phases = list(phases)
-        self._lr = lr.flatten().tolist() if isinstance(lr, Tensor) else [lr] * len(phases)
-        self._sums = FluctuationSums(setup.weights, setup.spheres)
-        #: The sums where the windows of the models begin.
-        self._begun = {one.record: self._sums.as_of_now() for one in phases}
+    Parameters
+    ----------
+    lr, configs, begun : as of `run_loop`.
+    """
 
-    def add(self, weights: Tensor, gradient: Tensor, lr: float | Tensor) -> None:
-        self._sums.add(weights, gradient, lr)
+    def __init__(
+        self, setup: TrainingSetup, lr: float | Tensor, configs: Sequence[TrainConfig], begun: State | None
+    ) -> None:
+        phases = [phases_of(one) for one in configs]
+        self.points = set(log_points(max(one.first for one in phases), setup.config.log_points))
+        # The difficulty of the batches is known from where the chains part, or from where the window begins.
+        self.branch = phases[0].branch
+        self.known_from = self.branch or min(one.record for one in phases)
+        self.difficulty: Tensor | None = None
+        self.parked: set[int] = set()
+        self.done, self.ending = 0, list[int]()
+        self.setup, self.lr = setup, lr
+        if begun is not None:
+            self.done, self.ending, self.parked = begun["done"], begun["ending"], set(begun["parked"])
+            setup.restore(begun["setup"])
+            if begun["difficulty"] is not None:
+                self.difficulty = begun["difficulty"].to(setup.device)
+            if begun["lr"] is not None:
+                self.lr = begun["lr"].to(setup.device)
+        self.books = Books(setup, [phases[row] for row in setup.rows], self.lr)
+        self.source = setup.source()
+        if begun is not None:
+            self.books.restore(begun["books"])
+            self.source.restore(begun["source"])
+        self.renew()
 
-    def begin(self, step: int) -> None:
-        if step in self._begun:
-            self._begun[step] = self._sums.as_of_now()
+    def renew(self) -> None:
+        """Step from now on with the learning rates of now."""
+        config = self.setup.config
+        self.update = make_update(config.protocol, self.lr, config.weight_decay, self.setup.groups)
 
-    def branch(self, chains: int) -> None:
-        self._sums = self._sums.branched(chains)
+    def part(self) -> None:
+        """Part every model into its chains."""
+        self.setup.branch()
+        self.books.branch(self.setup.config.chains)
+        self.source = self.setup.source()
+        self.lr = self.lr.unsqueeze(1) if isinstance(self.lr, Tensor) else self.lr
+        self.renew()
 
-    def keep(self, positions: Sequence[int]) -> None:
-        self.phases = [self.phases[position] for position in positions]
-        self._lr = [self._lr[position] for position in positions]
-        for sums in (self._sums, *self._begun.values()):
-            sums.keep(positions)
+    def leave(self, leaving: set[int], observer: Observer) -> None:
+        """Go on without some of the models."""
+        assert isinstance(self.lr, Tensor)
+        if self.setup.can_shrink:
+            stay = [position for position in range(len(self.books.phases)) if position not in leaving]
+            self.setup.keep(stay)
+            self.books.keep(stay)
+            observer.kept(stay)
+            self.difficulty = None if self.difficulty is None else self.difficulty[stay]
+            self.lr = self.lr[stay]
+            self.renew()
+            return
+        # The row goes on, so that the stack keeps its shape, but stands still at a harmless place.
+        self.parked = leaving
+        for position in leaving:
+            self.setup.weights[position] = self.setup.harmless
+            self.lr[position] = 0.0
 
-    def over_all(self) -> list[dict[str, float]]:
-        return [_prefixed(schema.PREFIX_SUMS, row) for row in self._sums.rows()]
-
-    def squares(self, position: int) -> Tensor:
-        sums, steps = self._sums.squares() - self._begun[self.phases[position].record].squares()
-        mean = sums / steps
-        own: Tensor = mean if mean.ndim == 0 else mean[position]
-        return own.reshape(-1)
-
-    def over_window(self, position: int) -> dict[str, float]:
-        # The window is what the analysis looks at: the descent must not count.
-        before = self._begun[self.phases[position].record]
-        now, begun = self._sums.rows()[position], before.rows()[position]
-        found = {name: now[name] - begun[name] for name in now}
-        error = float(self._sums.ratio_errors(before, self._lr[position])[position])
-        if math.isfinite(error):
-            found[schema.RATIO_STDERR] = error
-        return _prefixed(schema.PREFIX_WINDOW, found)
+    def state(self) -> State:
+        """All of it, from which `run_loop` goes on."""
+        return {
+            "done": self.done,
+            "ending": self.ending,
+            "parked": sorted(self.parked),
+            "lr": self.lr if isinstance(self.lr, Tensor) else None,
+            "difficulty": self.difficulty,
+            "setup": self.setup.state(),
+            "source": self.source.state(),
+            "books": self.books.state(),
+        }
 
 
 def run_loop(
-    setup: TrainingSetup, lr: float | Tensor, observer: Observer, configs: Sequence[TrainConfig] | None = None
+    setup: TrainingSetup,
+    lr: float | Tensor,
+    observer: Observer,
+    configs: Sequence[TrainConfig] | None = None,
+    begun: State | None = None,
 ) -> None:
     """Train every model until its last step, or until the observer says that it has enough.
 
@@ -145,62 +192,43 @@ def run_loop(
     lr : as in `projects.fixed_lr.protocols.make_update`.
     configs : of each model, which differ in the learning rate and what follows from it; by default that of the setup
         for all.
+    begun : where an earlier call was, as its observer was given it; the setup is as it was at the start.
     """
     config, n = setup.config, setup.weights.numel() // setup.d
-    books = _Books(setup, [phases_of(one) for one in configs or [config] * n], lr)
-    update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
-    points = set(log_points(max(one.first for one in books.phases), config.log_points))
-    source = setup.source()
+    course = _Course(setup, lr, configs or [config] * n, begun)
+    books = course.books
     # Not cut from the data: a batch drawn with replacement may be larger than the whole set.
     mean = setup.data.x_train.new_full((config.batch_size,), 1 / config.batch_size)
-    # The difficulty of the batches is known from where the chains part, or from where the window begins.
-    known_from = books.phases[0].branch or min(one.record for one in books.phases)
-    difficulty: Tensor | None = None
-    parked: set[int] = set()
-    for done in count():
-        if done and done == books.phases[0].branch:
-            setup.branch()
-            books.branch(config.chains)
-            source = setup.source()
-            lr = lr.unsqueeze(1) if isinstance(lr, Tensor) else lr
-            update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
-        if done == known_from:
-            difficulty = setup.difficulty()
+    for done in count(course.done):
+        if begun is None or done > begun["done"]:
+            over = {position for position, one in enumerate(books.phases) if done >= one.last}
+            course.done, course.ending = done, sorted((over | set(observer.ending(done))) - course.parked)
+        ending = course.ending
+        observer.pause(done, bool(ending), course.state)
+        if done and done == course.branch:
+            course.part()
+        if done == course.known_from:
+            course.difficulty = setup.difficulty()
         books.begin(done)
-        over = {position for position, one in enumerate(books.phases) if done >= one.last}
-        ending = sorted((over | set(observer.ending(done))) - parked)
-        if done in points or ending:
+        if done in course.points or ending:
             rows = dict(enumerate(a | b for a, b in zip(measure(setup), books.over_all(), strict=True)))
             for position in ending:
                 rows[position] |= books.over_window(position)
-            observer.log(rows if done in points else {position: rows[position] for position in ending}, done)
+            observer.log(rows if done in course.points else {position: rows[position] for position in ending}, done)
             if ending:
                 observer.end({position: books.squares(position) for position in ending}, done)
-        leaving = parked | set(ending) | set(observer.gone())
+        leaving = course.parked | set(ending) | set(observer.gone())
         if len(leaving) == len(books.phases):
             return
-        if leaving > parked:
-            assert isinstance(lr, Tensor)
-            if setup.can_shrink:
-                stay = [position for position in range(len(books.phases)) if position not in leaving]
-                setup.keep(stay)
-                books.keep(stay)
-                observer.kept(stay)
-                difficulty = difficulty if difficulty is None else difficulty[stay]
-                lr = lr[stay]
-                update = make_update(config.protocol, lr, config.weight_decay, setup.groups)
-            else:
-                # The row goes on, so that the stack keeps its shape, but stands still at a harmless place.
-                parked = leaving
-                for position in parked:
-                    setup.weights[position] = setup.harmless
-                    lr[position] = 0.0
-        index = next(source)
+        if leaving > course.parked:
+            course.leave(leaving, observer)
+        index = next(course.source)
         gradient, metrics = setup.weighted_gradient(setup.data.x_train[index], setup.data.y_train[index], mean)
-        books.add(setup.weights, gradient, lr)
+        books.add(setup.weights, gradient, course.lr)
         losses = metrics[..., 0]
+        difficulty = course.difficulty
         observer.step(losses if difficulty is None else losses - difficulty[..., index].mean(dim=-1))
-        update(setup.weights, gradient)
+        course.update(setup.weights, gradient)
         if done % CHECK_EVERY == 0:
             observer.check(losses, done)
 
@@ -213,7 +241,3 @@ def require_finite(loss: float, config: TrainConfig, step: int) -> None:
             f"lr={config.lr:g} diverged: the loss is {loss} at step {step}; lower lr "
             f"({low:g} to {high:g} is the range worth trying with preset {config.preset!r})"
         )
-
-
-def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:
-    return {prefix + name: value for name, value in values.items()}

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import torch
+from mlflow import MlflowClient
 from torch import Tensor
 
 from mlflow_thermo import schema
+from mlflow_thermo.delivery import JOURNAL, deliver
 from mlflow_thermo.errors import ThermoError
 from projects.common import ParentWatch, Report, end_run, first_line
+from projects.fixed_lr.checkpoint import Checkpoints, State
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.loop import Diverged, Observer, require_finite
 from projects.fixed_lr.progress import emit, pace_of
 from projects.fixed_lr.recording import RecordedRun
+from projects.fixed_lr.resuming import facts_of
 from projects.fixed_lr.stack import ModelStack
+from projects.fixed_lr.work import WorkFolder, work_of
 
 #: Seconds between two progress events.
 PROGRESS_EVERY = 2.0
@@ -32,8 +37,11 @@ class StackMember:
         self.config = config
         self.run_id = run_id
         self.run: RecordedRun | None = None
+        self.work = work_of(config, run_id)
         self.open = True
         self.ok = False
+        #: Whether nothing is left to be done with the folder of the run.
+        self.done = False
 
     def end(self, status: str, regime: str = "", message: str = "") -> None:
         """End the run with this status, once."""
@@ -43,11 +51,11 @@ class StackMember:
             self.ok = status == "FINISHED"
             self._tell(regime, message)
 
-    def settle(self, seconds: float) -> None:
+    def await_delivery(self, seconds: float) -> None:
         """Wait at most so long until the server has everything; say where the rest is."""
         try:
             if self.run is not None:
-                self.run.recorder.settle(seconds)
+                self.run.recorder.await_delivery(seconds)
         except Exception as error:
             self.ok = False
             self._tell("", describe(error))
@@ -69,9 +77,29 @@ class StackMember:
                 if diverged:
                     self.run.tag_diverged()
                 self.run.close()
+                self.done = diverged
         except Exception as second:
             message = f"{message}; {describe(second)}"
         self.end(status, schema.DIVERGED if diverged else "", message)
+
+    def tidy(self) -> None:
+        """Remove the folder of a run that has ended, once no checkpoint knows of it and the server has everything."""
+        if self.done and self.work is not None and (self.run is None or self.run.recorder.delivered):
+            self.work.remove()
+            self.work = None
+
+    def recall(self) -> None:
+        """Say how the run ended before this program began, and deliver what it could not."""
+        self.open = False
+        if self.work is not None and (self.work.series / JOURNAL).is_dir():
+            for _ in deliver(self.work.series):
+                pass
+        run = MlflowClient().get_run(self.run_id)
+        self.ok = run.info.status == "FINISHED"
+        regime = run.data.tags.get(schema.TAG_REGIME, "")
+        self.done = self.ok or regime == schema.DIVERGED
+        message = "" if self.ok else f"{run.info.status.lower()} before the sweep was resumed"
+        self._tell(regime, message)
 
     def finish(self) -> None:
         """Hand over everything and end the run; nobody waits for the server here, where others are still trained."""
@@ -79,6 +107,7 @@ class StackMember:
         try:
             regime = self.run.finish().name
             self.end("FINISHED", regime, self.run.need.words(self.run.last_step) if self.run.lacks else "")
+            self.done = True
         except Exception as error:
             self.fail(error)
 
@@ -89,24 +118,73 @@ def describe(error: Exception) -> str:
     return line if isinstance(error, ThermoError) else f"{type(error).__name__}: {line}"
 
 
+class StackCheckpoints:
+    """Saves where a stack stands, and removes the folders of runs that have ended when nothing goes back to them.
+
+    Parameters
+    ----------
+    members : of all turns.
+    facts : what else the checkpoint says.
+    """
+
+    def __init__(self, work: WorkFolder, members: Sequence[StackMember], facts: State) -> None:
+        config = members[0].config
+        self._saves = Checkpoints(work.checkpoint, config.checkpoint_every)
+        self._members = members
+        self._facts = {**facts_of([one.config for one in members], [one.run_id for one in members]), **facts}
+        self._open = 0
+
+    def consider(self, there: Sequence[StackMember], must: bool, loop: Callable[[], State]) -> None:
+        """Save a checkpoint of the members that are `there` if it is due, if one has ended or if it `must` be."""
+        runs = {member.run_id: member.run for member in there if member.open and member.run is not None}
+        if must or len(runs) != self._open or (self._saves.due and all(run.recorder.settled for run in runs.values())):
+            self._saves.save(
+                lambda: {
+                    **self._facts,
+                    "loop": loop(),
+                    "positions": [member.run_id for member in there],
+                    "open": {run_id: run.state() for run_id, run in runs.items()},
+                }
+            )
+            self._open = len(runs)
+            for member in self._members:
+                member.tidy()
+
+
 class StackObserver(Observer):
     """Passes what a stack yields to the runs of its members, and takes out those that diverge.
 
     Parameters
     ----------
     turn, turns : index of this stack, and number of stacks that are trained one after the other.
+    done : steps that were taken before.
+    checkpoints : of the stack; None where it has none.
     """
 
     def __init__(
-        self, stack: ModelStack, members: list[StackMember], watch: ParentWatch, turn: int, turns: int
+        self,
+        stack: ModelStack,
+        members: list[StackMember],
+        watch: ParentWatch,
+        turn: int,
+        turns: int,
+        done: int = 0,
+        checkpoints: StackCheckpoints | None = None,
     ) -> None:
         self._stack = stack
         self._members = members
         self._watch = watch
         self._turn, self._turns = turn, turns
-        self._step = 0
-        self._pace = pace_of(stack, [member.config for member in members])
+        self._step = done
+        self._checkpoints = checkpoints
+        self._pace = pace_of(stack, [member.config for member in members], done)
         self._reported = time.monotonic()
+
+    def pause(self, done: int, ending: bool, state: Callable[[], State]) -> None:
+        """Save a checkpoint where one is due, or where members end or have ended; stop where that is asked for."""
+        if self._checkpoints is not None:
+            self._checkpoints.consider(self._members, ending or self._watch.asked, state)
+        self._watch.stop_if_asked()
 
     def step(self, losses: Tensor) -> None:
         """Record a step of every member."""

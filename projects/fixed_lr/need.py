@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,6 +87,23 @@ class Need:
         self.next_look = min(self._phases.record + math.ceil(wanted), self._phases.last)
         return False
 
+    def state(self) -> dict[str, Any]:
+        """What has been seen and planned, for a checkpoint."""
+        return {
+            "n_eff": self.n_eff,
+            "next_look": self.next_look,
+            "points": stacked(self._points),
+            "losses": stacked(self._losses),
+            "sum": self._sum,
+            "count": self._count,
+        }
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from a `state`."""
+        self.n_eff, self.next_look, self._count = state["n_eff"], state["next_look"], state["count"]
+        self._points, self._losses = (unstacked(state[name], device) for name in ("points", "losses"))
+        self._sum = None if state["sum"] is None else state["sum"].to(device)
+
     def missing(self, step: int) -> int:
         """Steps that the run would still need after `step`; 0 where there are enough."""
         if self.needed is None or self.n_eff >= self.needed:
@@ -143,6 +162,16 @@ class Need:
             generator = torch.Generator().manual_seed(0)
             self._directions = torch.randn(d, DIRECTIONS, generator=generator).to(weights) / DIRECTIONS**0.5
         return weights @ self._directions
+
+
+def stacked(rows: Sequence[Tensor]) -> Tensor | None:
+    """Tensors of one shape in one; None where there are none."""
+    return torch.stack(list(rows)) if rows else None
+
+
+def unstacked(rows: Tensor | None, device: torch.device) -> list[Tensor]:
+    """The tensors of `stacked`, on a device."""
+    return [] if rows is None else list(rows.to(device).unbind())
 
 
 def expected_steps(config: TrainConfig) -> float:

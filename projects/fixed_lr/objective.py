@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,44 +33,61 @@ def weighted(losses: Tensor, correct: Tensor, weight: Tensor) -> tuple[Tensor, T
     return losses @ weight, correct.to(weight.dtype) @ weight
 
 
-def batch_indices(n: int, batch_size: int, sampling: str, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches as indices (batch_size,) of n samples, on the processor."""
-    pending = torch.empty(0, dtype=torch.int64)
-    while True:
-        if sampling == "iid":
-            yield torch.randint(n, (batch_size,), generator=generator)
-            continue
+class BatchSource:
+    """Endless training batches as numbers of their samples: (batch,), or (chains, batch) for several generators.
+
+    Drawn on the processor by generators of the processor, so that a seed gives the same batches on every device.
+
+    Parameters
+    ----------
+    sampling : ``iid`` with replacement, or ``epochs`` without.
+    generators : of each chain; a single one that is not in a list gives batches without an axis of chains.
+    """
+
+    def __init__(
+        self, data: Dataset, batch_size: int, sampling: str, generators: torch.Generator | Sequence[torch.Generator]
+    ) -> None:
+        self._n, self._size, self._iid = len(data.y_train), batch_size, sampling == "iid"
+        self._device = data.y_train.device
+        self._one = isinstance(generators, torch.Generator)
+        self._generators = [generators] if isinstance(generators, torch.Generator) else list(generators)
+        self._pending = [torch.empty(0, dtype=torch.int64) for _ in self._generators]
+
+    def __iter__(self) -> BatchSource:
+        return self
+
+    def __next__(self) -> Tensor:
+        drawn = [self._draw(chain) for chain in range(len(self._generators))]
+        return _on_device(drawn[0] if self._one else torch.stack(drawn), self._device)
+
+    def _draw(self, chain: int) -> Tensor:
+        generator = self._generators[chain]
+        if self._iid:
+            return torch.randint(self._n, (self._size,), generator=generator)
         # Whole epochs follow each other: a batch may hold the end of one and the start of the next.
-        while len(pending) < batch_size:
-            pending = torch.cat([pending, torch.randperm(n, generator=generator)])
-        yield pending[:batch_size]
-        pending = pending[batch_size:]
+        pending = self._pending[chain]
+        while len(pending) < self._size:
+            pending = torch.cat([pending, torch.randperm(self._n, generator=generator)])
+        self._pending[chain] = pending[self._size :]
+        return pending[: self._size]
+
+    def state(self) -> dict[str, Any]:
+        """Where the source stands, for a checkpoint."""
+        return {"generators": [one.get_state() for one in self._generators], "pending": list(self._pending)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state` with the same batches."""
+        for generator, found in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(found)
+        self._pending = list(state["pending"])
 
 
 def batches(
     data: Dataset, batch_size: int, sampling: str, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless training batches on the data's device: ``iid`` with replacement, or ``epochs`` without.
-
-    Drawn on the processor by a generator of the processor, so that a seed gives the same batches on every device.
-    """
-    for index in indices(data, batch_size, sampling, generator):
+    """Endless training batches on the data's device, see `BatchSource`."""
+    for index in BatchSource(data, batch_size, sampling, generator):
         yield data.x_train[index], data.y_train[index]
-
-
-def indices(data: Dataset, batch_size: int, sampling: str, generator: torch.Generator) -> Iterator[Tensor]:
-    """The batches of `batches` as numbers of their samples, (batch,)."""
-    for index in batch_indices(len(data.y_train), batch_size, sampling, generator):
-        yield _on_device(index, data.y_train.device)
-
-
-def chain_indices(
-    data: Dataset, batch_size: int, sampling: str, generators: Sequence[torch.Generator]
-) -> Iterator[Tensor]:
-    """The same for several chains, each with a generator of its own: (chains, batch)."""
-    each = [batch_indices(len(data.y_train), batch_size, sampling, generator) for generator in generators]
-    while True:
-        yield _on_device(torch.stack([next(one) for one in each]), data.y_train.device)
 
 
 def _on_device(index: Tensor, device: torch.device) -> Tensor:

@@ -37,8 +37,17 @@ def config_options(*, leave_out: tuple[str, ...] = ()) -> Callable[[Callable[...
     return decorate
 
 
+#: What is not plain from a name.
+_HELP = {
+    "checkpoint_every": "Seconds between two checkpoints, from which a killed training goes on (--resume); 0 for none. "
+    "They may take a hundredth of the time at most. Another is saved when the training is stopped.",
+    "work_dir": "Folder on this machine with the checkpoints and snapshots of unfinished runs, one folder for each; by "
+    "default MLFLOW_THERMO_WORK, or .thermo in the current folder. Removed when a run has ended well.",
+}
+
+
 def _help(name: str) -> str:
-    return f"One of: {', '.join(CHOICES[name])}." if name in CHOICES else ""
+    return f"One of: {', '.join(CHOICES[name])}." if name in CHOICES else _HELP.get(name, "")
 
 
 def parse_options(options: dict[str, str]) -> dict[str, Any]:

@@ -125,6 +125,7 @@ class Pace:
     shape : of the gradients. What else a step costs and how busy the machine is are measured all along.
     gradients : batches in all of the training data.
     clock, busy : seconds, and those of them in which the program computed.
+    done : steps that were taken before.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Pace:
         gradients: int = 1,
         clock: Callable[[], float] = time.monotonic,
         busy: Callable[[], float] = time.process_time,
+        done: int = 0,
     ) -> None:
         phases, config = [phases_of(one) for one in configs], configs[0]
         self._branch = phases[0].branch
@@ -145,7 +147,7 @@ class Pace:
         self._full_gradient = gradients * shape.parted[1] / config.chains
         self._begin = self._last = clock()
         self._last_busy = busy()
-        self._step, self._steps = 0, 0
+        self._step, self._steps, self._first = done, 0, done + 1
         self._recent = _Sums(0.0, 0.0, 0.0, 0.0)
         self._log: float | None = None
         self._end: float | None = None
@@ -164,7 +166,7 @@ class Pace:
         self._step += 1
         if self._ended:
             self._end = _blend(self._end, max(0.0, seconds - (self._log or 0.0)) / self._ended)
-        elif self._logged and self._step > 1:
+        elif self._logged and self._step > self._first:
             # The first one pays for what is set up once.
             self._log = _blend(self._log, seconds)
         elif not self._logged and self._step != self._branch + 1:
@@ -219,20 +221,20 @@ def _blend(old: float | None, new: float) -> float:
     return new if old is None else 0.7 * old + 0.3 * new
 
 
-def pace_of(setup: TrainingSetup, configs: Sequence[TrainConfig]) -> Pace:
-    """The pace of models that are about to be trained."""
+def pace_of(setup: TrainingSetup, configs: Sequence[TrainConfig], done: int = 0) -> Pace:
+    """The pace of models that are about to be trained, or to go on after `done` steps."""
     batches = math.ceil(len(setup.data.y_train) / setup.config.batch_size)
     # A processor that waits for a device computes nothing.
     busy = time.process_time if setup.device.type == "cpu" else time.monotonic
-    return Pace(configs, StepShape.timed(setup, len(configs)), batches, busy=busy)
+    return Pace(configs, StepShape.timed(setup, len(configs)), batches, busy=busy, done=done)
 
 
 class RunProgress:
     """Reports every few seconds how far a single run is."""
 
-    def __init__(self, run: RecordedRun, pace: Pace, report: Callable[[Report], None]) -> None:
+    def __init__(self, run: RecordedRun, pace: Pace, report: Callable[[Report], None], done: int = 0) -> None:
         self._run, self._pace, self._report = run, pace, report
-        self._step, self._reported = 0, time.monotonic()
+        self._step, self._reported = done, time.monotonic()
 
     def step(self) -> None:
         """Note that a step is over."""
@@ -251,11 +253,14 @@ class RunProgress:
 
 
 @contextmanager
-def progress_of(run: RecordedRun, setup: TrainingSetup) -> Iterator[RunProgress]:
-    """Progress of a single run that is about to be trained: on stderr, or told to the sweep that has started it."""
-    pace = pace_of(setup, [run.config])
+def progress_of(run: RecordedRun, setup: TrainingSetup, done: int = 0) -> Iterator[RunProgress]:
+    """Progress of a single run that is about to be trained, or to go on after `done` steps.
+
+    On stderr, or told to the sweep that has started it.
+    """
+    pace = pace_of(setup, [run.config], done)
     if SWEEP_VARIABLE in os.environ:
-        yield RunProgress(run, pace, lambda report: emit("progress", **asdict(report)))
+        yield RunProgress(run, pace, lambda report: emit("progress", **asdict(report)), done)
         return
     with Display(PATIENCE) as display:
-        yield RunProgress(run, pace, display.show)
+        yield RunProgress(run, pace, display.show, done)

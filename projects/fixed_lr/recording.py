@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -18,14 +20,19 @@ from mlflow_thermo.buffering import buffer_bytes
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.packing import Parameters
 from mlflow_thermo.recorder import SnapshotRecorder
-from mlflow_thermo.store import DISK_SHARE, choose_storage
+from mlflow_thermo.schedule import Schedule
+from mlflow_thermo.store import DISK_SHARE, choose_storage, read_index
 from projects.common import Terminated, end_run, log_new_params
+from projects.fixed_lr.checkpoint import Checkpoints, State
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.full_gradients import FullGradients
 from projects.fixed_lr.loop import Diverged
 from projects.fixed_lr.need import Need
 from projects.fixed_lr.phases import phases_of, schedules
 from projects.fixed_lr.training_setup import TrainingSetup
+from projects.fixed_lr.work import WorkFolder
+
+logger = logging.getLogger(__name__)
 
 #: Mean and standard deviation of the loss of uniformly random weights; None where weights are not on a sphere.
 Baseline = tuple[float, float] | tuple[None, None]
@@ -49,12 +56,28 @@ def recording_bytes(config: TrainConfig, weights: Tensor) -> int:
     return total
 
 
+def _of_what_is_left(found: Sequence[Schedule], work: WorkFolder | None) -> list[Schedule]:
+    """The schedules of a run that goes on, which for a series that was reduced at its end went no further."""
+    assert work is not None
+    left = []
+    for schedule in found:
+        folder = work.series / schedule.name
+        index = read_index(folder) if (folder / schema.INDEX_NAME).exists() else None
+        if index is not None and index.storage == schema.ISOMETRIC:
+            schedule = replace(schedule, steps=index.steps[:: index.chains])
+        left.append(schedule)
+    return left
+
+
 class RecordedRun:
     """Writes what a training yields into the MLflow run `run_id`.
 
     Parameters
     ----------
     sharing : how many such runs share this machine's disk, this one included.
+    work : where it keeps what it needs to go on after a kill; None where it does not.
+    begun : its state at the checkpoint from which it goes on.
+    again : whether another program has had this run before.
     """
 
     def __init__(
@@ -65,8 +88,13 @@ class RecordedRun:
         parameters: Parameters | Sequence[Parameters],
         baseline: Baseline,
         sharing: int = 1,
+        work: WorkFolder | None = None,
+        begun: State | None = None,
+        again: bool = False,
     ) -> None:
         self.config = config
+        self.work = work
+        self._again = again
         self.run_id = run_id
         self._baseline = baseline
         self.last_step = config.steps
@@ -77,14 +105,23 @@ class RecordedRun:
         self._setup = setup
         self._gradients = FullGradients(phases_of(config), config.full_gradients, config.chains)
         self.need = Need(phases_of(config), config.needed(dim) if config.until else None)
+        if begun is not None:
+            self.need.restore(begun["need"], setup.device)
+            self._gradients.restore(begun["gradients"], setup.device)
         mean, std = baseline
+        if work is not None and again and begun is None:
+            # Recorded before there was a checkpoint: it comes again. What was logged is not logged again.
+            for series in work.series.glob(f"*/{schema.INDEX_NAME}"):
+                shutil.rmtree(series.parent, ignore_errors=True)
         self.recorder = SnapshotRecorder(
             parameters,
-            series=schedules(config),
+            series=schedules(config) if begun is None else _of_what_is_left(schedules(config), work),
             lr=config.lr,
             seed=config.seed,
             protocol=config.protocol,
             run_id=run_id,
+            directory=None if work is None else work.series,
+            resume=work is not None and again,
             storage=config.storage,
             disk_share=DISK_SHARE / sharing,
             attributes={
@@ -96,12 +133,28 @@ class RecordedRun:
         )
         assert self.recorder.outbox is not None
         self._outbox = self.recorder.outbox
+        if begun is not None:
+            self.recorder.load_state_dict(begun["recorder"])
         if mean is not None and std is not None:
             self.log({schema.METRIC_UNIFORM_LOSS: mean, schema.METRIC_UNIFORM_LOSS_STD: std}, 0)
 
+    @property
+    def checkpoints(self) -> Checkpoints | None:
+        """What saves the run's checkpoints, if it has any."""
+        return None if self.work is None else Checkpoints(self.work.checkpoint, self.config.checkpoint_every)
+
     def log(self, values: dict[str, float], step: int) -> None:
-        """Hand over observables: they are on disk now, and on the server soon."""
-        self._outbox.metrics(values, step)
+        """Hand over observables, each once for a step: a resumed run comes again to what it has logged."""
+        known = self._outbox.known
+        self._outbox.metrics({name: value for name, value in values.items() if (name, step) not in known}, step)
+
+    def state(self) -> State:
+        """All that the run needs to go on from here, for a checkpoint."""
+        return {
+            "need": self.need.state(),
+            "gradients": self._gradients.state(),
+            "recorder": self.recorder.state_dict(),
+        }
 
     def step(self, step: int, weights: Tensor, losses: Tensor) -> None:
         """Take in the weights (chains, d) that optimiser step `step` will change, and the losses (chains,) at them."""
@@ -120,6 +173,8 @@ class RecordedRun:
         found = self._gradients.measured(self._setup)
         if found is not None:
             steps, gradients, losses = found
+            if self._again:
+                shutil.rmtree(self.recorder.directory / schema.GRADIENTS, ignore_errors=True)
             facts = {schema.MINIBATCH_SQUARES: squares.tolist()}
             self.recorder.attach(schema.GRADIENTS, steps, gradients, losses, **facts)
         if self.need.needed is not None:
@@ -169,5 +224,5 @@ def break_off(run_id: str, run: RecordedRun | None, error: BaseException) -> Non
         failures.attempt(run.tag_diverged)
     failures.attempt(run.close)
     end_run(run_id, status)
-    failures.attempt(run.recorder.settle)
+    failures.attempt(run.recorder.await_delivery)
     failures.log()

@@ -6,8 +6,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.func import functional_call, grad, vmap
 
 from mlflow_thermo.errors import first_line
 from mlflow_thermo.packing import layout_of, trainable
-from projects.fixed_lr.objective import chain_indices, sample_losses, weighted
+from projects.fixed_lr.objective import BatchSource, sample_losses, weighted
 from projects.fixed_lr.training_setup import TrainingSetup
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,23 @@ class ModelStack(TrainingSetup):
             self.rows = [self.rows[position] for position in positions]
             self.weights = self.weights[positions]
 
+    def state(self) -> dict[str, Any]:
+        """The weights, which models are left and what measures, for a checkpoint."""
+        return {
+            "all": self._all.detach(), "weights": self.weights.detach(), "rows": self.rows,
+            "parted": self.weights.ndim == 3, "noise": self.noise_generator.get_state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`, from how the stack was at the start."""
+        if state["parted"]:
+            self.branch()
+        self._all.copy_(state["all"])
+        # Not set to what was saved: all models together lie in memory as the recorders look at them.
+        self.keep(state["rows"])
+        self.weights.copy_(state["weights"])
+        self.noise_generator.set_state(state["noise"])
+
     @property
     def harmless(self) -> Tensor:
         """The weights (d,) at which all models started."""
@@ -119,13 +137,13 @@ class ModelStack(TrainingSetup):
         """Losses (n_models, batch) of the single samples of a batch, at the weights of the first chains."""
         return vmap(self._samples, in_dims=(0, None, None))(self.one_chain().weights, x, y)
 
-    def source(self) -> Iterator[Tensor]:
+    def source(self) -> BatchSource:
         """The endless batches that the training sees from now on: (batch,), or (chains, batch)."""
         if self.chains == 1:
             return super().source()
         seeds = np.random.SeedSequence(self.config.seed).generate_state(self.chains - 1, np.uint64)
         others = [torch.Generator().manual_seed(int(seed) >> 2) for seed in seeds]
-        return chain_indices(self.data, self.config.batch_size, self.config.sampling, [self.generator, *others])
+        return BatchSource(self.data, self.config.batch_size, self.config.sampling, [self.generator, *others])
 
     def _one(self, weights: Tensor, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         loss, correct = weighted(*sample_losses(self._logits(weights, x), y, self.config.loss), weight)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import partial
-from heapq import heapify, heappop, heappush
 from typing import Any
 
 import click
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from analysis.cli import entry
 from mlflow_thermo import schema
@@ -25,180 +26,60 @@ from projects.common import (
     Display,
     Outcome,
     ParentWatch,
-    Report,
     Workers,
-    in_words,
     log_new_params,
     own_run,
     parse_jobs,
     parse_lrs,
     parse_seeds,
+    prepare_store,
 )
 from projects.fixed_lr.config import TrainConfig, preset_named, resolve
-from projects.fixed_lr.engine import AUTO, BATCHED, choose_engine, deal
-from projects.fixed_lr.need import expected_steps
+from projects.fixed_lr.engine import AUTO, choose_engine
 from projects.fixed_lr.options import config_options, parse_options
+from projects.fixed_lr.resuming import HERE, take_over
+from projects.fixed_lr.sweep_progress import SweepProgress, work_of
+from projects.fixed_lr.unfinished import (
+    Part,
+    Place,
+    dealt,
+    done_runs,
+    let_go,
+    outcome_of,
+    parts_to_go_on,
+    place_of,
+    unfinished_like,
+)
+from projects.fixed_lr.work import WorkFolder
 
-#: Seconds from the end of the last training to that of the sweep: the table is uploaded, and two programs end.
-CLOSING = 2.0
-
-
-@dataclass
-class _Task:
-    """What one process trains: `work` in steps, and what it has said about it."""
-
-    work: float
-    begun: float | None = None
-    ended: float | None = None
-    ok: bool = True
-    #: Seconds from its start to its first step, and from there to its end, when `said`.
-    startup: float = 0.0
-    training: float | None = None
-    fraction: float = 0.0
-    left: float = 0.0
-    said: float = 0.0
-
-
-class SweepProgress:
-    """Shows which runs are done and how long the rest will take.
-
-    Parameters
-    ----------
-    works : steps of each process, about, in the order in which they are started.
-    jobs : how many run side by side.
-    """
-
-    def __init__(
-        self,
-        works: Sequence[float],
-        runs: int,
-        jobs: int,
-        display: Display,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._tasks = [_Task(work) for work in works]
-        self._runs, self._jobs, self._display, self._clock = runs, jobs, display, clock
-        self._done = 0
-        self._begin = clock()
-        self._lock = threading.Lock()
-
-    def began(self, number: int) -> None:
-        """Note that a process is started."""
-        with self._lock:
-            self._tasks[number].begun = self._clock()
-
-    def update(self, number: int, event: Mapping[str, Any]) -> None:
-        """Note what a process says about its progress."""
-        with self._lock:
-            task, now = self._tasks[number], self._clock()
-            task.fraction = event["fraction"]
-            if event["left"] is not None:
-                assert task.begun is not None
-                task.left, task.said = event["left"], now
-                task.training = event["spent"] + event["left"]
-                task.startup = now - task.begun - event["spent"]
-
-    def ended(self, number: int, outcomes: list[Outcome]) -> None:
-        """Print a line for each run of a process that has ended."""
-        with self._lock:
-            task = self._tasks[number]
-            task.ended, task.fraction, task.ok = self._clock(), 1.0, all(one.ok for one in outcomes)
-            left = self.left()
-            words = "" if left is None else f", about {in_words(left)} left"
-            for outcome in outcomes:
-                self._done += 1
-                regime = outcome.regime if outcome.ok else "FAILED"
-                self._display.write(
-                    f"[{self._done}/{self._runs}] lr={outcome.lr:g} seed={outcome.seed} {regime} "
-                    f"in {outcome.seconds:.0f} s{words}"
-                )
-
-    def show(self) -> None:
-        """Show where the sweep stands, as often as the display wants."""
-        with self._lock:
-            done = sum(task.work * task.fraction for task in self._tasks)
-            fraction = done / max(sum(task.work for task in self._tasks), 1e-9)
-            self._display.show(Report(fraction, self._clock() - self._begin, self.left()))
-
-    def left(self) -> float | None:
-        """Seconds until the last process ends; None while nobody can tell."""
-        now = self._clock()
-        # A process that broke off says nothing about how long the others take.
-        known = [task for task in self._tasks if task.ok and _training(task) is not None]
-        training = sum(_training(task) or 0.0 for task in known) / max(sum(task.work for task in known), 1e-9)
-        startup = sum(task.startup for task in known) / max(len(known), 1)
-        free = []
-        for task in self._tasks:
-            if task.begun is None or task.ended is not None:
-                continue
-            if task.training is not None:
-                free.append(max(0.0, task.left - (now - task.said)))
-            elif known:
-                free.append(max(0.0, startup + training * task.work - (now - task.begun)))
-            else:
-                return None
-        free += [0.0] * (self._jobs - len(free))
-        heapify(free)
-        for task in self._tasks:
-            if task.begun is None:
-                if not known:
-                    return None
-                heappush(free, heappop(free) + startup + training * task.work)
-        return max(free) + CLOSING
-
-
-def _training(task: _Task) -> float | None:
-    """Seconds that a process trains in all, as far as that is known."""
-    if task.ended is not None and task.begun is not None:
-        return task.ended - task.begun - task.startup
-    return task.training
-
-
-def work_of(given: Mapping[str, Any]) -> float:
-    """Steps that a run will about take, before anything of it is known; none where its parameters are wrong."""
-    try:
-        return expected_steps(resolve(dict(given)))
-    except ThermoError:
-        # The run itself will say so.
-        return 0.0
+#: What MLproject gives where the user gives nothing.
+_DEFAULTS = {("preset", TrainConfig.preset), ("lrs", ""), ("seeds", "0"), ("engine", AUTO)}
 
 
 def run_sweep(
-    lrs: Iterable[float],
-    seeds: Iterable[int],
-    options: dict[str, Any],
-    sweep: str,
-    jobs: int,
-    engine: str,
-    watch: ParentWatch,
+    parts: Sequence[Part], options: dict[str, Any], sweep: str, jobs: int, watch: ParentWatch
 ) -> list[Outcome]:
-    """Train every (lr, seed), in `jobs` processes at a time, with progress and the time left on stderr."""
+    """Train every part, in `jobs` processes at a time, with progress and the time left on stderr."""
     # The children open runs of their own in the same experiment: they must not write into the sweep's run.
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
     environment |= {SWEEP_VARIABLE: sweep, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
     # Two spinning compute threads on nets this small are 10 to 60 times slower than one on a busy machine.
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     workers = Workers(environment)
-    # Large learning rates first: a diverging grid shows itself in the first minute.
-    ordered, seed_list = sorted(lrs, reverse=True), list(seeds)
-    if engine == BATCHED:
-        stacks = deal(ordered, seed_list, jobs)
-    else:
-        stacks = [([lr], seed) for seed in seed_list for lr in ordered]
-    shared = {**options, "shares": min(jobs, len(stacks))}
-    works = [sum(work_of({**options, "lr": lr}) for lr in part) for part, _ in stacks]
+    shared = {**options, "shares": min(jobs, len(parts))}
+    works = [sum(work_of({**options, "lr": lr}) for lr in part.lrs) for part in parts]
     outcomes: list[Outcome] = []
     with Display() as display, ThreadPoolExecutor(max_workers=jobs) as pool:
-        progress = SweepProgress(works, len(ordered) * len(seed_list), jobs, display)
+        progress = SweepProgress(works, sum(len(part.lrs) for part in parts), jobs, display)
 
         def train(number: int) -> list[Outcome]:
             progress.began(number)
-            (part, seed), on_progress = stacks[number], partial(progress.update, number)
-            if engine == BATCHED:
-                return workers.train_stack(part, seed, shared, on_progress)
-            return workers.train_one(part[0], seed, shared, on_progress)
+            part, on_progress = parts[number], partial(progress.update, number)
+            if part.together:
+                return workers.train_stack(part.lrs, part.seed, shared, on_progress, part.resume)
+            return workers.train_one(part.lrs[0], part.seed, shared, on_progress, part.resume)
 
-        pending = {pool.submit(train, number): number for number in range(len(stacks))}
+        pending = {pool.submit(train, number): number for number in range(len(parts))}
         try:
             while pending:
                 for future in _wait(set(pending), watch, progress):
@@ -232,38 +113,137 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a sweep trains: its id, its grid as text and as numbers, and the parameters of all runs."""
+
+    sweep: str
+    lrs: str
+    seeds: str
+    engine: str
+    given: dict[str, Any]
+
+    @property
+    def places(self) -> list[Place]:
+        return [place_of(lr, seed) for seed in parse_seeds(self.seeds) for lr in parse_lrs(self.lrs)]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {"lrs": self.lrs, "seeds": self.seeds, "engine": self.engine, **self.given}
+
+
+def _planned(lrs: str, seeds: str, jobs: int, engine: str, given: dict[str, Any]) -> _Plan:
+    """A new sweep; ThermoError for what would fail all of its runs."""
+    grid = lrs or preset_named(given["preset"])["lrs"]
+    config = resolve({**given, "lr": parse_lrs(grid)[0]})
+    engine = choose_engine(engine or AUTO, config, len(parse_lrs(grid)) * len(parse_seeds(seeds)), jobs)
+    return _Plan(f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}", grid, seeds, engine, given)
+
+
+def _resumed(run: Run, sweep: str, typed: dict[str, Any]) -> _Plan:
+    """The sweep of a run that was cut off; ThermoError where other values of its parameters were `typed`."""
+    params = {**run.data.params}
+    params["lrs"] = params.get("lrs") or preset_named(params["preset"])["lrs"]
+    for name, value in typed.items():
+        # MLflow gives the defaults where the user gave nothing.
+        if name not in HERE and (name, value) not in _DEFAULTS and str(value) != params.get(name):
+            raise ThermoError(
+                f"sweep {sweep} has {name}={params.get(name, 'the default')}, {name}={value} was given: leave it out"
+            )
+    names = {field.name for field in fields(TrainConfig)} - {"lr", "seed", "threads"}
+    given = parse_options({name: value for name, value in params.items() if name in names})
+    given |= {name: value for name, value in typed.items() if name in HERE}
+    return _Plan(sweep, params["lrs"], params["seeds"], params["engine"], given)
+
+
+def _run_of(client: MlflowClient, sweep: str) -> Run:
+    """The run of a sweep that is not finished."""
+    where = [one.experiment_id for one in client.search_experiments()]
+    runs = client.search_runs(where, f"tags.`{schema.TAG_KIND}` = '{schema.KIND_SWEEP}'", max_results=1000)
+    known = {run.data.tags.get(schema.TAG_SWEEP, ""): run for run in runs}
+    if sweep not in known:
+        cut = [name for name, run in known.items() if run.info.status != "FINISHED"]
+        near = get_close_matches(sweep, known, n=1)
+        there = f"did you mean {near[0]}?" if near else f"there are {', '.join(cut[:5]) or 'none that were cut off'}"
+        raise ThermoError(f"sweep {sweep!r} does not exist: {there}")
+    if known[sweep].info.status == "FINISHED":
+        raise ThermoError(f"sweep {sweep} is finished: there is nothing to resume")
+    return known[sweep]
+
+
+def _parts(client: MlflowClient, experiment_id: str, plan: _Plan, jobs: int) -> tuple[list[Part], list[Outcome]]:
+    """What is left to be trained of a sweep that was cut off, and the runs that are done."""
+    done = done_runs(client, experiment_id, plan.sweep)
+    going_on = parts_to_go_on(client, experiment_id, plan.sweep, plan.given.get("work_dir", ""))
+    taken = {place_of(lr, part.seed) for part in going_on for lr in part.lrs}
+    kept = {run.info.run_id for run in done.values()}
+    let_go(client, experiment_id, plan.sweep, kept | {run_id for part in going_on for run_id in part.run_ids})
+    anew = [place for place in plan.places if place not in taken | set(done)]
+    click.echo(
+        f"sweep {plan.sweep}: {len(done)} of {len(plan.places)} runs are done, {len(taken - set(done))} go on, "
+        f"{len(anew)} start anew",
+        err=True,
+    )
+    outcomes = [outcome_of(place, run) for place, run in done.items() if place not in taken]
+    return [*going_on, *dealt(anew, plan.engine, jobs)], outcomes
+
+
 @click.command()
 @click.option("--lrs", default="", help="lo:hi:n (log-spaced) or a comma list; empty takes the preset's grid.")
 @click.option("--seeds", default="0", help="Comma list of run seeds.")
 @click.option("--jobs", default="", help="Trainings side by side; default one for each core.")
 @click.option("--engine", default=AUTO, help="auto, batched (learning rates side by side) or process (one each).")
+@click.option("--resume", default="", help="Id of a sweep that was cut off: train what is missing, from checkpoints.")
 @click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
 @config_options(leave_out=("lr", "seed", "threads"))
-def main(lrs: str, seeds: str, jobs: str, engine: str, experiment: str | None, **options: str) -> None:
+def main(lrs: str, seeds: str, jobs: str, engine: str, resume: str, experiment: str | None, **options: str) -> None:
     """Train every learning rate with every seed, each as its own MLflow run."""
     given = parse_options(options)
-    preset = given.setdefault("preset", TrainConfig.preset)
-    grid = parse_lrs(lrs or preset_named(preset)["lrs"])
-    seed_list = parse_seeds(seeds)
-    # A parameter that is wrong for one run is wrong for all: fail before any process starts.
-    config = resolve({**given, "lr": grid[0]})
+    given.setdefault("preset", TrainConfig.preset)
     n_jobs = parse_jobs(jobs)
-    engine = choose_engine(engine or AUTO, config, len(grid) * len(seed_list), n_jobs)
+    client = MlflowClient()
+    if resume:
+        typed = {"lrs": lrs, "seeds": seeds, "engine": engine, **given}
+        prepare_store()
+        run = _run_of(client, resume)
+        plan = _resumed(run, resume, typed)
+    else:
+        # A parameter that is wrong for one run is wrong for all: fail before any process starts.
+        plan = _planned(lrs, seeds, n_jobs, engine, given)
     watch = ParentWatch()
-    sweep = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    stopped = f"sweep {sweep} was ended: {{end}}; finished runs are kept"
-    tags = {schema.TAG_SWEEP: sweep}
-    with own_run(watch, experiment, f"sweep {preset}", schema.KIND_SWEEP, tags, stopped) as run_id:
-        client = MlflowClient()
-        os.environ["MLFLOW_EXPERIMENT_ID"] = client.get_run(run_id).info.experiment_id
-        log_new_params(run_id, {"lrs": lrs or preset_named(preset)["lrs"], "seeds": seeds, "engine": engine, **given})
-        outcomes = run_sweep(grid, seed_list, given, sweep, n_jobs, engine, watch)
+    goes_on = f"finished runs are kept, go on with mlflow run . -e sweep -P resume={plan.sweep}"
+    stopped = f"sweep {plan.sweep} was ended: {{end}}; {goes_on}"
+    watch.closing_words = f"sweep {plan.sweep} is closing, please wait; afterwards {goes_on}"
+    tags = {schema.TAG_SWEEP: plan.sweep}
+    with ExitStack() as held:
+        held.enter_context(WorkFolder(plan.given.get("work_dir", ""), f"sweep-{plan.sweep}").locked())
+        if resume:
+            take_over(run.info.run_id)
+            os.environ["MLFLOW_RUN_ID"] = run.info.run_id
+        name = f"sweep {plan.given['preset']}"
+        run_id = held.enter_context(own_run(watch, experiment, name, schema.KIND_SWEEP, tags, stopped))
+        experiment_id = client.get_run(run_id).info.experiment_id
+        os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
+        if resume:
+            parts, outcomes = _parts(client, experiment_id, plan, n_jobs)
+        else:
+            parts, outcomes = dealt(plan.places, plan.engine, n_jobs), []
+            cut_off = unfinished_like(client, experiment_id, plan.params, plan.sweep)
+            log_new_params(run_id, plan.params)
+            if cut_off:
+                click.echo(
+                    f"sweep {cut_off} of the same parameters was cut off: mlflow run . -e sweep -P resume={cut_off} "
+                    "goes on with it; this is a new one",
+                    err=True,
+                )
+        outcomes += run_sweep(parts, plan.given, plan.sweep, n_jobs, watch) if parts else []
+        outcomes.sort(key=lambda one: (one.lr, one.seed))
         client.log_text(run_id, table(outcomes) + "\n", "sweep.txt")
         failed = [o for o in outcomes if not o.ok]
         click.echo(table(outcomes))
-        click.echo(f"sweep {sweep}: {len(outcomes) - len(failed)} of {len(outcomes)} runs trained")
+        click.echo(f"sweep {plan.sweep}: {len(outcomes) - len(failed)} of {len(outcomes)} runs trained")
         if failed:
-            raise ThermoError(f"sweep {sweep}: {len(failed)} of {len(outcomes)} runs failed, see the table above")
+            raise ThermoError(f"sweep {plan.sweep}: {len(failed)} of {len(outcomes)} runs failed, see the table above")
 
 
 if __name__ == "__main__":

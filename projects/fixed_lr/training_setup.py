@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from mlflow_thermo.packing import flatten_parameters, layout_of, trainable
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.data import Dataset, load_dataset
 from projects.fixed_lr.models import build_model
-from projects.fixed_lr.objective import batches, indices, sample_losses, weighted
+from projects.fixed_lr.objective import BatchSource, batches, sample_losses, weighted
 from projects.fixed_lr.protocols import project_to_spheres
 
 #: Random points on the sphere behind the uniform baseline.
@@ -40,6 +41,8 @@ class TrainingSetup:
         self.spheres = schema.spheres_of(config.protocol, layout, self.weights.shape[-1])
         self.groups = groups_of(self.spheres, self.weights) if self.spheres else None
         self.project(self.weights)
+        #: Numbers of the models that are trained.
+        self.rows = [0]
         self.generator = torch.Generator().manual_seed(config.seed)
         self.noise_generator = torch.Generator().manual_seed(config.seed + 2**32)
 
@@ -62,9 +65,18 @@ class TrainingSetup:
         """Endless batches of the config's size and sampling."""
         return batches(self.data, self.config.batch_size, self.config.sampling, generator)
 
-    def source(self) -> Iterator[Tensor]:
+    def source(self) -> BatchSource:
         """The endless batches that the training sees from now on, as numbers of their samples."""
-        return indices(self.data, self.config.batch_size, self.config.sampling, self.generator)
+        return BatchSource(self.data, self.config.batch_size, self.config.sampling, self.generator)
+
+    def state(self) -> dict[str, Any]:
+        """The weights and what measures, for a checkpoint; where the batches stand is their source's."""
+        return {"weights": self.weights.detach(), "noise": self.noise_generator.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`, from how the setup was at the start."""
+        self.weights.copy_(state["weights"])
+        self.noise_generator.set_state(state["noise"])
 
     @torch.no_grad()
     def losses_of(self, x: Tensor, y: Tensor) -> Tensor:

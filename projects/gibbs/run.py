@@ -42,7 +42,7 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
     import torch
 
     from mlflow_thermo.uploader import WAIT
-    from projects.common import Terminated, first_line, reason_of, settle
+    from projects.common import Terminated, await_delivery, first_line, reason_of
     from projects.gibbs.ladder import sample_ladder
     from projects.gibbs.recording import TemperatureRun
     from projects.gibbs.surfaces import make_surface
@@ -67,7 +67,7 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
     finally:
         for run in runs:
             run.abandon(status, reason)
-        settle([recorder for run in runs for recorder in run.recorders], WAIT)
+        await_delivery([recorder for run in runs for recorder in run.recorders], WAIT)
     return [run.outcome for run in runs]
 
 

@@ -1,34 +1,23 @@
-"""Trains what a study still lacks: finished runs are kept, those that were interrupted are trained again."""
+"""Trains what a study still lacks: finished runs are kept, those that were interrupted go on from their checkpoints."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import click
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
-from analysis.tracking import search_runs
-from mlflow_thermo import schema
 from projects.common import ParentWatch
-from projects.fixed_lr import AUTO, choose_engine, load_dataset, resolve, run_sweep
+from projects.fixed_lr import (
+    AUTO,
+    choose_engine,
+    dealt,
+    done_runs,
+    load_dataset,
+    parts_to_go_on,
+    place_of,
+    resolve,
+    run_sweep,
+)
 from projects.paper.plan import Study
-
-
-def done_runs(client: MlflowClient, experiment_id: str, key: str) -> dict[tuple[float, int], Run]:
-    """Runs of the sweep `key` that need not be trained again, by learning rate and seed.
-
-    Finished with all their snapshots, or diverged, which they would again.
-    """
-    found: dict[tuple[float, int], Run] = {}
-    for run in search_runs(client, experiment_id, f"tags.`{schema.TAG_SWEEP}` = '{key}'"):
-        tags = run.data.tags
-        whole = run.info.status == "FINISHED" and tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_COMPLETE
-        diverged = tags.get(schema.TAG_REGIME) == schema.DIVERGED and run.info.status == "FAILED"
-        lr = run.data.metrics.get(schema.METRIC_LR)
-        if lr is not None and (whole or diverged):
-            found.setdefault((float(f"{lr:.6g}"), int(run.data.params.get("seed", 0))), run)
-    return found
 
 
 def train_study(
@@ -41,26 +30,22 @@ def train_study(
     ThermoError
         Parameters or data that no run could be trained with.
     """
-    key = study.key(scale)
-    done = done_runs(MlflowClient(), experiment_id, key)
-    missing: dict[tuple[float, ...], list[int]] = defaultdict(list)
-    for seed in study.seeds:
-        lrs = tuple(lr for lr in study.lrs if (lr, seed) not in done)
-        if lrs:
-            missing[lrs].append(seed)
-    there = sum((lr, seed) in done for lr in study.lrs for seed in study.seeds)
-    if missing:
-        # An error in the data would fail every run: raise it before any process starts.
-        config = resolve({**study.options, "lr": study.lrs[0]})
-        load_dataset(
-            config.dataset, config.data_folder, download=config.download,
-            samples_per_label=config.samples_per_label, label_noise=config.label_noise, seed=config.data_seed,
-        )  # fmt: skip
-    failures: list[str] = []
-    for lrs, seeds in missing.items():
-        config = resolve({**study.options, "lr": lrs[0]})
-        chosen = choose_engine(engine or AUTO, config, len(lrs) * len(seeds), jobs)
-        click.echo(f"{study.name}: training {len(lrs) * len(seeds)} runs, engine {chosen}", err=True)
-        outcomes = run_sweep(lrs, seeds, study.options, key, jobs, chosen, watch)
-        failures += [f"lr={o.lr:g} seed={o.seed}: {o.message}" for o in outcomes if not o.ok]
-    return there, failures
+    key, client = study.key(scale), MlflowClient()
+    done = done_runs(client, experiment_id, key)
+    going_on = parts_to_go_on(client, experiment_id, key, study.options.get("work_dir", ""))
+    places = [(lr, seed) for seed in study.seeds for lr in study.lrs]
+    there = sum(place in done for place in places)
+    taken = {place_of(lr, part.seed) for part in going_on for lr in part.lrs} | set(done)
+    anew = [place for place in places if place not in taken]
+    if not anew and not going_on:
+        return there, []
+    # An error in the data would fail every run: raise it before any process starts.
+    config = resolve({**study.options, "lr": study.lrs[0]})
+    load_dataset(
+        config.dataset, config.data_folder, download=config.download,
+        samples_per_label=config.samples_per_label, label_noise=config.label_noise, seed=config.data_seed,
+    )  # fmt: skip
+    chosen = choose_engine(engine or AUTO, config, len(anew), jobs) if anew else AUTO
+    click.echo(f"{study.name}: training {len(places) - there} runs, engine {chosen}", err=True)
+    outcomes = run_sweep([*going_on, *dealt(anew, chosen, jobs)], study.options, key, jobs, watch)
+    return there, [f"lr={o.lr:g} seed={o.seed}: {o.message}" for o in outcomes if not o.ok]

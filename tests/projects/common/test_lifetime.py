@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from projects import PARENT_VARIABLE
 from projects.common.lifetime import ParentWatch, Terminated, reason_of
 
 ROOT = Path(__file__).parents[3]
@@ -41,17 +43,17 @@ sys.stdin.readline()
 @pytest.fixture
 def signals():
     """Gives back what a watch changes, and begins without nohup."""
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP)]
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)]
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before:
         signal.signal(number, handler)
 
 
-def outcome(nohup=False, **environment):
+def outcome(nohup=False, child=CHILD, **environment):
     """What a program says whose parent is gone before it has imported what is slow."""
     known = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", "MLFLOW_THERMO_SWEEP")}
-    command = [sys.executable, "-W", "ignore", "-c", PARENT, CHILD, "nohup" if nohup else ""]
+    command = [sys.executable, "-W", "ignore", "-c", PARENT, child, "nohup" if nohup else ""]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env={**known, "PYTHONPATH": str(ROOT), **environment}, **pipes) as parent:
         assert parent.stdout.readline() == "begun\n"
@@ -87,6 +89,60 @@ def test_nohup_outlives_the_shell_but_not_a_command_that_waits(signals):
     assert outcome(nohup=True) == "goes on"
     assert outcome(nohup=True, MLFLOW_RUN_ID="abc") == GONE
     assert outcome(nohup=True, MLFLOW_THERMO_SWEEP="abc") == GONE
+
+
+# Is ready, and then in the middle of something that lasts.
+SLEEPER = """
+import time
+from projects.common.lifetime import ParentWatch, Terminated
+try:
+    watch = ParentWatch()
+    print("begun", flush=True)
+    time.sleep(60)
+    print("goes on")
+except Terminated as end:
+    print(end)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not tell")
+def test_an_orphan_is_told_at_once(signals):
+    begin = time.monotonic()
+    assert outcome(child=SLEEPER) == GONE
+    assert time.monotonic() - begin < 40
+
+
+def test_a_parent_that_is_gone_before_the_first_line(signals):
+    """By the process id that a sweep tells its programs: their own parent is another one by then."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    script = SLEEPER.replace("time.sleep(60)", "watch.stop_if_asked()")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), PARENT_VARIABLE: str(gone.pid)}
+    shown = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert shown.stdout == f"begun\n{GONE}\n", shown.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_asks_a_program_to_end(signals, number, capfd):
+    """Held back where it must be; and once only, whatever comes while the program closes."""
+    watch = ParentWatch()
+    watch.closing_words = "wait for it"
+    with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Terminated):
+        with watch.holding():
+            os.kill(os.getpid(), number)
+            assert watch.asked
+            watch.stop_if_asked()
+            raise AssertionError("goes on")
+    assert capfd.readouterr().err == ""
+    os.kill(os.getpid(), number)
+    watch.check()
+    assert capfd.readouterr().err == "wait for it\n"
+
+
+def test_who_types_nohup_keeps_it(signals):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ParentWatch()
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def test_a_program_that_was_ended_says_why():

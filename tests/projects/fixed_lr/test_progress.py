@@ -13,7 +13,7 @@ from projects.fixed_lr.config import resolve
 from projects.fixed_lr.need import Need
 from projects.fixed_lr.phases import phases_of
 from projects.fixed_lr.progress import Pace, RunProgress, StepShape
-from projects.fixed_lr.sweep import CLOSING, SweepProgress, work_of
+from projects.fixed_lr.sweep_progress import CLOSING, SweepProgress, work_of
 from projects.fixed_lr.training_setup import prepare
 
 

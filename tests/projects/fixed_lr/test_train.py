@@ -167,6 +167,7 @@ def test_a_diverged_run_keeps_what_it_recorded_and_is_tagged(program, store, tmp
     assert run.data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_PARTIAL
     assert run.data.metrics[schema.METRIC_UNIFORM_LOSS] > 0
     assert store.list_artifacts(run.info.run_id, "thermo/consecutive")
+    assert not [*tmp_path.glob(".thermo/*")]
 
 
 @pytest.mark.parametrize(
