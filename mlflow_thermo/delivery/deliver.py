@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_thermo.delivery.journal import JOURNAL, Journal
+from mlflow_thermo.delivery.journal import ENTRIES, JOURNAL, Journal
 from mlflow_thermo.delivery.requests import send
 from mlflow_thermo.errors import ThermoError
 
@@ -21,7 +21,7 @@ class Delivered:
 
 
 def deliver(folder: str | Path, tracking_uri: str | None = None) -> Iterator[Delivered]:
-    """Send what waits in a folder, or in the folders right below it, to the tracking server; one by one.
+    """Send what waits in a folder, and in the folders below it, to the tracking server; one by one.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def deliver(folder: str | Path, tracking_uri: str | None = None) -> Iterator[Del
     from mlflow import MlflowClient
 
     root = Path(folder)
-    found = [root] if (root / JOURNAL).is_dir() else sorted(path.parent for path in root.glob(f"*/{JOURNAL}"))
+    found = sorted(path.parents[1] for path in root.rglob(f"{JOURNAL}/{ENTRIES}"))
     if not found:
         problem = "holds nothing to be delivered" if root.is_dir() else "does not exist"
         raise ThermoError(f"folder {root} {problem}: give one that a recording has left behind")

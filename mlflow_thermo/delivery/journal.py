@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: Folder of a journal, beside the series that it is about; its files.
 JOURNAL = "outbox"
-_ENTRIES, _DONE = "journal.jsonl", "delivered"
+ENTRIES, _DONE = "journal.jsonl", "delivered"
 
 RUN, METRICS, TAGS, FILE, END = "run", "metrics", "tags", "file", "end"
 #: What becomes of a file: it stays, it goes when it is sent, or a newer version will take its place.
@@ -72,7 +72,7 @@ class Journal:
                 self._alone.acquire()
             except Timeout:
                 raise ThermoError(f"another program records into {folder} or delivers from it: let it end") from None
-        self._path, self._done = folder / JOURNAL / _ENTRIES, folder / JOURNAL / _DONE
+        self._path, self._done = folder / JOURNAL / ENTRIES, folder / JOURNAL / _DONE
         self._lock = threading.Lock()
         self.files: dict[str, str] = {}
         self.known: set[tuple[str, int]] = set()
@@ -125,7 +125,7 @@ class Journal:
         for entry in waiting:
             kept += _line(METRICS, entry.body)
             self._waiting.append(Entry(METRICS, entry.body, len(kept)))
-        part = self._path.with_name(_ENTRIES + ".part")
+        part = self._path.with_name(ENTRIES + ".part")
         part.write_bytes(kept)
         os.replace(part, self._path)
         self._size = len(kept)
