@@ -54,10 +54,10 @@ def killed(store, module, folder, **options):
         cwd=folder, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         # The first chunk of a series is on disk: it trains.
-        while not [*folder.glob(".thermo/*/thermo/consecutive/weights-*.safetensors")]:
+        while not [*folder.glob(".thermo/*/thermo/bursts/weights-*.safetensors")]:
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(random.uniform(0.0, 0.3))
+        time.sleep(random.uniform(0.0, 0.2))
         process.kill()
 
 
