@@ -21,6 +21,7 @@ def test_the_plain_command_on_an_empty_folder(user):
     assert "MlflowException" not in done.stderr
 
 
+@pytest.mark.slow
 def test_env_manager_local(user):
     done = user("mlflow", "run", ".", "--env-manager", "local", "-P", "lr=1e-2", *SHORT)
     assert done.returncode == 0, done.stderr
@@ -29,7 +30,10 @@ def test_env_manager_local(user):
 
 @pytest.mark.parametrize(
     ("parameter", "message"),
-    [("lr=-0.1", "lr must be a finite positive number"), ("model=vgg", "model 'vgg' is unknown")],
+    [
+        ("lr=-0.1", "lr must be a finite positive number"),
+        pytest.param("model=vgg", "model 'vgg' is unknown", marks=pytest.mark.slow),
+    ],
 )
 def test_a_bad_parameter_fails_the_run_with_one_line(user, parameter, message):
     lr = () if parameter.startswith("lr") else ("-P", "lr=0.1")
@@ -67,6 +71,7 @@ def test_sweep_then_analyze(user):
         check_sweep_and_analysis(user.client(), "0", user.folder / "thermo-report", done.stdout)
 
 
+@pytest.mark.slow
 def test_sweep_then_analyze_through_a_server(user, server):
     """Everything over HTTP; the artifacts go through the server's proxy into a folder that the client cannot name."""
     remote = {"MLFLOW_TRACKING_URI": server.uri}

@@ -95,6 +95,7 @@ class TestNegativeControls:
         process = ts.AutoregressiveProcess(d, phi)
         assert statuses(lambda rng: process.simulate(1000, rng), 4) == {AUTOCORRELATED: 4}
 
+    @pytest.mark.slow
     def test_the_correlation_time_is_the_exact_one(self):
         process = ts.AutoregressiveProcess(50, 0.9)
         found = [diagnose(process.simulate(2000, np.random.default_rng(s))).tau for s in range(6)]

@@ -73,7 +73,8 @@ def test_bias_of_the_exact_maximum_likelihood():
     assert abs(np.mean(error)) / 100 < 0.003
 
 
-@pytest.mark.parametrize("momentum", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_spaced_iterates_of_sgd_give_temperature_and_exponent(momentum):
     d = 20
     system = ts.QuadraticSGD(np.geomspace(0.3, 1, d), noise=np.geomspace(0.3, 1, d), momentum=momentum)

@@ -74,7 +74,8 @@ def by_kind(client, kind):
     return client.search_runs(["0"], f"tags.`{schema.TAG_KIND}` = '{kind}'")
 
 
-@pytest.mark.parametrize("engine", [pytest.param("process", marks=SLOW), "batched"])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["process", "batched"])
 def test_one_failed_run_does_not_stop_the_others(sweep, engine):
     process = sweep(lrs="0.001,0.01,1e30", seeds="0", jobs=1 if engine == "batched" else 2, engine=engine)
     out, err = process.communicate(timeout=300)
@@ -100,7 +101,8 @@ def test_one_failed_run_does_not_stop_the_others(sweep, engine):
             assert run.info.run_id in text
 
 
-@pytest.mark.parametrize("engine", [pytest.param("process", marks=SLOW), "batched"])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["process", "batched"])
 def test_an_ended_sweep_ends_its_runs(sweep, engine):
     client = sweep.ready_client()
     process = sweep(lrs="0.001,0.01,0.1", jobs=2, steps=1_000_000, engine=engine)
@@ -153,7 +155,8 @@ def test_two_sweeps_that_start_together_on_a_fresh_store(sweep):
     assert [run.info.status for run in runs] == ["FINISHED"] * 4
 
 
-@pytest.mark.parametrize("storage", ["full", *(pytest.param(one, marks=SLOW) for one in ("isometric", "sketch"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["full", "isometric", "sketch"])
 def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
     """Its last snapshots are not finite, in whatever form they are kept."""
     process = sweep(
