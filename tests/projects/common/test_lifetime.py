@@ -125,6 +125,8 @@ def test_a_parent_that_is_gone_before_the_first_line(signals):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_what_asks_a_program_to_end(signals, number, capfd):
     """Held back where it must be; and once only, whatever comes while the program closes."""
+    # Who started the tests may have had some ignored.
+    signal.signal(number, signal.SIG_DFL)
     watch = ParentWatch()
     watch.closing_words = "wait for it"
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else Terminated):

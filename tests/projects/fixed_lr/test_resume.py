@@ -100,6 +100,8 @@ def test_a_stack_that_is_killed_goes_on(program, store, tmp_path):
 def test_a_run_that_is_told_to_stop_goes_on(program, store, tmp_path, monkeypatch):
     """Between two steps, whatever else it is told; and nothing but the run's own parameters go on with it."""
     asked = []
+    # Who started the tests may have had it ignored.
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def due(self):
         asked.append(1)
@@ -111,6 +113,7 @@ def test_a_run_that_is_told_to_stop_goes_on(program, store, tmp_path, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr("projects.fixed_lr.checkpoint.Checkpoints.due", property(due))
         code, _, err = program(train.main, lr=0.1, summary="false", **TINY)
+    signal.signal(signal.SIGHUP, hang_up)
     (run_id,) = newest(store)
     assert code == 1
     assert err.endswith(
