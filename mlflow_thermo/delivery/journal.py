@@ -240,8 +240,9 @@ def _check_file(body: Any) -> None:
 
 
 def _check_end(body: Any) -> None:
-    if body not in ENDED:
-        raise ValueError(f"{body!r} is no status")
+    status, time = body
+    if status not in ENDED or not isinstance(time, int):
+        raise ValueError(f"{body!r} is no end")
 
 
 _CHECKS = {RUN: _check_run, METRICS: _check_metrics, TAGS: _check_tags, FILE: _check_file, END: _check_end}

@@ -79,7 +79,7 @@ def _request(client: MlflowClient, run_id: str, folder: Path, entries: list[Entr
     elif kind == TAGS:
         client.log_batch(run_id, tags=[RunTag(*tag) for tag in body.items()])
     elif kind == END:
-        client.set_terminated(run_id, body)
+        client.set_terminated(run_id, *body)
     else:
         assert kind == FILE
         _send_file(client, run_id, folder, body)
@@ -126,4 +126,4 @@ def _named(entries: list[Entry]) -> str:
     kind, body = entries[0].kind, entries[0].body
     if kind == METRICS:
         return "metrics " + ", ".join(sorted({row[0] for entry in entries for row in entry.body}))
-    return f"{kind} {', '.join(body) if kind == TAGS else body if kind == END else body[0]}"
+    return f"{kind} {', '.join(body) if kind == TAGS else body[0]}"

@@ -26,15 +26,15 @@ def test_a_killed_program_leaves_its_entries_in_their_order(tmp_path):
     journal = Journal(tmp_path, "abc")
     journal.append(METRICS, [POINT])
     journal.append(TAGS, {"a": "b"})
-    journal.append(END, "FINISHED")
+    journal.append(END, ["FINISHED", 1])
     found = reopened(journal)
     assert found.run_id == "abc"
-    assert bodies(found) == [[POINT], {"a": "b"}, "FINISHED"]
+    assert bodies(found) == [[POINT], {"a": "b"}, ["FINISHED", 1]]
     found.delivered(found.peek(2))
     again = reopened(found)
-    assert bodies(again) == ["FINISHED"]
+    assert bodies(again) == [["FINISHED", 1]]
     again.append(TAGS, {"c": "d"})
-    assert bodies(reopened(again)) == ["FINISHED", {"c": "d"}]
+    assert bodies(reopened(again)) == [["FINISHED", 1], {"c": "d"}]
 
 
 def test_nan_survives(tmp_path):
@@ -83,7 +83,8 @@ def test_a_folder_without_a_journal(tmp_path):
         ["metrics", [["loss", "1", 2, 3]]],
         ["metrics", 5],
         ["tags", {"a": 1}],
-        ["end", "RUNNING"],
+        ["end", ["RUNNING", 1]],
+        ["end", "FINISHED"],
         ["run", "x/../y"],
         ["shell", "rm"],
         "text",
