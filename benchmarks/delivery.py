@@ -176,8 +176,8 @@ def main(quick: bool) -> None:
         "taken, and that stand on the server in the end; seconds that the end of the recording waited, at most 30. "
         "`killed` and `frozen` are signals to the server, `slow` answers after 2 s, `full` is the answer 507.",
         (
-            "fault", "s", "steps/s before", "during", "ratio", "log points", "on the server", "entries there", "snapshots",
-            "there", "s waited", "delivered",
+            "fault", "s", "steps/s before", "during", "ratio", "log points", "on the server", "entries there",
+            "snapshots", "there", "s waited", "delivered",
         ),
         ("mlflow", "torch"),
     )  # fmt: skip
