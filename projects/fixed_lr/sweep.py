@@ -201,15 +201,14 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, resume: str, experiment: 
     given = parse_options(options)
     given.setdefault("preset", TrainConfig.preset)
     n_jobs = parse_jobs(jobs)
+    # A parameter that is wrong for one run is wrong for all: fail before anything starts.
+    plan = None if resume else _planned(lrs, seeds, n_jobs, engine, given)
+    # Before there is a client, which opens the store as soon as it is made.
+    prepare_store()
     client = MlflowClient()
-    if resume:
-        typed = {"lrs": lrs, "seeds": seeds, "engine": engine, **given}
-        prepare_store()
+    if plan is None:
         run = _run_of(client, resume)
-        plan = _resumed(run, resume, typed)
-    else:
-        # A parameter that is wrong for one run is wrong for all: fail before any process starts.
-        plan = _planned(lrs, seeds, n_jobs, engine, given)
+        plan = _resumed(run, resume, {"lrs": lrs, "seeds": seeds, "engine": engine, **given})
     watch = ParentWatch()
     goes_on = f"finished runs are kept, go on with mlflow run . -e sweep -P resume={plan.sweep}"
     stopped = f"sweep {plan.sweep} was ended: {{end}}; {goes_on}"
