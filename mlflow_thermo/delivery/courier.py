@@ -124,7 +124,7 @@ class Outbox:
         Where there are none, a sign of life.
         """
         try:
-            if not len(self.journal):
+            if self.empty:
                 self.client.set_tag(self.run_id, schema.TAG_ALIVE, str(Sign.of_this_process(beats=True)))
                 self._beaten = time.monotonic()
                 return
@@ -181,8 +181,8 @@ class _Courier:
             outbox.urgent = True
             self._ask_again = min(self._ask_again, time.monotonic() + LONGEST_PAUSE_AT_END)
             self._news.notify_all()
-            self._news.wait_for(lambda: not len(outbox.journal) or bool(outbox.refused), timeout=seconds)
-            return not len(outbox.journal)
+            self._news.wait_for(lambda: outbox.empty or bool(outbox.refused), timeout=seconds)
+            return outbox.empty
 
     def _work(self) -> None:
         while True:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_thermo.delivery.journal import DELETE, END, FILE, JOURNAL, METRICS, REPLACED, TAGS, Entry, Journal
 from mlflow_thermo.errors import ThermoError, first_line
-from mlflow_thermo.store import sha256_of
+from mlflow_thermo.store import StoreError, real_file, sha256_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,8 +88,12 @@ def _request(client: MlflowClient, run_id: str, folder: Path, entries: list[Entr
 def _send_file(client: MlflowClient, run_id: str, folder: Path, body: Any) -> None:
     name, target, digest, then = body
     path = folder / name
-    if not path.is_file():
-        raise Refused(f"run {run_id}: {path} is gone: what comes after it cannot be delivered")
+    try:
+        real_file(path, str(path))
+    except FileNotFoundError:
+        raise Refused(f"run {run_id}: {path} is gone: what comes after it cannot be delivered") from None
+    except StoreError as error:
+        raise Refused(f"run {run_id}: {error}") from error
     if then != REPLACED:
         client.log_artifact(run_id, str(path), target)
         if then == DELETE:

@@ -1,7 +1,7 @@
 """Snapshot series on disk, full or compressed: what the recorder writes and the analysis reads."""
 
 from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, rows_per_chunk, sha256_of
-from mlflow_thermo.store.files import StoreError, printable
+from mlflow_thermo.store.files import StoreError, printable, real_file
 from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
 from mlflow_thermo.store.modes import DISK_SHARE, SKETCH_COLUMNS, choose_storage
@@ -25,6 +25,7 @@ __all__ = [
     "read_index",
     "read_snapshots",
     "read_weights",
+    "real_file",
     "reduce_series",
     "rows_per_chunk",
     "sha256_of",

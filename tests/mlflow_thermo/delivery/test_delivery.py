@@ -16,6 +16,7 @@ from analysis.cli import cli
 from benchmarks.proxy import Proxy
 from mlflow_thermo import SnapshotRecorder, ThermoError, schema
 from mlflow_thermo.delivery import Outbox, Sign, courier, deliver
+from mlflow_thermo.delivery.journal import FILE, KEEP, Journal
 from mlflow_thermo.store import read_index, read_weights
 from tests.mlflow_thermo.training import SERIES, make, train
 
@@ -202,3 +203,18 @@ def test_nothing_to_deliver(tmp_path, folder):
     found = CliRunner().invoke(cli, ["deliver", str(tmp_path / folder)])
     assert isinstance(found.exception, ThermoError)
     assert "give one that a recording has left behind" in str(found.exception)
+
+
+def test_a_link_out_of_the_folder_is_not_sent(server, run_id, tmp_path):
+    """A folder from a stranger must not send what else lies on this machine."""
+    secret = tmp_path / "secret"
+    secret.write_text("not for anybody")
+    folder = tmp_path / "run"
+    (folder / "spaced").mkdir(parents=True)
+    (folder / "spaced" / "index.json").symlink_to(secret)
+    journal = Journal(folder, run_id)
+    journal.append(FILE, ["spaced/index.json", "thermo/spaced", "0" * 64, KEEP])
+    journal.close()
+    with pytest.raises(ThermoError, match="link that leads out of its folder"):
+        list(deliver(folder, server.uri))
+    assert server.client.list_artifacts(run_id) == []
