@@ -22,6 +22,7 @@ from analysis.results import (
     ZERO_TEMPERATURE,
     AnyArray,
     Estimate,
+    FloatArray,
     InsufficientData,
     RunResult,
     Sampling,
@@ -40,7 +41,7 @@ from analysis.stationarity import (
     mean_and_stderr,
     record_problem,
 )
-from analysis.study.full_losses import mean_full_loss
+from analysis.study.full_losses import full_losses
 from analysis.temperature import at_optimum, fluctuation_dissipation
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo import schema
@@ -66,7 +67,7 @@ class Examined:
     kept : snapshots after burn-in.
     shape : the trajectory with one column of its weights; None for a run that cannot be read.
     rows : a few snapshots for the shared subspace.
-    full_loss : mean loss of the full training set after burn-in; None where the run did not measure it.
+    full_losses : (chain, draw) of the full training set after burn-in; None where the run did not measure them.
     """
 
     result: RunResult
@@ -74,7 +75,12 @@ class Examined:
     kept: int = 0
     shape: Trajectory | None = None
     rows: AnyArray | None = None
-    full_loss: Estimate | None = None
+    full_losses: FloatArray | None = None
+
+    @property
+    def full_loss(self) -> Estimate | None:
+        """Mean of `full_losses` with its standard error."""
+        return None if self.full_losses is None else Estimate(*mean_and_stderr(self.full_losses))
 
 
 def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: float | None, n_runs: int) -> Examined:
@@ -136,7 +142,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
         result, independent, kept,
         replace(trajectory, weights=trajectory.weights[..., :1], shared=None),
         np.array(after.common[evenly_spaced(kept, rows)]),
-        mean_full_loss(load, int(after.steps[0])),
+        full_losses(load, int(after.steps[0])),
     )  # fmt: skip
 
 

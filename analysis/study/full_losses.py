@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.results import Estimate, FloatArray
-from analysis.stationarity import BLOCKS, mean_and_stderr
+from analysis.results import FloatArray
+from analysis.stationarity import BLOCKS
 from analysis.trajectory import RunError, Trajectory
 from mlflow_thermo.schema import GRADIENTS
 
@@ -30,9 +30,3 @@ def full_losses(load: Callable[[str], Trajectory], start: int) -> FloatArray | N
         return None
     losses = taken.loss[:, taken.steps >= start]
     return losses if losses.shape[1] >= BLOCKS and np.isfinite(losses).all() else None
-
-
-def mean_full_loss(load: Callable[[str], Trajectory], start: int) -> Estimate | None:
-    """Mean of `full_losses` with its standard error; None where there are none."""
-    losses = full_losses(load, start)
-    return None if losses is None else Estimate(*mean_and_stderr(losses))

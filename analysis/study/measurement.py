@@ -34,7 +34,6 @@ from analysis.stationarity import evenly_spaced
 from analysis.study.cooling import ZERO, with_late_temperature
 from analysis.study.course import with_course
 from analysis.study.examination import Examined
-from analysis.study.full_losses import full_losses
 from analysis.study.gradients import with_gradients
 from analysis.study.plan import Plan
 from analysis.study.run_input import Logged, RunInput
@@ -103,9 +102,7 @@ def measure(run: RunInput, e: Examined, plan: Plan) -> Measured:
         return Measured(with_late_temperature(result, after, lambda part: entropy_of(part, quick)[0]))
     values = estimator.entropy_jackknife_
     after = trajectory.take(slice(burn_in, None))
-    losses = after.losses
-    if plan.full_losses and (full := full_losses(run.load, int(after.steps[0]))) is not None:
-        losses = full.reshape(-1)
+    losses = e.full_losses.reshape(-1) if plan.full_losses and e.full_losses is not None else after.losses
     correlation = correlation_with_mean(values, losses) if len(values) else math.nan
     if stderr > 0:
         # What an estimator adds to the error of its sample is independent of the loss.
