@@ -112,6 +112,9 @@ KIND_TOY = "toy"
 #: The empty run that ``mlflow run`` opens to go on with another one.
 KIND_RESUME = "resume"
 
+#: MLflow's statuses of runs that have ended.
+ENDED = ("FINISHED", "FAILED", "KILLED")
+
 SNAPSHOTS_RECORDING = "recording"
 SNAPSHOTS_COMPLETE = "complete"
 SNAPSHOTS_PARTIAL = "partial"

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-#: MLflow's statuses of runs that have ended.
-_ENDED = ("FINISHED", "FAILED", "KILLED")
 #: Runs of more series are downloaded every time: they have too many orders to check a copy.
 _MOST_SERIES = 6
 
@@ -51,7 +49,7 @@ def fingerprint(client: MlflowClient, run: Run) -> object:
     local = _local_folder(run)
     if local is not None:
         return files_on_disk(local)
-    if run.info.status not in _ENDED:
+    if run.info.status not in schema.ENDED:
         return None
     digest = run.data.tags.get(schema.TAG_DIGEST)
     if digest:

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.schema import ENDED
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,6 @@ ENTRIES, _DONE = "journal.jsonl", "delivered"
 RUN, METRICS, TAGS, FILE, END = "run", "metrics", "tags", "file", "end"
 #: What becomes of a file: it stays, it goes when it is sent, or a newer version will take its place.
 KEEP, DELETE, REPLACED = "keep", "delete", "replaced"
-#: MLflow's statuses of runs that have ended.
-ENDED = ("FINISHED", "FAILED", "KILLED")
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -80,7 +79,7 @@ class Journal:
         self._size = 0
         #: Without a disk to write to, entries wait in memory alone.
         self._file: int | None = None
-        found = self._read()
+        found = self._read(resume)
         if run_id is None and found is None:
             raise ThermoError(f"{folder} holds nothing to be delivered: give a folder that a recording has left behind")
         if run_id is not None and found is not None and run_id != found:
@@ -98,7 +97,7 @@ class Journal:
             self.append(RUN, self.run_id)
             self.delivered(self.peek(1))
 
-    def _read(self) -> str | None:
+    def _read(self, resume: bool) -> str | None:
         """Queue what is not delivered yet, and return the run that the journal is about."""
         if not self._path.is_file():
             return None
@@ -113,8 +112,10 @@ class Journal:
                 run_id = entry.body
             elif entry.end > done:
                 self._waiting.append(entry)
-            if entry.kind == FILE:
+            if entry.kind == FILE and (entry.end <= done or not resume):
                 self.files[entry.body[0]] = entry.body[2]
+            elif entry.kind == METRICS and resume:
+                self.known |= {(key, step) for key, _, _, step in entry.body}
         return run_id
 
     def _forget_all_but_metrics(self) -> None:
@@ -129,13 +130,6 @@ class Journal:
         part.write_bytes(kept)
         os.replace(part, self._path)
         self._size = len(kept)
-        self.files.clear()
-        for line in kept.splitlines():
-            kind, body = json.loads(line)
-            if kind == FILE:
-                self.files[body[0]] = body[2]
-            elif kind == METRICS:
-                self.known |= {(key, step) for key, _, _, step in body}
 
     def _done_before(self, size: int) -> int:
         try:
