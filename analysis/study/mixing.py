@@ -25,6 +25,7 @@ WHERE = frozenset(
         "device", "threads", "n_threads", "num_threads", "jobs", "engine", "workers", "n_workers",
         "num_workers", "download", "data_folder", "data_dir", "output", "output_dir", "out", "log_dir",
         "run_name", "name", "verbose", "git_commit", "resume", "checkpoint",
+        "checkpoint_every", "work_dir", "wait",
     )
 )  # fmt: skip
 #: What a study is about, and what has an error of its own.

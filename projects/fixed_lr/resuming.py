@@ -20,7 +20,7 @@ from projects.fixed_lr.config import TrainConfig, resolve
 from projects.fixed_lr.work import WorkFolder, resumable, stacks, work_root
 
 #: Parameters that say how the files of this machine are used, and change nothing of the training.
-HERE = ("data_folder", "download", "work_dir", "checkpoint_every")
+HERE = ("data_folder", "download", "work_dir", "checkpoint_every", "wait")
 #: Runs that an error message lists.
 _LISTED = 5
 

@@ -57,6 +57,7 @@ def test_what_does_not_enter_the_state_is_a_note_only():
             "init_seed": str(i % 2),
             "chains": str(i % 2),
         },
+        lambda i: {"wait": str(60 * (i % 2)), "work_dir": f"folder {i % 2}", "checkpoint_every": str(i % 2)},
         lambda i: {"label": f"run {i}"},
         lambda i: {"momentum": "0.9"} if i else {},
         lambda i: {"momentum": "nan"},
