@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from benchmarks.table import Table
 ROOT = Path(__file__).parent.parent
 #: Repetitions: other batches from the same initial point, and another initial point with other batches.
 REPEATS = {"other batches": {"seeds": "1"}, "other initial point": {"seeds": "2", "init_seed": "1"}}
+#: Further studies, with batches and initial points of their own: how often the analysis alarms where nothing is wrong.
+FURTHER = {f"study {i}": {"seeds": str(i), "init_seed": str(i - 1)} for i in range(3, 10)}
 
 
 def mlflow_run(environment: dict[str, str], *options: str) -> float:
@@ -62,6 +65,7 @@ def main(quick: bool) -> None:
         single = mlflow_run(environment, "-P", "lr=0.1")
         runs, seconds = study(environment, folder, "study", {})
         others = {} if quick else {name: study(environment, folder, name, given) for name, given in REPEATS.items()}
+        further = {} if quick else {name: study(environment, folder, name, given) for name, given in FURTHER.items()}
     table.facts["seconds"] = {"main": single, "study": seconds}
     for i, run in enumerate(runs):
         table.add(
@@ -79,7 +83,17 @@ def main(quick: bool) -> None:
             f"- {name}: T agrees within the intervals at {sum(same)} of {len(same)} learning rates; {ok} of "
             f"{len(found)} are ok."
         )
-    studies = [runs, *(found for found, _ in others.values())]
+    studies = [runs, *(found for found, _ in (others | further).values())]
+    everything = [run for found in studies for run in found]
+    # A run whose neighbour in lr is suspect is not ok either: its temperature rests on both.
+    own = [run for run in everything if not run["note"].startswith("T rests on the state at")]
+    said = Counter(run["status"] for run in own if run["status"] != "ok")
+    ok = sum(run["status"] == "ok" for run in everything)
+    table.notes.append(
+        f"- {len(studies)} studies, {len(everything)} runs: {sum(said.values())} have an alarm of their own "
+        f"({', '.join(f'{n} {status}' for status, n in said.items()) or 'none'}), {ok} are ok with all that their "
+        "temperatures rest on."
+    )
     ratios = np.array([[run["paper_ratio"] for run in found] for found in studies], dtype=float)
     # Its method gives the ends of a curve no temperature.
     ratios = ratios[:, np.isfinite(ratios).all(axis=0)]
