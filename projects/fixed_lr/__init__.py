@@ -10,6 +10,7 @@ from mlflow_thermo.faces import lazy_names
 if TYPE_CHECKING:
     from projects.fixed_lr.cifar import cifar_folder as cifar_folder, cifar_is_there as cifar_is_there
     from projects.fixed_lr.config import TrainConfig as TrainConfig, resolve as resolve
+    from projects.fixed_lr.crew import run_sweep as run_sweep
     from projects.fixed_lr.data import Dataset as Dataset, load_dataset as load_dataset
     from projects.fixed_lr.engine import (
         AUTO as AUTO,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from projects.fixed_lr.presets import PRESETS as PRESETS
     from projects.fixed_lr.protocols import make_update as make_update
     from projects.fixed_lr.stack import ModelStack as ModelStack
-    from projects.fixed_lr.sweep import run_sweep as run_sweep
     from projects.fixed_lr.train import choose_device as choose_device
     from projects.fixed_lr.training_setup import (
         UNIFORM_SAMPLES as UNIFORM_SAMPLES,
@@ -42,6 +42,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "cifar": ["cifar_folder", "cifar_is_there"],
         "config": ["TrainConfig", "resolve"],
+        "crew": ["run_sweep"],
         "data": ["Dataset", "load_dataset"],
         "engine": ["AUTO", "choose_engine", "deal", "step_seconds"],
         "loop": ["Observer", "run_loop"],
@@ -51,7 +52,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "presets": ["PRESETS"],
         "protocols": ["make_update"],
         "stack": ["ModelStack"],
-        "sweep": ["run_sweep"],
         "train": ["choose_device"],
         "unfinished": ["dealt", "done_runs", "parts_to_go_on", "place_of"],
     },
