@@ -70,9 +70,9 @@ def analyze(
 ) -> None:
     """Entropy, temperature and free energy of the runs of an experiment."""
     import analysis
-    from analysis.cluster import open_cluster, uri_for_all
     from analysis.report import STUDY, ReportCache, require_folder, study_key, summary, text_table
     from analysis.results import CORRUPT, NO_SNAPSHOTS
+    from analysis.study import open_cluster, uri_for_all
     from analysis.tracking import cache_folder, default_uri
 
     require_folder(out, STUDY)

@@ -11,8 +11,7 @@ from benchmarks.table import Table
 from mlflow_thermo.schema import FULL, ISOMETRIC
 from mlflow_thermo.store import SHARED_COLUMNS, choose_storage
 from projects.common import parse_lrs
-from projects.fixed_lr import PRESETS, resolve, schedules
-from projects.fixed_lr.models import build_model
+from projects.fixed_lr import PRESETS, build_model, resolve, schedules
 
 #: Multiplications and additions a second that a GPU sustains on networks this small; to be replaced by one's own.
 SUSTAINED = 10e12

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         step_seconds as step_seconds,
     )
     from projects.fixed_lr.loop import Observer as Observer, run_loop as run_loop
+    from projects.fixed_lr.models import build_model as build_model
     from projects.fixed_lr.options import parse_options as parse_options
     from projects.fixed_lr.phases import schedules as schedules
     from projects.fixed_lr.presets import PRESETS as PRESETS
@@ -47,6 +48,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "engine": ["AUTO", "choose_engine", "deal", "step_seconds"],
         "loop": ["Observer", "run_loop"],
         "training_setup": ["TrainingSetup", "UNIFORM_SAMPLES", "prepare"],
+        "models": ["build_model"],
         "options": ["parse_options"],
         "phases": ["schedules"],
         "presets": ["PRESETS"],

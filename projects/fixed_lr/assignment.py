@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 import projects
-from analysis.cluster import uri_for_all
+from analysis.study import uri_for_all
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, first_line
 from mlflow_thermo.plugin import SWEEP_VARIABLE

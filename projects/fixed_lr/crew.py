@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import mlflow
 
-from analysis.cluster import Cluster, tell
+from analysis.study import Cluster, tell
 from mlflow_thermo.errors import first_line
 from projects.common import Display, Outcome, ParentWatch, Workers
 from projects.fixed_lr.assignment import Assignment, Sweep, child_environment, failed, train_anywhere, train_part

@@ -10,7 +10,7 @@ import click
 from mlflow import MlflowClient
 
 from analysis.cli import entry
-from analysis.cluster import Cluster, open_cluster
+from analysis.study import Cluster, open_cluster
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from projects.common import (

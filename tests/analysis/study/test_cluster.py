@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import pytest
 
 from analysis import analyze, from_folder
-from analysis.cluster import open_cluster, uri_for_all
+from analysis.study import open_cluster, uri_for_all
 from mlflow_thermo.errors import ThermoError
 
 
@@ -21,7 +21,7 @@ def test_an_address_that_is_none(address):
 
 
 def test_nobody_answers(monkeypatch):
-    monkeypatch.setattr("analysis.cluster.PATIENCE", 0.5)
+    monkeypatch.setattr("analysis.study.cluster.PATIENCE", 0.5)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         with pytest.raises(ThermoError, match="does not answer"):
