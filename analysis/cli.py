@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -52,6 +53,7 @@ def cli() -> None:
 @click.option(
     "--jobs", default=0, type=Whole(min=0), help="Runs that are measured at the same time; default one for each core."
 )
+@click.option("--scheduler", default="", help="Address of a Dask scheduler, tcp://…, whose workers read and measure.")
 def analyze(
     experiment: str,
     folder: str,
@@ -64,18 +66,22 @@ def analyze(
     publishes: bool,
     caches: bool,
     jobs: int,
+    scheduler: str,
 ) -> None:
     """Entropy, temperature and free energy of the runs of an experiment."""
     import analysis
     from analysis.report import STUDY, ReportCache, require_folder, study_key, summary, text_table
     from analysis.results import CORRUPT, NO_SNAPSHOTS
-    from analysis.tracking import cache_folder
+    from analysis.study import open_cluster, uri_for_all
+    from analysis.tracking import cache_folder, default_uri
 
     require_folder(out, STUDY)
     inside = os.environ.get("MLFLOW_RUN_ID") if not experiment and not folder else None
     if folder:
-        runs = analysis.from_folder(folder)
+        runs = analysis.from_folder(Path(folder).absolute() if scheduler else folder)
     else:
+        if scheduler:
+            tracking_uri = uri_for_all(tracking_uri or default_uri())
         runs = analysis.from_tracking(
             experiment or None,
             tracking_uri or None,
@@ -89,7 +95,14 @@ def analyze(
     result = cache.get(key, Path(out))
     if result is None:
         config = analysis.StudyConfig(entropy=entropy, method=method, jobs=jobs or os.cpu_count() or 1)
-        result = analysis.analyze(runs, config)
+        with ExitStack() as held:
+            executor = None
+            if scheduler:
+                cluster = held.enter_context(open_cluster(scheduler))
+                cluster.wait_for_workers()
+                cluster.require()
+                executor = cluster.executor
+            result = analysis.analyze(runs, config, executor)
         cache.put(key, result.write(out), Path(out))
     else:
         result = replace(result, origin=runs.origin)

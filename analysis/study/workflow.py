@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -28,7 +30,6 @@ from analysis.trajectory import Trajectory
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import AUTO, STATIONARY
 
-Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
@@ -72,7 +73,9 @@ class StudyConfig:
             raise ThermoError(f"jobs must be at least 1, got {self.jobs}")
 
 
-def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> StudyResult:
+def analyze(
+    runs: Sequence[RunInput], config: StudyConfig | None = None, executor: Executor | None = None
+) -> StudyResult:
     """Analyse a study: entropy, temperature and free energy of its runs, and tests of the study as a whole.
 
     A training that was recorded several times counts once. Runs that differ in more than learning rate, seed and length
@@ -85,6 +88,7 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     ----------
     runs : as `analysis.from_tracking` and `analysis.from_folder` give them.
     config : how to analyse; by default `StudyConfig()`.
+    executor : reads and measures the runs, in threads, processes or on a cluster; by default ``config.jobs`` threads.
 
     Returns
     -------
@@ -106,13 +110,15 @@ def analyze(runs: Sequence[RunInput], config: StudyConfig | None = None) -> Stud
     (9, 3, {'stationary'})
     """
     config = StudyConfig() if config is None else config
-    examined, repeated = without_repeats(_each(lambda run: examined_run(run, len(runs)), runs, config.jobs))
+    each = partial(_each, executor, config.jobs)
+    examined, repeated = without_repeats(each(partial(examined_run, n_runs=len(runs)), runs))
     differ, mixed = differences([e.shape for e in examined if e.shape is not None])
     shape = _require_a_study(examined)
     plan = plan_of(examined, shape, config.entropy, config.jackknife_blocks)
     results = [e.result for e in examined]
     which = [i for i, e in enumerate(examined) if e.shape is not None]
-    measured = dict(zip(which, _each(lambda i: measure(runs[i], examined[i], plan), which, config.jobs), strict=True))
+    again = each(partial(measure, plan=plan), [runs[i] for i in which], [examined[i] for i in which])
+    measured = dict(zip(which, again, strict=True))
     for i, found in measured.items():
         results[i] = found.result
     warm = {i: m for i, m in measured.items() if m.entropies is not None and m.result.regime == STATIONARY}
@@ -173,14 +179,28 @@ def _require_a_study(examined: Sequence[Examined]) -> Trajectory:
     return first
 
 
-def _each(function: Callable[[Item], Answer], items: Sequence[Item], jobs: int) -> list[Answer]:
-    """`function` of every item, in their order."""
-    if jobs <= 1 or len(items) < 2:
-        return [function(item) for item in items]
-    # Threads, not processes: most of the time goes into linear algebra and transfers, which release the interpreter
-    # lock, and memory is shared. Single-threaded algebra in each, or they would wait for each other.
-    with threadpool_limits(1), ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(function, items))
+def _each(
+    executor: Executor | None, jobs: int, function: Callable[..., Answer], *arguments: Sequence[Any]
+) -> list[Answer]:
+    """`function` of the first of all arguments, of the second, and so on."""
+    if executor is None and (jobs <= 1 or len(arguments[0]) < 2):
+        return [function(*one) for one in zip(*arguments, strict=True)]
+    with ExitStack() as stack:
+        # Threads, not processes: most of the time goes into linear algebra and transfers, which release the interpreter
+        # lock, and memory is shared. Single-threaded algebra in each, or they would wait for each other.
+        pool = stack.enter_context(ThreadPoolExecutor(jobs)) if executor is None else executor
+        if isinstance(pool, ThreadPoolExecutor):
+            # For all of them at once: each on its own would take back the limit of the others.
+            stack.enter_context(threadpool_limits(1))
+        else:
+            function = partial(_alone, function)
+        return list(pool.map(function, *arguments))
+
+
+def _alone(function: Callable[..., Answer], *arguments: Any) -> Answer:
+    """`function` in single-threaded algebra: other processes use the other cores."""
+    with threadpool_limits(1):
+        return function(*arguments)
 
 
 def _pooled_correlation(correlations: Sequence[float]) -> float | None:

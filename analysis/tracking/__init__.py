@@ -26,7 +26,11 @@ if TYPE_CHECKING:
         upload_report as upload_report,
     )
     from analysis.tracking.records import RunRecord as RunRecord, StudyRuns as StudyRuns
-    from analysis.tracking.server import from_tracking as from_tracking, search_runs as search_runs
+    from analysis.tracking.server import (
+        default_uri as default_uri,
+        from_tracking as from_tracking,
+        search_runs as search_runs,
+    )
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -37,6 +41,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "folder": ["from_folder"],
         "heartbeat": ["Orphan", "close_orphan", "orphans", "orphans_of"],
         "records": ["RunRecord", "StudyRuns"],
-        "server": ["from_tracking", "search_runs"],
+        "server": ["default_uri", "from_tracking", "search_runs"],
     },
 )

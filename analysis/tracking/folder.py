@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from analysis.results import CORRUPT, Origin
@@ -72,8 +73,8 @@ def from_folder(path: str | Path) -> StudyRuns:
                 regime="",
                 uniform_loss=index.attributes.get("uniform_loss"),
                 uniform_loss_std=index.attributes.get("uniform_loss_std"),
-                folder=lambda run=run: in_place(run),  # type: ignore[misc]
-                fingerprint=lambda run=run: files_on_disk(run),  # type: ignore[misc]
+                folder=partial(in_place, run),
+                fingerprint=partial(files_on_disk, run),
             )
         )
     if not records:

@@ -11,7 +11,7 @@ from typing import overload
 
 import numpy as np
 
-from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, AnyArray, Origin
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, AnyArray, FloatArray, IntArray, Origin
 from analysis.trajectory import History, RunError, Trajectory
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
@@ -22,9 +22,19 @@ from mlflow_thermo.store import Snapshots, StoreError, read_index, read_snapshot
 _LARGEST = 1e100
 
 
+def _nothing() -> None:
+    """The fingerprint of a run that has none. Not a lambda: a record goes to other processes."""
+
+
+def _no_history(names: Sequence[str]) -> dict[str, tuple[IntArray, FloatArray]]:
+    return {}
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """One run as the analysis knows it before its snapshots are read.
+
+    It can be pickled, and read by another process or machine that has its store in reach.
 
     Attributes
     ----------
@@ -52,8 +62,8 @@ class RunRecord:
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    fingerprint: Callable[[], object] = lambda: None
-    history: History = lambda names: {}
+    fingerprint: Callable[[], object] = _nothing
+    history: History = _no_history
     set_temperature: float | None = None
 
     @property

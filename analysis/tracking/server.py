@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -119,6 +120,13 @@ def from_tracking(
     return StudyRuns(tuple(records), origin)
 
 
+def default_uri() -> str:
+    """MLflow's own choice of a tracking server: MLFLOW_TRACKING_URI, or a file in the current folder."""
+    from mlflow import get_tracking_uri
+
+    return str(get_tracking_uri())
+
+
 def find_experiment(client: MlflowClient, name: str | None, experiment_id: str | None) -> Experiment:
     """The experiment by its id or its name; SourceError where it cannot be used."""
     from mlflow.exceptions import MlflowException
@@ -178,9 +186,9 @@ def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:
         regime=data.tags.get(schema.TAG_REGIME, "") if data.tags.get(schema.TAG_REGIME) == schema.DIVERGED else "",
         uniform_loss=data.metrics.get(schema.METRIC_UNIFORM_LOSS),
         uniform_loss_std=data.metrics.get(schema.METRIC_UNIFORM_LOSS_STD),
-        folder=lambda: artifacts(client, run, cache),
-        fingerprint=lambda: fingerprint(client, run),
-        history=lambda names: _history(client, run, names),
+        folder=partial(artifacts, client, run, cache),
+        fingerprint=partial(fingerprint, client, run),
+        history=partial(_history, client, run),
         params=dict(data.params),
         tags=dict(data.tags),
         metrics=dict(data.metrics),

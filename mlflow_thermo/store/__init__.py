@@ -4,7 +4,7 @@ from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, rows_per_chunk, sha256_o
 from mlflow_thermo.store.files import StoreError, printable, real_file
 from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
-from mlflow_thermo.store.modes import DISK_SHARE, SKETCH_COLUMNS, choose_storage
+from mlflow_thermo.store.modes import DISK_SHARE, SHARED_COLUMNS, SKETCH_COLUMNS, choose_storage
 from mlflow_thermo.store.reduce import reduce_series
 from mlflow_thermo.store.series import SeriesWriter, Snapshots, read_snapshots, read_weights
 from mlflow_thermo.store.sketch import CountSketch, measured_error, sketch_rows
@@ -12,6 +12,7 @@ from mlflow_thermo.store.sketch import CountSketch, measured_error, sketch_rows
 __all__ = [
     "DISK_SHARE",
     "MAX_CHUNK_BYTES",
+    "SHARED_COLUMNS",
     "SKETCH_COLUMNS",
     "CountSketch",
     "SeriesWriter",

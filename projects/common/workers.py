@@ -78,7 +78,7 @@ class Workers:
         regime = next((line.split()[1].rstrip(":") for line in lines if line.startswith("regime ")), "")
         message = "" if code == 0 else _explain(code, lines)
         if code:
-            _close(run_id)
+            self._close(run_id)
         return [Outcome(lr, seed, run_id, code == 0, regime, message, time.monotonic() - begin)]
 
     def train_stack(
@@ -113,7 +113,7 @@ class Workers:
         for lr in lrs:
             if lr not in ended:
                 run_id = opened.get(lr, "")
-                _close(run_id)
+                self._close(run_id)
                 ended[lr] = Outcome(lr, seed, run_id, False, "", _explain(code, [*tail]), time.monotonic() - begin)
         return [ended[lr] for lr in lrs]
 
@@ -146,6 +146,14 @@ class Workers:
             self._running.discard(child)
         return code
 
+    def _close(self, run_id: str) -> None:
+        """End a run whose process was killed; it would stay RUNNING for ever."""
+        if run_id:
+            with suppress(MlflowException):
+                client = MlflowClient(self._environment["MLFLOW_TRACKING_URI"])
+                if client.get_run(run_id).info.status == "RUNNING":
+                    client.set_terminated(run_id, "FAILED")
+
 
 NOT_STARTED = "not started: the sweep was ended"
 
@@ -156,15 +164,6 @@ def _event(line: str) -> dict[str, Any]:
         if isinstance(content, dict):
             return content
     return {}
-
-
-def _close(run_id: str) -> None:
-    """End a run whose process was killed; it would stay RUNNING for ever."""
-    if run_id:
-        with suppress(MlflowException):
-            client = MlflowClient()
-            if client.get_run(run_id).info.status == "RUNNING":
-                client.set_terminated(run_id, "FAILED")
 
 
 def _explain(code: int, lines: list[str]) -> str:

@@ -62,13 +62,22 @@ class SweepProgress:
         with self._lock:
             self._tasks[number].begun = self._clock()
 
+    def heard(self, number: int, event: Mapping[str, Any]) -> None:
+        """Note what the training of a part says."""
+        if event["event"] == "began":
+            self.began(number)
+        else:
+            self.update(number, event)
+
     def update(self, number: int, event: Mapping[str, Any]) -> None:
         """Note what a process says about its progress."""
         with self._lock:
             task, now = self._tasks[number], self._clock()
             task.fraction = event["fraction"]
+            if task.begun is None:
+                # What it said first was lost on the way from another machine.
+                task.begun = now
             if event["left"] is not None:
-                assert task.begun is not None
                 task.left, task.said = event["left"], now
                 task.training = event["spent"] + event["left"]
                 task.startup = now - task.begun - event["spent"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from analysis.tracking import search_runs
 from mlflow_thermo import schema
 from projects.common import Outcome
 from projects.fixed_lr.engine import BATCHED, deal
-from projects.fixed_lr.work import WorkFolder, resumable, stacks
+from projects.fixed_lr.work import WorkFolder, resumable, stack_folder, stacks
 
 #: Learning rate, to the digits that a grid has, and seed of a run.
 Place = tuple[float, int]
@@ -37,6 +37,11 @@ class Part:
     together: bool = False
     run_ids: tuple[str, ...] = ()
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where its runs stand in the grid, in the order of `lrs`."""
+        return tuple(place_of(lr, self.seed) for lr in self.lrs)
+
 
 def place_of(lr: float, seed: int) -> Place:
     """Where a run stands in its grid."""
@@ -53,10 +58,16 @@ def done_runs(client: MlflowClient, experiment_id: str, sweep: str) -> dict[Plac
         tags = run.data.tags
         whole = run.info.status == "FINISHED" and tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_COMPLETE
         diverged = tags.get(schema.TAG_REGIME) == schema.DIVERGED and run.info.status == "FAILED"
-        lr = run.data.metrics.get(schema.METRIC_LR)
-        if lr is not None and (whole or diverged):
-            found.setdefault(place_of(lr, int(run.data.params.get("seed", 0))), run)
+        place = _place(run)
+        if place is not None and (whole or diverged):
+            found.setdefault(place, run)
     return found
+
+
+def _place(run: Run) -> Place | None:
+    """Where a run stands in its grid; None for one that was killed before it said so."""
+    lr = run.data.metrics.get(schema.METRIC_LR, run.data.params.get("lr"))
+    return None if lr is None else place_of(float(lr), int(run.data.params.get("seed", 0)))
 
 
 def parts_to_go_on(client: MlflowClient, experiment_id: str, sweep: str, work_dir: str) -> list[Part]:
@@ -76,10 +87,23 @@ def parts_to_go_on(client: MlflowClient, experiment_id: str, sweep: str, work_di
     return parts
 
 
-def let_go(client: MlflowClient, experiment_id: str, sweep: str, kept: Iterable[str]) -> None:
-    """Take the runs out of a sweep that are neither done nor go on: new ones take their places."""
+def folder_of(part: Part, work_dir: str) -> WorkFolder:
+    """Where the checkpoint lies that a part goes on from."""
+    return stack_folder(work_dir, part.run_ids) if part.together else WorkFolder(work_dir, part.resume)
+
+
+def let_go(
+    client: MlflowClient, experiment_id: str, sweep: str, kept: Iterable[str], places: Container[Place] | None = None
+) -> None:
+    """Take the runs out of a sweep that are neither done nor go on: new ones take their places.
+
+    Parameters
+    ----------
+    kept : ids of runs that stay.
+    places : of the runs that may leave; all by default. Others are being trained.
+    """
     for run in _runs_of(client, experiment_id, sweep):
-        if run.info.run_id in kept:
+        if run.info.run_id in kept or (places is not None and _place(run) not in places):
             continue
         if run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")

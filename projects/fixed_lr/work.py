@@ -46,12 +46,12 @@ class WorkFolder:
         return load(self.checkpoint, facts_alone=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other programs out; ThermoError where one is in."""
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
+        """Keep other programs out; ThermoError where one stays in for more than `patience` seconds."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder.parent / f"{self.folder.name}.lock")
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=patience)
         except Timeout:
             raise ThermoError(f"run {self.folder.name} is being trained by another program: wait for it") from None
         except OSError as error:
