@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         SourceError as SourceError,
         server_errors as server_errors,
     )
+    from analysis.tracking.experiment import name_run as name_run, prepare_experiment as prepare_experiment
     from analysis.tracking.folder import from_folder as from_folder
     from analysis.tracking.heartbeat import (
         Orphan as Orphan,
@@ -38,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "publish": ["publish_accuracy", "publish_result", "publish_run", "publish_study", "upload_report"],
         "download": ["cache_folder"],
         "errors": ["ServerError", "SourceError", "server_errors"],
+        "experiment": ["name_run", "prepare_experiment"],
         "folder": ["from_folder"],
         "heartbeat": ["Orphan", "close_orphan", "orphans", "orphans_of"],
         "records": ["RunRecord", "StudyRuns"],

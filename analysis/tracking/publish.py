@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Run, RunTag
 from analysis.report import ACCURACY, STUDY, report_files
 from analysis.results import RunResult, StudyResult, run_row
 from analysis.tracking.errors import server_errors
+from analysis.tracking.experiment import name_run, prepare_experiment, renew_note
 from analysis.tracking.server import search_runs
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
@@ -80,6 +81,7 @@ def publish_study(
             # Until this analysis has completed it.
             client.update_run(reused, status="RUNNING")
         client.set_tag(own, schema.TAG_KIND, schema.KIND_ANALYSIS)
+        name_run(client, own, f"analysis of {scope}")
         upload_report(client, own, folder, STUDY)
         _log(client, own, _study_values(result), client.get_run(own).data.metrics)
         # Scope and digest mark a complete analysis, so they come last.
@@ -88,6 +90,8 @@ def publish_study(
         for old in earlier:
             if old.info.run_id != own:
                 client.delete_run(old.info.run_id)
+        prepare_experiment(client, experiment_id)
+        renew_note(client, experiment_id, own, result)
     return own
 
 
@@ -210,6 +214,7 @@ def publish_accuracy(
     }
     with _ended(client, own) if run_id is None else nullcontext():
         client.set_tag(own, schema.TAG_KIND, schema.KIND_CALIBRATION)
+        name_run(client, own, "calibration")
         upload_report(client, own, folder, ACCURACY)
         _log(client, own, values, {})
     return own

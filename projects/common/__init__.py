@@ -6,6 +6,7 @@ from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
     from projects.common.display import Display as Display, Report as Report, in_words as in_words
+    from projects.common.inputs import log_dataset as log_dataset
     from projects.common.lifetime import (
         ParentWatch as ParentWatch,
         Terminated as Terminated,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         parse_seeds as parse_seeds,
         parse_whole as parse_whole,
     )
+    from projects.common.system import SystemMetrics as SystemMetrics
     from projects.common.tracking import (
         await_delivery as await_delivery,
         end_run as end_run,
@@ -33,8 +35,10 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "display": ["Display", "Report", "in_words"],
+        "inputs": ["log_dataset"],
         "lifetime": ["ParentWatch", "Terminated", "reason_of"],
         "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
+        "system": ["SystemMetrics"],
         "tracking": [
             "await_delivery",
             "end_run",

@@ -16,7 +16,7 @@ from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 
-from analysis.tracking import ServerError, close_orphan, orphans
+from analysis.tracking import ServerError, close_orphan, name_run, orphans, prepare_experiment
 from mlflow_thermo import SnapshotRecorder, schema
 from mlflow_thermo.delivery import Sign, waiting_outbox
 from mlflow_thermo.errors import ThermoError, without_password
@@ -64,7 +64,7 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
         client.update_run(run_id, status="RUNNING")
     else:
         with suppress(MlflowException):
-            client.update_run(run_id, name=name)
+            name_run(client, run_id, name)
     try:
         alive = str(Sign.of_this_process(beats=False))
         all_tags = {**run_tags(), schema.TAG_KIND: kind, schema.TAG_ALIVE: alive, **tags}
@@ -73,7 +73,11 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
         # Nobody else knows of the run yet.
         end_run(run_id, "FAILED")
         raise
-    _close_orphans(client, client.get_run(run_id).info.experiment_id)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    _close_orphans(client, experiment_id)
+    with suppress(ServerError):
+        # Whoever may write runs may not be allowed to write to their experiment.
+        prepare_experiment(client, experiment_id)
     return run_id
 
 

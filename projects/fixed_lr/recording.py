@@ -22,7 +22,7 @@ from mlflow_thermo.packing import Parameters
 from mlflow_thermo.recorder import SnapshotRecorder
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.store import DISK_SHARE, choose_storage, read_index
-from projects.common import Terminated, end_run, log_new_params
+from projects.common import SystemMetrics, Terminated, end_run, log_dataset, log_new_params
 from projects.fixed_lr.checkpoint import Checkpoints, State
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.full_gradients import FullGradients
@@ -101,6 +101,11 @@ class RecordedRun:
         self._client = MlflowClient()
         self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
         log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
+        if not again:
+            data = setup.data
+            parts = {"training": (data.x_train, data.y_train), "testing": (data.x_test, data.y_test)}
+            log_dataset(self._client, run_id, config.dataset, {name: one for name, one in parts.items() if len(one[1])})
+        self._machine = SystemMetrics(run_id, again=again)
         dim = setup.d - len(setup.spheres)
         self._setup = setup
         self._gradients = FullGradients(phases_of(config), config.full_gradients, config.chains)
@@ -192,10 +197,12 @@ class RecordedRun:
 
     def close(self) -> None:
         """Hand over what was recorded of a run that did not reach its end."""
+        self._machine.close()
         self.recorder.finish(complete=False)
 
     def finish(self) -> Regime:
         """Hand over everything, and return the regime that the run ended in, without a name where it was too short."""
+        self._machine.close()
         self.recorder.finish()
         index = self.recorder.index(schema.SPACED)
         losses = np.array(index.loss_mean, dtype=float).reshape(-1, index.chains).mean(axis=1)

@@ -1,0 +1,31 @@
+"""What a run is trained on, as MLflow knows data sets: the UI's Dataset column, filters and the digest come from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, InputTag
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: MLflow's key for the part of the data that an input is.
+_CONTEXT = "mlflow.data.context"
+
+
+def log_dataset(client: MlflowClient, run_id: str, name: str, parts: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """Log a data set as inputs of a run.
+
+    Parameters
+    ----------
+    parts : samples (n, ...) and labels (n,) by what they are used for, as in ``{"training": (x, y)}``.
+    """
+    # Imported here: it takes a while, and only trainings have data.
+    from mlflow.data import from_numpy  # type: ignore[attr-defined]
+
+    inputs = []
+    for context, (x, y) in parts.items():
+        found = from_numpy(x.cpu().numpy(), targets=y.cpu().numpy(), name=name)
+        inputs.append(DatasetInput(found._to_mlflow_entity(), [InputTag(_CONTEXT, context)]))
+    client.log_inputs(run_id, datasets=inputs)
