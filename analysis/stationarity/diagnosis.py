@@ -203,7 +203,7 @@ def _judge(cloud: _Cloud, dim: int, burn_in: int, duplicates: int, stays: int) -
         n=float(n), dim=float(dim), tau=tau, n_eff=n_eff, burn_in=float(burn_in), tail_weight=tail_weight(distances),
         edge_lag_fraction=edges.fraction, edge_lag_independent=edges.expected, msd_slope=msd_slope(distances),
         drift_p_value=drift.p_value, drift_dims=drift.dims, trend_p_value=min(trends),
-        spread_p_value=spread_p_value(gram, n_eff, drift.dims),
+        spread_p_value=spread_p_value(gram),
         kpss=float(np.nanmax(levels)) if np.isfinite(levels).any() else float("nan"),
         split_rhat=max(split_rhat(row) for row in series), duplicates=float(duplicates), stays=float(stays),
         rank=float(rank), columns=float(d), active_directions=float(active), active_share=share,

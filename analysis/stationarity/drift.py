@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.linalg import eigh
 
 from analysis.geometry import recentred
 from analysis.results import FloatArray
-from analysis.stationarity.correlation import SOKAL_WINDOW, time_from_correlation
+from analysis.stationarity.correlation import SOKAL_WINDOW, integrated_time, time_from_correlation
 
 #: Cosine modes 2 … MODES are what the first one is compared with.
 MODES = 8
@@ -22,6 +23,9 @@ MODES = 8
 SYSTEMATIC = 1.5
 #: A trend with a smaller share of the variance moves the entropy by less than 0.005 nats per direction.
 SMALLEST_TREND = 0.01
+
+#: Snapshots for each direction whose spread is looked at: the spread of fewer would be set by single snapshots.
+DRAWS_A_DIRECTION = 20
 
 
 def msd_slope(sq_distances: FloatArray) -> float:
@@ -119,31 +123,31 @@ def trend_p_value(gram: FloatArray, dims: float) -> float:
     return float(stats.f.sf(energy / expected, dims, dims * n / (2 * SOKAL_WINDOW * tau)))
 
 
-def spread_p_value(gram: FloatArray, n_eff: float, dims: float) -> float:
-    """p-value of an equal spread of the weights in the two halves of the window: the larger of those of two tests.
+def spread_p_value(gram: FloatArray) -> float:
+    """p-value of an equal spread of the weights in the two halves of the window.
 
-    A two-sided F-test assumes a Gaussian and counts degrees of freedom; a rank test of |w − mean|² (Mann & Whitney
-    1947) assumes no shape, but counts snapshots. Gradient noise has heavy tails, which the F-test alone would mistake
-    for a difference in spread.
+    A rank test (Mann & Whitney 1947) of the squared distance from the mean, each principal direction in units of its
+    own spread: a state that widens does so in all of them, and in plain units the widest alone would count. Ranks
+    assume no shape, as gradient noise has heavy tails. Correlated snapshots count by the correlation of the ranks about
+    a line and a step: a spread that changes would look like a correlation.
 
     Parameters
     ----------
     gram : (n, n) Gram matrix of the centred snapshots in time order.
-    n_eff : independent snapshots in the whole window.
-    dims : number of independent directions that move.
     """
     n = len(gram)
-    squares = [np.diag(recentred(gram, part)) for part in (np.arange(n // 2), np.arange(n // 2, n))]
-    first, second = (float(part.sum()) for part in squares)
-    if min(first, second) <= 0:
-        return 0.0 if max(first, second) > 0 else 1.0
-    free = dims * max(1.0, n_eff / 2)
-    gaussian = float(2 * stats.f.sf(max(first / second, second / first), free, free))
-    a, b = (len(part) for part in squares)
-    ranks = float(stats.mannwhitneyu(*squares).statistic)
-    # Correlated snapshots count as n_eff of them.
-    deviate = (ranks - a * b / 2) / np.sqrt(a * b * (n + 1) / 12 * max(1.0, n / n_eff))
-    return max(gaussian, float(2 * stats.norm.sf(abs(deviate))))
+    values, vectors = eigh(gram, subset_by_index=[n - max(1, n // DRAWS_A_DIRECTION), n - 1])
+    moving = vectors[:, values > 100 * np.finfo(float).eps * n * values[-1]]
+    if not moving.size:
+        return 1.0
+    squares = np.sum(moving**2, axis=1)
+    half = n // 2
+    statistic = float(stats.mannwhitneyu(squares[:half], squares[half:]).statistic)
+    ranks = stats.rankdata(squares)
+    changes = np.column_stack([np.ones(n), np.arange(n) - (n - 1) / 2, np.arange(n) < half])
+    rest = ranks - changes @ np.linalg.lstsq(changes, ranks)[0]
+    variance = half * (n - half) * (n + 1) / 12 * integrated_time(rest)
+    return float(2 * stats.norm.sf(abs(statistic - half * (n - half) / 2) / np.sqrt(variance)))
 
 
 def tail_weight(sq_distances: FloatArray) -> float:

@@ -215,8 +215,7 @@ class TestDrift:
             x = x - x.mean(axis=0)
             gram = x @ x.T
             test = drift_test(gram)
-            n_eff = 600 * (1 - phi) / (1 + phi)
-            p.append((test.p_value, trend_p_value(gram, test.dims), spread_p_value(gram, n_eff, test.dims)))
+            p.append((test.p_value, trend_p_value(gram, test.dims), spread_p_value(gram)))
         # Six in sixty would be called at the ten per cent level; binomial noise allows twelve.
         assert np.all(np.mean(np.array(p) < 0.1, axis=0) <= 0.2)
         assert np.min(p) > 1e-4
@@ -231,8 +230,25 @@ class TestDrift:
         # The mean holds, the spread doubles.
         y = rng.normal(size=(600, 20)) * np.where(np.arange(600) < 300, 1, 2)[:, None]
         y -= y.mean(axis=0)
-        assert spread_p_value(y @ y.T, 600, 20) < 1e-6
-        assert spread_p_value(np.zeros((20, 20)), 20, 1) == 1.0
+        assert spread_p_value(y @ y.T) < 1e-6
+        assert spread_p_value(np.zeros((20, 20))) == 1.0
+
+    @pytest.mark.parametrize("phi", [0.0, 0.5])
+    @pytest.mark.parametrize("heavy", [False, True])
+    def test_a_spread_that_changes_slowly(self, phi, heavy):
+        """In directions of very different width, of which the widest alone would say little; with heavy tails too."""
+        rng = np.random.default_rng(16)
+        still, widening = [], []
+        for _ in range(30):
+            x = ar1(400, phi, rng, 10) * np.geomspace(1, 0.02, 10)
+            if heavy:
+                x = x / np.sqrt(rng.chisquare(4, size=(400, 1)) / 4)
+            for found, y in ((still, x), (widening, x * np.linspace(0.6, 1.4, 400)[:, None])):
+                y = y - y.mean(axis=0)
+                found.append(spread_p_value(y @ y.T))
+        assert np.min(still) > 1e-4
+        assert np.mean(np.array(still) < 0.1) <= 0.25
+        assert np.mean(np.array(widening) < 1e-3) >= 0.9
 
 
 class TestThinning:
