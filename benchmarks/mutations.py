@@ -164,10 +164,10 @@ def older_version(rng: random.Random, folder: Path) -> bool:
     parts = [json.loads((folder / part["file"]).read_text()) for part in raw.pop("parts")]
     for key in ("steps", "loss", "loss_mean", "chunks"):
         raw[key] = [entry for part in (*parts, raw) for entry in part[key]]
-    raw["schema_version"] = rng.choice((1, 2, 3, 4))
+    raw["schema_version"] = version = rng.choice((1, 2, 3, 4))
     del raw["checksum"]
     rng.choice((odd_value, number_changed, field_removed, entry_repeated, fields_swapped))(rng, raw)
-    _write(folder / _INDEX, raw, forged=raw["schema_version"] == 4)
+    _write(folder / _INDEX, raw, forged=version == 4)
     return True
 
 
