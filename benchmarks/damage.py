@@ -52,7 +52,9 @@ def literal(rng: random.Random, path: Path) -> None:
             '"\\ud800"', '"\\udc00x"', '"\\u0000"', "01", "0x10", "'a'", "undefined", "/* */1", "1_000", "[1,]",
         )
     )  # fmt: skip
-    text, key = path.read_text(), rng.choice(("loss", "steps", "lr", "d", "attributes", "series", "chunks"))
+    text = path.read_text()
+    keys = ("loss", "steps", "lr", "d", "attributes", "series", "chunks")
+    key = rng.choice([key for key in keys if f'"{key}":' in text])
     head, _, tail = text.partition(f'"{key}":')
     path.write_text(f'{head}"{key}":{fresh},"again":{tail}' if rng.random() < 0.5 else f'{head}"{key}":{fresh}{tail}')
 
@@ -74,14 +76,14 @@ def bomb(rng: random.Random, path: Path) -> None:
             handle.truncate(rng.choice((2**28, 2**33, 2**37)))
     elif kind == 1:
         part = rng.choice((b"[],", b"{},", b'"ab",', b"1.5,"))
-        path.write_bytes(b'{"schema_version":4,"steps":[' + part * rng.choice((1_500_000, 6_000_000)) + b"0]}")
+        path.write_bytes(b'{"schema_version":5,"steps":[' + part * rng.choice((1_500_000, 6_000_000)) + b"0]}")
     elif kind == 2:
         words = b",".join([b'"' + "ä😀".encode() * rng.choice((10, 40)) + b'"'] * 250_000)
-        path.write_bytes(b'{"schema_version":4,"attributes":{"a":[' + words + b"]}}")
+        path.write_bytes(b'{"schema_version":5,"attributes":{"a":[' + words + b"]}}")
     elif kind == 3:
         path.write_bytes(b"{" + b",".join(b'"%d":0' % i for i in range(300_000)) + b"}")
     else:
-        path.write_bytes(b'{"schema_version":4,"layout":' + b"[" * 5_000_000)
+        path.write_bytes(b'{"schema_version":5,"layout":' + b"[" * 5_000_000)
 
 
 # Chunks.

@@ -18,7 +18,8 @@ from typing import Any
 
 from analysis import from_folder
 from benchmarks.isolated import FAILED, Job, rows_of
-from benchmarks.mutations import MUTATIONS, STORAGES, write_sample
+from benchmarks.mutations import MUTATIONS, mutations_of
+from benchmarks.sample import STORAGES, write_sample
 from benchmarks.table import Table
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.store import Snapshots, read_index, read_snapshots
@@ -31,7 +32,8 @@ REFUSED, NO_EFFECT, FORGED = "refused", "no effect", "forged"
 ALTERED, TRACEBACK, HANG, VAGUE = "altered", "traceback", "hang", "vague"
 #: A refusal names a file, and its field or what of it is wrong.
 NAMED = re.compile(
-    r"(?=.*(index\.json|\.safetensors|chunk )).*(field \S|sha256)|has no index\.json|its folder is a link|is incomplete"
+    r"(?=.*(index(-\d+)?\.json|\.safetensors|chunk )).*(field \S|sha256)"
+    r"|has no index\.json|its folder is a link|is incomplete"
 )
 
 
@@ -75,11 +77,11 @@ def cases(storage: str, first: int, last: int) -> Iterator[list[Any]]:
         raise Hung
 
     signal.signal(signal.SIGALRM, hung)
-    names, weights = [*MUTATIONS], [often for _, often in MUTATIONS.values()]
     with tempfile.TemporaryDirectory() as place:
         source = Path(place) / "source" / "spaced"
-        write_sample(source, storage)
+        write_sample(source, storage, parts=True)
         expected = original(source)
+        names, weights = zip(*((name, often) for name, (_, often) in mutations_of(source).items()), strict=True)
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
         for number in range(first, last):
@@ -117,7 +119,8 @@ def main(quick: bool) -> None:
         f"read in processes that may take {SECONDS} s for each and 1 GiB. Refused: one line that names file, field and "
         "reason. No effect: the series is read as it was. Forged: read with other content whose digests were all made "
         "to fit, which no checksum can tell. Altered, traceback, hang and vague, a refusal that does not say what it "
-        "should, must not happen. MB: most memory at any time beyond that before reading.",
+        "should, must not happen. MB: most memory at any time beyond that before reading. The indexes of full and "
+        "sketched series have parts.",
         ("mutation", "cases", REFUSED, NO_EFFECT, FORGED, ALTERED, TRACEBACK, HANG, VAGUE, "slowest (s)", "MB"),
         ("numpy", "pydantic"),
     )

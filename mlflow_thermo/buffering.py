@@ -110,11 +110,11 @@ class SeriesBuffer(ResumableSeries):
         taken = writer.index.steps[::chains]
         self.cursor = int(np.searchsorted(schedule.steps, taken[-1], side="right")) if taken else 0
         self._missed = len(taken) < self.cursor
-        #: Snapshots given to the writer, and those of them that the index on disk is known to list.
-        self._given, self._settled = writer.index.n_snapshots, 0
-        sketched = writer.index.storage == SKETCH
-        self._sketch = CountSketch(packer.d, writer.index.sketch_dim) if sketched else None
-        self._error = writer.index.sketch_error
+        #: Snapshots given to the writer.
+        self._given = writer.on_disk
+        sketched = writer.facts.storage == SKETCH
+        self._sketch = CountSketch(packer.d, writer.facts.sketch_dim) if sketched else None
+        self._error = writer.facts.sketch_error
         self._packer = packer
         self._rows = block_rows(chains * len(schedule.steps), packer.d, packer.itemsize, storage, chains)
         self.losses: Losses = (
@@ -218,7 +218,7 @@ class SeriesBuffer(ResumableSeries):
     def _sketched(self, rows: NDArray[Any]) -> NDArray[Any]:
         if self._sketch is None:
             return rows
-        found = sketch_rows(self._sketch, rows, keep_norms=self.writer.index.protocol == SPHERE)
+        found = sketch_rows(self._sketch, rows, keep_norms=self.writer.facts.protocol == SPHERE)
         if self._error is None:
             some = np.linspace(0, len(rows) - 1, min(len(rows), _ERROR_ROWS)).astype(int)
             self._error = measured_error(rows[some], found[some])
@@ -233,15 +233,14 @@ class SeriesBuffer(ResumableSeries):
     def close(self, done: bool) -> None:
         """Write the final index; `done` says whether the training reached its end."""
         # A series that was complete before this process began stays complete, however this process ends.
-        if not (self.writer.index.complete and self.complete):
+        if not (self.writer.facts.complete and self.complete):
             with disk_errors(self.writer.folder):
                 self.writer.close(done and self.complete, sketch_error=self._error)
 
     @property
     def can_be_reduced(self) -> bool:
         """Whether the snapshots on disk are full ones that are to be kept in isometric form."""
-        index = self.writer.index
-        return self.reduced_at_end and index.storage == FULL and index.n_snapshots >= 2
+        return self.reduced_at_end and self.writer.facts.storage == FULL and self.writer.on_disk >= 2
 
     def reduce(self, out: Path) -> None:
         """Write the isometric form of the full snapshots into `out`, which may be the folder that they are in.

@@ -128,6 +128,6 @@ def _resumed(
     # change of storage is possible.
     count = len(packers) * len(schedule.steps)
     mode = _storage_of(index.protocol, storage, count, packer, math.inf)
-    if writer.index.storage != FULL or mode == SKETCH:
-        mode = writer.index.storage
+    if writer.facts.storage != FULL or mode == SKETCH:
+        mode = writer.facts.storage
     return SeriesBuffer(schedule, packers, writer, mode)

@@ -33,7 +33,7 @@ class Reducer:
         if not series.can_be_reduced:
             return
         out = series.writer.folder
-        if not self._owned and not series.writer.index.complete:
+        if not self._owned and not series.writer.facts.complete:
             # The user may resume an unfinished series from this folder: it keeps the full snapshots, and the run gets
             # their reduced form.
             if not self._shared:

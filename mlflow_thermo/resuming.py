@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from mlflow_thermo.failures import disk_errors
 from mlflow_thermo.losses import Losses
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import ISOMETRIC
-from mlflow_thermo.store import SeriesWriter, StoreError, read_index
+from mlflow_thermo.store import SeriesWriter, StoreError, shortened
 
 if TYPE_CHECKING:
     from mlflow_thermo.buffering import SeriesBuffer
@@ -37,7 +37,6 @@ class ResumableSeries:
     _missed: bool
     _error: float | None
     _given: int
-    _settled: int
 
     @property
     def _rows_waiting(self) -> Tensor:
@@ -91,30 +90,26 @@ class ResumableSeries:
         index = self.writer.index
         if count == index.n_snapshots:
             return
-        kept = 0
-        while kept < len(index.chunks) and sum(chunk.n_snapshots for chunk in index.chunks[: kept + 1]) <= count:
-            kept += 1
-        found = sum(chunk.n_snapshots for chunk in index.chunks[:kept])
-        if found < count or index.storage == ISOMETRIC:
+        ends = [0, *accumulate(chunk.n_snapshots for chunk in index.chunks)]
+        if count not in ends or index.storage == ISOMETRIC:
             raise StoreError(
                 f"{self.writer.folder} does not hold the {count} snapshots of the checkpoint: start the training anew, "
                 "in another directory"
             )
-        firsts = {name: getattr(index, name)[:count] for name in ("steps", "loss", "loss_mean")}
-        self.writer = SeriesWriter(self.writer.folder, replace(index, chunks=index.chunks[:kept], **firsts))
+        left = shortened(index, ends.index(count))
+        self.writer = SeriesWriter(self.writer.folder, left)
         with disk_errors(self.writer.folder):
             self.writer.close(complete=False)
-            for chunk in index.chunks[kept:]:
-                (self.writer.folder / chunk.file).unlink(missing_ok=True)
-        self._given, self._settled, self._missed = count, 0, False
+            gone = [chunk.file for chunk in index.chunks[len(left.chunks) :]]
+            gone += [part.file for part in index.parts[len(left.parts) :]]
+            for name in gone:
+                (self.writer.folder / name).unlink(missing_ok=True)
+        self._given, self._missed = count, False
 
     @property
     def settled(self) -> bool:
         """Whether every snapshot that was handed over is on disk."""
-        # By the index that is there: the writer's own is ahead of it while that is being written.
-        if self._settled < self._given <= self.writer.index.n_snapshots:
-            self._settled = read_index(self.writer.folder).n_snapshots
-        return self._settled >= self._given
+        return self.writer.on_disk >= self._given
 
     def state(self) -> dict[str, Any]:
         """What is not on disk yet, for a checkpoint; only where the series is `settled`."""
@@ -133,8 +128,7 @@ class ResumableSeries:
         StoreError
             The series on disk does not hold what it held then.
         """
-        index = self.writer.index
-        if index.storage == ISOMETRIC and index.n_snapshots >= state["written"]:
+        if self.writer.facts.storage == ISOMETRIC and self.writer.on_disk >= state["written"]:
             # Reduced when the training had ended: there is nothing to record any more.
             return
         self._cut(state["written"])

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 #: Version of the snapshot index. A reader refuses a later one and reads every earlier one.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 #: Largest series: its index takes some 50 MB.
 MAX_SNAPSHOTS = 1_000_000
 
@@ -192,8 +192,27 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One file with the entries of consecutive chunks of a series, which its ``index.json`` then need not hold.
+
+    Attributes
+    ----------
+    file, bytes, sha256 : str, int, str
+        As of a chunk.
+    n_chunks, n_snapshots : int
+        Numbers of chunks in it, and of their snapshots.
+    """
+
+    file: str
+    n_chunks: int
+    n_snapshots: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class SeriesIndex:
-    """What a reader needs to know about one snapshot series; ``index.json`` is its JSON form.
+    """What a reader needs to know about one snapshot series: what ``index.json`` and its parts say.
 
     Attributes
     ----------
@@ -225,6 +244,8 @@ class SeriesIndex:
         For each snapshot the mean minibatch loss of the steps since the previous snapshot, its own step included.
     chunks : tuple of Chunk
         The files, in order.
+    parts : tuple of Part
+        The files that hold the entries of the first chunks.
     attributes : dict
         Anything else that the training wrote.
     storage : str
@@ -249,6 +270,7 @@ class SeriesIndex:
     loss: tuple[float | None, ...] = ()
     loss_mean: tuple[float | None, ...] = ()
     chunks: tuple[Chunk, ...] = ()
+    parts: tuple[Part, ...] = ()
     attributes: dict[str, Any] = field(default_factory=dict)
     storage: str = FULL
     sketch_dim: int = 0
@@ -264,12 +286,6 @@ class SeriesIndex:
         """Columns of the snapshots that are written: d, or those of a sketch."""
         return self.sketch_dim if self.storage == SKETCH else self.d
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        # The long lists are passed on as they are: asdict would copy every number again for every chunk.
-        parts = {name: [asdict(part) for part in getattr(self, name)] for name in ("layout", "chunks")}
-        return {**vars(self), **parts}
-
 
 def digests_of(tag: str | None) -> dict[str, str]:
     """The sha256 of the index of each series, from the tag `TAG_DIGEST` of a run; {} where it names none.
@@ -280,6 +296,5 @@ def digests_of(tag: str | None) -> dict[str, str]:
         found = json.loads(tag or "")
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
-        return {}
-    return found
+    named = isinstance(found, dict) and all(isinstance(digest, str) for digest in found.values())
+    return found if named else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -53,8 +52,8 @@ class Uploader:
         self._client = client
         self.run_id = run_id
         self._folder, self._keep_files = folder, keep_files
-        #: Number of chunks in the outbox, or delivered, by series.
-        self._handed_over: Counter[str] = Counter()
+        #: Numbers of chunks and of parts in the outbox, or delivered. By writer: a series that was cut has a new one.
+        self._handed_over: dict[SeriesWriter, tuple[int, int]] = {}
         self.outbox = Outbox(client, run_id, folder, resume=resume)
 
     def announce(self, lr: float | None) -> None:
@@ -76,12 +75,17 @@ class Uploader:
         )
 
     def upload(self, writer: SeriesWriter) -> None:
-        """Hand over the chunks that were not yet, then the index that lists them: they are sent in this order."""
-        series = writer.index.series
-        target = f"{schema.ARTIFACT_ROOT}/{series}"
-        for chunk in writer.index.chunks[self._handed_over[series] :]:
-            self.outbox.chunk(writer.folder / chunk.file, target, chunk.sha256, delete=not self._keep_files)
-            self._handed_over[series] += 1
+        """Hand over chunks and parts that were not yet, then the index that lists them: they are sent in this order."""
+        target = f"{schema.ARTIFACT_ROOT}/{writer.facts.series}"
+        n_chunks, n_parts = self._handed_over.get(writer, (0, 0))
+        for chunk in writer.chunks(n_chunks):
+            self.outbox.file(writer.folder / chunk.file, target, chunk.sha256, delete=not self._keep_files)
+            n_chunks += 1
+        for part in writer.facts.parts[n_parts:]:
+            # They stay, as without them nobody could read the index that is there.
+            self.outbox.file(writer.folder / part.file, target, part.sha256, delete=False)
+            n_parts += 1
+        self._handed_over[writer] = n_chunks, n_parts
         # Last: a reader sees only the chunks that the index lists.
         self.outbox.version(writer.index_path, target)
 
@@ -91,10 +95,10 @@ class Uploader:
         digests: dict[str, str] = {}
         for writer in writers:
             failures.attempt(self.upload, writer)
-            complete = complete and writer.index.complete
+            complete = complete and writer.facts.complete
             # An index that could not be written is the error that was just kept.
             with suppress(OSError):
-                digests[writer.index.series] = sha256_of(writer.index_path)
+                digests[writer.facts.series] = sha256_of(writer.index_path)
         tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
         self.outbox.tags({schema.TAG_DIGEST: json.dumps(digests)})
         # In a request of its own: what marks the snapshots as complete has to be the last thing written.

@@ -82,7 +82,7 @@ class Outbox:
         """Tags of the run."""
         self._add(TAGS, dict(tags))
 
-    def chunk(self, path: Path, target: str, digest: str, *, delete: bool) -> None:
+    def file(self, path: Path, target: str, digest: str, *, delete: bool) -> None:
         """A file below the folder as an artifact in the folder `target`; `delete` it when it is sent."""
         name = path.relative_to(self.folder).as_posix()
         if self.journal.files.get(name) != digest:

@@ -5,6 +5,7 @@ from mlflow_thermo.store.files import StoreError, printable, real_file
 from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import isometric_factor, orthogonalised
 from mlflow_thermo.store.modes import DISK_SHARE, SHARED_COLUMNS, SKETCH_COLUMNS, choose_storage
+from mlflow_thermo.store.parts import shortened
 from mlflow_thermo.store.reduce import reduce_series
 from mlflow_thermo.store.series import SeriesWriter, Snapshots, read_snapshots, read_weights
 from mlflow_thermo.store.sketch import CountSketch, measured_error, sketch_rows
@@ -30,6 +31,7 @@ __all__ = [
     "reduce_series",
     "rows_per_chunk",
     "sha256_of",
+    "shortened",
     "sketch_rows",
     "write_json",
 ]

@@ -1,4 +1,4 @@
-"""The index of a series as a file: written with its checksum in one atomic rename, and refused where it is wrong."""
+"""The index of a series as files: each is written in one atomic rename, and refused where it is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from mlflow_thermo.schema import INDEX_NAME, MAX_SNAPSHOTS, SeriesIndex
 from mlflow_thermo.store.files import StoreError, opened, parsed_json, printable, shown
 
-#: Largest index, in bytes: a million snapshots take 50 MB.
+#: Largest index with its parts, in bytes: a million snapshots take 50 MB.
 MAX_INDEX_BYTES = 64 * 2**20
 #: Most of each sign in an index, so that parsing it cannot take much more memory than that of a million snapshots:
 #: values in lists, brackets of both kinds, and quotes.
@@ -23,17 +23,29 @@ _REMEDY = "the upload was interrupted, repeat it"
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an index with its checksum, atomically: readers see the old file or the new one, never half of one."""
-    # In the canonical form, one field a line: encoding it once gives the file and its checksum. Indenting inside the
-    # fields would use the encoder written in Python, which holds the GIL and slows the training.
-    lines = {key: f"{_canonical(key)}:{_canonical(content[key])}" for key in content if key != _CHECKSUM}
+    # Encoding it once gives the file and its checksum.
+    lines = lines_of({key: content[key] for key in content if key != _CHECKSUM})
     checksum = _sha256("{" + ",".join(lines[key] for key in sorted(lines)) + "}")
-    lines[_CHECKSUM] = f'"{_CHECKSUM}":"{checksum}"'
+    write_lines(path, {**lines, **lines_of({_CHECKSUM: checksum})})
+
+
+def lines_of(content: dict[str, Any]) -> dict[str, str]:
+    """The fields of a JSON object in canonical form, by their names."""
+    # One field a line: indenting inside the fields would use the encoder written in Python, which holds the GIL and
+    # slows the training.
+    return {key: f"{_canonical(key)}:{_canonical(value)}" for key, value in content.items()}
+
+
+def write_lines(path: Path, lines: dict[str, str]) -> bytes:
+    """Write such an object in one atomic rename, and return what the file holds."""
+    content = ("{\n" + ",\n".join(lines[key] for key in sorted(lines)) + "\n}\n").encode("ascii")
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="ascii", newline="\n") as handle:
-        handle.write("{\n" + ",\n".join(lines[key] for key in sorted(lines)) + "\n}\n")
+    with temporary.open("wb") as handle:
+        handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(temporary, path)
+    return content
 
 
 def read_index(folder: str | Path, series: str | None = None, sha256: str | None = None) -> SeriesIndex:
@@ -55,24 +67,41 @@ def read_index(folder: str | Path, series: str | None = None, sha256: str | None
     Raises
     ------
     StoreError
-        The index is missing, no regular file, too large, not valid JSON, of a later version, or says what cannot be;
-        its checksum or its name differs. The message names file, field and reason.
+        The index or one of its parts is missing, no regular file, too large, not valid JSON, of a later version, or
+        says what cannot be; a checksum or a name differs. The message names file, field and reason.
     """
     # Imported here: a training that writes snapshots needs no validation.
-    from mlflow_thermo.store.validation import CHECKSUM_VERSION, validated
+    from mlflow_thermo.store.validation import fields_of, part_entries, validated
 
     path = Path(folder) / INDEX_NAME
-    label = f"snapshot index {printable(path.parent.name)}/{INDEX_NAME}"
+    label = _label(path)
     try:
-        content = _content(path, label)
+        with opened(path, label) as handle:
+            size = os.fstat(handle.fileno()).st_size
+            if size > MAX_INDEX_BYTES:
+                raise StoreError(
+                    f"{label}: field (all): {size} bytes, an index has at most {MAX_INDEX_BYTES}: remove it"
+                )
+            content = handle.read(size)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise StoreError(f"{label}: field sha256: it is not the one that the run's tag names: fetch it again")
-        raw, of_lines = parsed_json(content, label, _REMEDY), _of_lines(content)
+        raw, of_lines = _parsed(content, label), _of_lines(content)
         # Freed, since a million snapshots take 50 MB in each form.
         del content
-        index = validated(raw, label)
-        if index.schema_version >= CHECKSUM_VERSION and of_lines != raw[_CHECKSUM] != _of_fields(raw):
+        fields = fields_of(raw, label)
+        if fields.checksum is not None and of_lines != fields.checksum != _of_fields(raw):
             raise StoreError(f"{label}: field {_CHECKSUM}: the other fields have another one: fetch it again")
+        del raw
+        size += sum(part.bytes for part in fields.parts)
+        if size > MAX_INDEX_BYTES:
+            raise StoreError(
+                f"{label}: field parts: {size} bytes with the index, at most {MAX_INDEX_BYTES}: fetch it again"
+            )
+        parts = []
+        for number, part in enumerate(fields.parts):
+            place = path.with_name(part.file)
+            parts.append(part_entries(_part(place, part.bytes, part.sha256), _label(place), fields, number))
+        index = validated(fields, parts, label)
     except FileNotFoundError:
         raise StoreError(f"{printable(str(folder))} has no {INDEX_NAME}: it is not a snapshot series") from None
     except MemoryError:
@@ -84,19 +113,34 @@ def read_index(folder: str | Path, series: str | None = None, sha256: str | None
     return index
 
 
-def _content(path: Path, label: str) -> bytes:
-    with opened(path, label) as handle:
-        size = os.fstat(handle.fileno()).st_size
-        if size > MAX_INDEX_BYTES:
-            raise StoreError(f"{label}: field (all): {size} bytes, an index has at most {MAX_INDEX_BYTES}: remove it")
-        content = handle.read(size)
+def _label(path: Path) -> str:
+    return f"snapshot index {printable(path.parent.name)}/{path.name}"
+
+
+def _part(path: Path, size: int, sha256: str) -> dict[str, Any]:
+    """What the part at `path` says, which has to be the file that its index names."""
+    label = _label(path)
+    try:
+        with opened(path, label) as handle:
+            found = os.fstat(handle.fileno()).st_size
+            if found != size:
+                raise StoreError(f"{label}: field bytes: {found}, and {INDEX_NAME} says {size}: {_REMEDY}")
+            content = handle.read(size)
+    except FileNotFoundError:
+        raise StoreError(f"{label}: field file: it is missing: {_REMEDY}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise StoreError(f"{label}: field sha256: it is not the one that {INDEX_NAME} names: {_REMEDY}")
+    return _parsed(content, label)
+
+
+def _parsed(content: bytes, label: str) -> dict[str, Any]:
     for sign, most in _MOST.items():
         # To count what there is a lot of takes time.
         if len(content) > most and (found := content.count(sign)) > most:
             raise StoreError(
                 f"{label}: field (all): {found} of the sign {sign.decode()}, an index has at most {most}: remove it"
             )
-    return content
+    return parsed_json(content, label, _REMEDY)
 
 
 def _of_lines(content: bytes) -> str:

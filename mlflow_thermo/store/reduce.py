@@ -25,6 +25,7 @@ from mlflow_thermo.store.chunks import MAX_CHUNK_BYTES, check_file, data_start, 
 from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import isometric_factor, packed
 from mlflow_thermo.store.modes import SHARED_COLUMNS
+from mlflow_thermo.store.parts import Entries, json_form
 from mlflow_thermo.store.sketch import CountSketch
 
 #: Values in a block of columns: 64 MiB of float64. With its copies and the n×n matrices the peak stays below 400 MiB
@@ -91,11 +92,12 @@ def reduce_series(folder: Path, out: Path) -> SeriesIndex:
         }
         chunks.append(write_chunk(out, ISOMETRIC, index.steps[first:last], tensors))
     reduced = replace(
-        index, schema_version=SCHEMA_VERSION, storage=ISOMETRIC, sketch_dim=sketch.m, chunks=tuple(chunks)
+        index, schema_version=SCHEMA_VERSION, storage=ISOMETRIC, sketch_dim=sketch.m, chunks=tuple(chunks), parts=()
     )
-    write_json(out / INDEX_NAME, reduced.to_dict())
-    for chunk in index.chunks:
-        (out / chunk.file).unlink(missing_ok=True)
+    # Without parts: they would take the places of those of the index that is still there.
+    write_json(out / INDEX_NAME, json_form(reduced, Entries.of(reduced)))
+    for name in [chunk.file for chunk in index.chunks] + [part.file for part in index.parts]:
+        (out / name).unlink(missing_ok=True)
     return reduced
 
 

@@ -1,8 +1,9 @@
 """Snapshot chunks and their index on disk: append-only, checksummed, resumable.
 
-A series is a folder with a handful of safetensors chunks and one ``index.json``. A chunk is written first and the index
-that lists it second, each in one atomic rename: a process that dies in between leaves a chunk that no index lists,
-which readers do not see and the next writer replaces. See docs/format.md.
+A series is a folder with a handful of safetensors chunks and one ``index.json``, which has parts where there are many.
+A chunk is written first, a part second and the index that lists them last, each in one atomic rename: a process that
+dies in between leaves a file that no index names, which readers do not see and the next writer replaces. See
+docs/format.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +26,65 @@ from mlflow_thermo.schema import (
     SHARED_KEY,
     TRIANGLE_KEY,
     WEIGHTS_KEY,
+    Chunk,
     SeriesIndex,
 )
 from mlflow_thermo.store.chunks import check_sizes, read_chunk, write_chunk
 from mlflow_thermo.store.files import StoreError
 from mlflow_thermo.store.index import read_index, write_json
 from mlflow_thermo.store.isometric import packed_size, unpacked_into
+from mlflow_thermo.store.parts import CHUNKS_PER_PART, Entries, json_form, write_part
+
+
+class _State(NamedTuple):
+    """What a writer knows: facts of the series, without entries, those in its parts, and those after them."""
+
+    facts: SeriesIndex
+    closed: Entries
+    rest: Entries
 
 
 class SeriesWriter:
-    """Appends chunks to the folder of one series; when a method returns, what it wrote is on disk."""
+    """Appends chunks to the folder of one series; when a method returns, what it wrote is on disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the series.
+    index : SeriesIndex
+        What is there.
+
+    Attributes
+    ----------
+    on_disk : int
+        Snapshots that the index on disk lists. `index` is ahead of it while that is being written.
+    """
+
+    chunks_per_part = CHUNKS_PER_PART
 
     def __init__(self, folder: Path, index: SeriesIndex) -> None:
         self.folder = folder
-        self.index = index
+        closed, rest = Entries.of(index).split(sum(part.n_chunks for part in index.parts))
+        # Replaced as one: another thread may look at it while a chunk is added.
+        self._state = _State(replace(index, **vars(Entries())), closed, rest)
+        self.on_disk = index.n_snapshots
+
+    @property
+    def facts(self) -> SeriesIndex:
+        """The index without the entries of its chunks: quickly there, however many they are."""
+        return self._state.facts
+
+    @property
+    def index(self) -> SeriesIndex:
+        """The whole index."""
+        facts, closed, rest = self._state
+        return replace(facts, **vars(Entries.joined([closed, rest])))
+
+    def chunks(self, start: int) -> tuple[Chunk, ...]:
+        """The chunks from number `start` on."""
+        _, closed, rest = self._state
+        known = len(closed.chunks)
+        return (*closed.chunks[start:], *rest.chunks[max(0, start - known) :])
 
     @classmethod
     def create(cls, folder: str | Path, index: SeriesIndex) -> SeriesWriter:
@@ -49,15 +95,16 @@ class SeriesWriter:
         StoreError
             The folder already holds a series, or `index` says what a reader would refuse.
         """
-        from mlflow_thermo.store.validation import validated
+        from mlflow_thermo.store.validation import fields_of, validated
 
         folder = Path(folder)
         if (folder / INDEX_NAME).exists():
             raise StoreError(f"{folder} already holds a series: resume it or choose another folder")
         index = replace(index, schema_version=SCHEMA_VERSION, complete=False)
-        index = replace(index, steps=(), loss=(), loss_mean=(), chunks=())
+        index = replace(index, parts=(), **vars(Entries()))
         # As a reader will see it: better here than after the training.
-        validated({**json.loads(json.dumps(index.to_dict())), "checksum": "0" * 64}, f"series {index.series!r}")
+        raw, label = json.loads(json.dumps(json_form(index, Entries()))), f"series {index.series!r}"
+        validated(fields_of({**raw, "checksum": "0" * 64}, label), [], label)
         folder.mkdir(parents=True, exist_ok=True)
         writer = cls(folder, index)
         writer._write_index()
@@ -77,7 +124,9 @@ class SeriesWriter:
     @property
     def last_step(self) -> int | None:
         """Step of the last snapshot on disk; None before the first chunk."""
-        return self.index.steps[-1] if self.index.steps else None
+        _, closed, rest = self._state
+        steps = rest.steps or closed.steps
+        return steps[-1] if steps else None
 
     def append(
         self,
@@ -110,36 +159,32 @@ class SeriesWriter:
             The disk is full or not writable.
         """
         steps = [int(step) for step in steps]
-        if weights.shape != (len(steps), self.index.columns) or not steps:
+        facts, last = self.facts, self.last_step
+        if weights.shape != (len(steps), facts.columns) or not steps:
             raise StoreError(
-                f"series {self.index.series!r}: a chunk of {len(steps)} steps needs weights of shape "
-                f"({len(steps)}, {self.index.columns}), got {weights.shape}"
+                f"series {facts.series!r}: a chunk of {len(steps)} steps needs weights of shape "
+                f"({len(steps)}, {facts.columns}), got {weights.shape}"
             )
-        chains = self.index.chains
+        chains = facts.chains
         if len(steps) % chains or any(len(set(steps[i : i + chains])) > 1 for i in range(0, len(steps), chains)):
             raise StoreError(
-                f"series {self.index.series!r}: each of its {chains} chains needs one snapshot at every step, got "
+                f"series {facts.series!r}: each of its {chains} chains needs one snapshot at every step, got "
                 f"steps {steps}"
             )
-        ordered = [*self.index.steps[-1:], *steps[::chains]]
+        ordered = [*([] if last is None else [last]), *steps[::chains]]
         if any(after <= before for before, after in pairwise(ordered)):
-            raise StoreError(f"series {self.index.series!r}: steps must increase, got {ordered}")
-        weights = weights.astype(self.index.dtype, copy=False)
+            raise StoreError(f"series {facts.series!r}: steps must increase, got {ordered}")
+        weights = weights.astype(facts.dtype, copy=False)
         chunk = write_chunk(self.folder, WEIGHTS_KEY, steps, {WEIGHTS_KEY: weights})
-        self.index = replace(
-            self.index,
-            steps=(*self.index.steps, *steps),
-            loss=(*self.index.loss, *_nullable(loss)),
-            loss_mean=(*self.index.loss_mean, *_nullable(loss_mean)),
-            chunks=(*self.index.chunks, chunk),
-            complete=False,
-        )
+        added = Entries(tuple(steps), _nullable(loss), _nullable(loss_mean), (chunk,))
+        _, closed, rest = self._state
+        self._state = _State(replace(facts, complete=False), closed, Entries.joined([rest, added]))
         self._write_index()
         return self.folder / chunk.file
 
     def close(self, complete: bool, **facts: Any) -> None:
         """Write the final index; `complete` says whether all snapshots are there, `facts` sets other fields."""
-        self.index = replace(self.index, complete=complete, **facts)
+        self._state = self._state._replace(facts=replace(self.facts, complete=complete, **facts))
         self._write_index()
 
     @property
@@ -148,7 +193,14 @@ class SeriesWriter:
         return self.folder / INDEX_NAME
 
     def _write_index(self) -> None:
-        write_json(self.index_path, self.index.to_dict())
+        while len(self._state.rest.chunks) > self.chunks_per_part:
+            facts, closed, rest = self._state
+            first, rest = rest.split(self.chunks_per_part)
+            part = write_part(self.folder, facts.series, len(facts.parts), first)
+            self._state = _State(replace(facts, parts=(*facts.parts, part)), Entries.joined([closed, first]), rest)
+        facts, closed, rest = self._state
+        write_json(self.index_path, json_form(facts, rest))
+        self.on_disk = len(closed.steps) + len(rest.steps)
 
 
 @dataclass(frozen=True)
@@ -230,6 +282,6 @@ def read_weights(folder: str | Path, index: SeriesIndex | None = None) -> NDArra
     return read_snapshots(folder, index).weights
 
 
-def _nullable(values: Sequence[float] | NDArray[Any]) -> list[float | None]:
+def _nullable(values: Sequence[float] | NDArray[Any]) -> tuple[float | None, ...]:
     # JSON has no NaN: the way Python writes it breaks every other reader.
-    return [float(value) if math.isfinite(value) else None for value in values]
+    return tuple(float(value) if math.isfinite(value) else None for value in values)

@@ -1,4 +1,4 @@
-"""What an index may say: every field on its own, then all of them together. Nothing is allocated before this passes."""
+"""What an index and its parts may say together. Nothing is allocated before this passes."""
 
 from __future__ import annotations
 
@@ -6,111 +6,38 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from operator import le
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
+from typing import Any
 
 from mlflow_thermo.schema import (
     DTYPES,
     FULL,
     ISOMETRIC,
     MAX_SNAPSHOTS,
-    PROTOCOLS,
     SCHEMA_VERSION,
     SKETCH,
     SPHERES,
-    STORAGES,
-    Chunk,
     ParameterSlice,
+    Part,
     SeriesIndex,
 )
 from mlflow_thermo.store.chunks import MAX_HEADER
-from mlflow_thermo.store.files import StoreError, named, shown
+from mlflow_thermo.store.fields import REMEDY, Attributes, Fields, PartEntry, PartFile, modelled
+from mlflow_thermo.store.files import StoreError, shown
 from mlflow_thermo.store.isometric import packed_size
+from mlflow_thermo.store.parts import Entries, part_name
 
-#: First version whose index carries its checksum.
-CHECKSUM_VERSION = 4
-_REMEDY = "fetch it again, or train the run again"
+#: First version whose index carries its checksum, and first that may have parts.
+CHECKSUM_VERSION, PARTS_VERSION = 4, 5
+#: Most chunks of a series whose index has parts; one without them has room for no more.
+_MAX_CHUNKS = 100_000
 _NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,200}")
 _FILE = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]{1,200}\.safetensors")
 
 
-def moderate(value: float) -> float:
-    """A number whose square and inverse are numbers too, or 0."""
-    if value and not 1e-100 <= abs(value) <= 1e100:
-        raise ValueError("Input should lie between 1e-100 and 1e100")
-    return value
-
-
-Whole = Annotated[int, Field(ge=0, le=2**53)]
-Positive = Annotated[int, Field(ge=1, le=2**53)]
-#: No smaller than any seed of 64 bits, with or without a sign.
-Seed = Annotated[int, Field(ge=-(2**63), lt=2**64)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Value = Annotated[float, Field(allow_inf_nan=False), AfterValidator(moderate)]
-Above = Annotated[Value, Field(gt=0)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
-Steps = Annotated[list[Positive], FailFast()]
-Losses = Annotated[list[Finite | None], FailFast()]
-
-
-class _Strict(BaseModel):
-    """No type is converted, no field ignored."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class _Slice(_Strict):
-    name: str
-    shape: Annotated[list[Whole], Field(max_length=64)]
-    offset: Whole
-    size: Whole
-
-
-class _Chunk(_Strict):
-    file: str
-    first_step: Positive
-    last_step: Positive
-    n_snapshots: Positive
-    bytes: Positive
-    sha256: Digest
-
-
-class _Attributes(BaseModel):
-    """What the analysis reads of the attributes; the others are the user's own."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-    set_temperature: Above | None = None
-    uniform_loss: Value | None = None
-    uniform_loss_std: Annotated[Value, Field(ge=0)] | None = None
-    minibatch_squares: Annotated[list[Value], FailFast()] = []
-
-
-class _Index(_Strict):
-    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)]
-    series: str
-    d: Positive
-    dtype: Literal[tuple(DTYPES)]  # type: ignore[valid-type]
-    protocol: Literal[PROTOCOLS]  # type: ignore[valid-type]
-    lr: Above | None = None
-    seed: Seed | None = None
-    layout: Annotated[list[_Slice], FailFast()]
-    complete: bool = False
-    chains: Positive = 1
-    steps: Steps
-    loss: Losses
-    loss_mean: Losses
-    chunks: Annotated[list[_Chunk], FailFast()]
-    attributes: dict[str, Any] = {}
-    storage: Literal[STORAGES[1:]] = FULL  # type: ignore[valid-type]
-    sketch_dim: Whole = 0
-    sketch_error: Annotated[Value, Field(ge=0)] | None = None
-    checksum: Digest | None = None
-
-
-def validated(raw: dict[str, Any], label: str) -> SeriesIndex:
-    """The index that JSON says.
+def fields_of(raw: dict[str, Any], label: str) -> Fields:
+    """The fields that JSON says, before the parts are read that they name.
 
     Parameters
     ----------
@@ -121,13 +48,13 @@ def validated(raw: dict[str, Any], label: str) -> SeriesIndex:
 
     Returns
     -------
-    SeriesIndex
+    Fields
 
     Raises
     ------
     StoreError
-        A later version, a field that is missing, unknown or of another kind, or fields that contradict each other; the
-        message names the field.
+        A later version, a field that is missing, unknown or of another kind, or parts that are too many or have other
+        names; the message names the field.
     """
     version = raw.get("schema_version")
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
@@ -135,29 +62,33 @@ def validated(raw: dict[str, Any], label: str) -> SeriesIndex:
             f"snapshot index has schema_version {shown(version)}, this release reads up to {SCHEMA_VERSION} ({label}, "
             "field schema_version): upgrade mlflow-thermo"
         )
-    try:
-        fields = _Index.model_validate(raw)
-        _Attributes.model_validate(fields.attributes)
-    except ValidationError as error:
-        # Without its cause, which would hold the whole index.
-        raise StoreError(f"{label}: {_first(error)}: {_REMEDY}") from None
-    index = _index_of(fields)
-    for field, reason in _disagreements(index, fields):
-        raise StoreError(f"{label}: field {field}: {reason}: {_REMEDY}")
+    fields = modelled(Fields, raw, label)
+    modelled(Attributes, fields.attributes, label)
+    _agree(label, _of_version(fields))
+    _agree(label, _of_parts(fields))
+    return fields
+
+
+def part_entries(raw: dict[str, Any], label: str, fields: Fields, number: int) -> Entries:
+    """The entries in a part, which JSON says; StoreError unless it is the one that the index has there."""
+    part, held = fields.parts[number], modelled(PartFile, raw, label)
+    _agree(label, _of_part(held, part, fields.series, number))
+    return held.typed()
+
+
+def validated(fields: Fields, parts: list[Entries], label: str) -> SeriesIndex:
+    """The index with what its parts hold; StoreError for fields that contradict each other."""
+    index = _index_of(fields, Entries.joined([*parts, fields.typed()]))
+    _agree(f"{label} with its parts" if parts else label, _disagreements(index))
     return index
 
 
-def _first(error: ValidationError) -> str:
-    """Field and reason of the first error."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = [str(part) for part in first["loc"]]
-    if error.title == _Attributes.__name__:
-        place.insert(0, "attributes")
-    given = "" if first["type"] == "missing" else f", got {shown(first['input'])}"
-    return f"field {named('.'.join(place))}: {first['msg'].removeprefix('Value error, ')}{given}"
+def _agree(label: str, disagreements: Iterator[tuple[str, str]]) -> None:
+    for field, reason in disagreements:
+        raise StoreError(f"{label}: field {field}: {reason}: {REMEDY}")
 
 
-def _index_of(fields: _Index) -> SeriesIndex:
+def _index_of(fields: Fields, entries: Entries) -> SeriesIndex:
     return SeriesIndex(
         series=fields.series,
         d=fields.d,
@@ -169,10 +100,8 @@ def _index_of(fields: _Index) -> SeriesIndex:
         schema_version=fields.schema_version,
         complete=fields.complete,
         chains=fields.chains,
-        steps=tuple(fields.steps),
-        loss=tuple(fields.loss),
-        loss_mean=tuple(fields.loss_mean),
-        chunks=tuple(Chunk(**vars(chunk)) for chunk in fields.chunks),
+        **vars(entries),
+        parts=tuple(Part(**vars(part)) for part in fields.parts),
         attributes=fields.attributes,
         storage=fields.storage,
         sketch_dim=fields.sketch_dim,
@@ -180,10 +109,44 @@ def _index_of(fields: _Index) -> SeriesIndex:
     )
 
 
-def _disagreements(index: SeriesIndex, fields: _Index) -> Iterator[tuple[str, str]]:
+def _of_version(fields: Fields) -> Iterator[tuple[str, str]]:
+    version = fields.schema_version
+    if (fields.checksum is None) == (version >= CHECKSUM_VERSION):
+        yield "checksum", f"version {version} has {'one' if fields.checksum is None else 'none'}"
+    if fields.parts and version < PARTS_VERSION:
+        yield "parts", f"version {version} has none"
+
+
+def _of_parts(fields: Fields) -> Iterator[tuple[str, str]]:
+    """Parts are opened only after this: their names, and how much they may hold altogether."""
+    for i, part in enumerate(fields.parts):
+        if part.file != part_name(i):
+            yield f"parts.{i}.file", f"{shown(part.file)} is not {part_name(i)!r}"
+    for field, most, own in (
+        ("n_snapshots", MAX_SNAPSHOTS, len(fields.steps)),
+        ("n_chunks", _MAX_CHUNKS, len(fields.chunks)),
+    ):
+        for i, total in enumerate(accumulate((getattr(part, field) for part in fields.parts), initial=own)):
+            if i and total > most:
+                yield f"parts.{i - 1}.{field}", f"with those before and in the index {total}, at most {most}"
+
+
+def _of_part(held: PartFile, part: PartEntry, series: str, number: int) -> Iterator[tuple[str, str]]:
+    if held.series != series:
+        yield "series", f"it is that of {shown(held.series)}, not of {shown(series)}"
+    if held.number != number:
+        yield "number", f"{held.number}, and the index has it as part {number}"
+    for field in ("steps", "loss", "loss_mean"):
+        if len(getattr(held, field)) != part.n_snapshots:
+            yield field, f"{len(getattr(held, field))} entries, and the index says {part.n_snapshots}"
+    if len(held.chunks) != part.n_chunks:
+        yield "chunks", f"{len(held.chunks)} of them, and the index says {part.n_chunks}"
+    if (total := sum(chunk.n_snapshots for chunk in held.chunks)) != part.n_snapshots:
+        yield "chunks", f"their n_snapshots add up to {total}, and the index says {part.n_snapshots}"
+
+
+def _disagreements(index: SeriesIndex) -> Iterator[tuple[str, str]]:
     """Field and reason of everything in which the fields contradict each other, or say what cannot be."""
-    if (fields.checksum is None) == (index.schema_version >= CHECKSUM_VERSION):
-        yield "checksum", f"version {index.schema_version} has {'one' if fields.checksum is None else 'none'}"
     if not _NAME.fullmatch(index.series):
         yield "series", f"{shown(index.series)} cannot be the name of a folder"
     try:

@@ -1,5 +1,6 @@
 """A study gives the same numbers whatever form its snapshots were kept in."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,7 +36,7 @@ def study(request, tmp_path):
             folder = tmp_path / storage / f"run{i}" / "spaced"
             index = SeriesIndex("spaced", D, "float32", request.param, lr=float(lr))
             if storage == "sketch":
-                index = SeriesIndex(**{**index.to_dict(), "storage": storage, "sketch_dim": 120, "sketch_error": 0.09})
+                index = replace(index, storage=storage, sketch_dim=120, sketch_error=0.09)
             writer = SeriesWriter.create(folder, index)
             rows = sketch_rows(sketch, weights, request.param == "sphere") if storage == "sketch" else weights
             writer.append(range(10, 10 * (N + 1), 10), rows, loss, loss)

@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from benchmarks.mutations import STORAGES, write_sample
+from benchmarks.sample import STORAGES, write_sample
+from mlflow_thermo.store import SeriesWriter
+from tests.mlflow_thermo.store.samples import begin, go_on
 
 
 @pytest.fixture
@@ -30,3 +32,16 @@ def series(request, samples, tmp_path):
 @pytest.fixture
 def full(samples, tmp_path):
     return shutil.copytree(samples / "full", tmp_path / "spaced")
+
+
+@pytest.fixture
+def pairs(monkeypatch):
+    """Parts of two chunks."""
+    monkeypatch.setattr(SeriesWriter, "chunks_per_part", 2)
+
+
+@pytest.fixture
+def parted(pairs, tmp_path):
+    """A series of seven chunks: three parts, and one chunk in the index."""
+    go_on(begin(tmp_path / "spaced")).close(complete=True)
+    return tmp_path / "spaced"

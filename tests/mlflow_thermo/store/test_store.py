@@ -107,13 +107,13 @@ class TestDamage:
     def test_another_file_in_its_place(self, tmp_path, tensors):
         from dataclasses import replace
 
-        from mlflow_thermo.store import sha256_of, write_json
+        from mlflow_thermo.store import sha256_of
 
         write(tmp_path)
         path, known = self.chunk(tmp_path), read_index(tmp_path)
         save_file(tensors, path)
         chunk = replace(known.chunks[1], bytes=path.stat().st_size, sha256=sha256_of(path))
-        write_json(tmp_path / INDEX_NAME, replace(known, chunks=(known.chunks[0], chunk)).to_dict())
+        SeriesWriter(tmp_path, replace(known, chunks=(known.chunks[0], chunk))).close(complete=True)
         with pytest.raises(StoreError, match="is not a snapshot chunk|has shape"):
             read_weights(tmp_path)
 

@@ -1,6 +1,7 @@
 """An index may come from anyone: what contradicts itself, or cannot be, is refused before anything is read."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ class TestChecksum:
     def test_another_can_compute_it(self, series):
         raw = json.loads((series / "index.json").read_text())
         assert sign(raw) == raw
-        assert raw["schema_version"] == 4
+        assert raw["schema_version"] == 5
 
     def test_it_covers_the_content_and_not_the_layout_of_the_file(self, series):
         before = read_index(series)
@@ -39,6 +40,15 @@ class TestChecksum:
         assert read_index(tmp_path).lr == lr
 
 
+def test_version_4_is_read(series):
+    before = read_index(series)
+    raw = json.loads((series / "index.json").read_text())
+    del raw["parts"]
+    (series / "index.json").write_text(json.dumps(sign({**raw, "schema_version": 4})))
+    assert read_index(series) == replace(before, schema_version=4)
+    assert read_snapshots(series).weights.size
+
+
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_earlier_versions_are_read_under_the_same_rules(full, version):
     before, weights = read_index(full), read_snapshots(full).weights
@@ -48,7 +58,8 @@ def test_earlier_versions_are_read_under_the_same_rules(full, version):
 
     rewrite(full, change)
     refused(full, f"field checksum: version {version}")
-    raw = {key: value for key, value in json.loads((full / "index.json").read_text()).items() if key != "checksum"}
+    raw = json.loads((full / "index.json").read_text())
+    del raw["checksum"], raw["parts"]
     (full / "index.json").write_text(json.dumps(raw))
     found = read_index(full)
     assert (found.schema_version, found.steps, found.chains) == (version, before.steps, 2)
@@ -65,7 +76,7 @@ class TestFields:
     @pytest.mark.parametrize(
         ("field", "value", "words"),
         [
-            ("schema_version", 5, "schema_version 5.*upgrade"),
+            ("schema_version", 6, "schema_version 6.*upgrade"),
             ("schema_version", True, "schema_version True.*upgrade"),
             ("new", 1, "field new: Extra inputs"),
             ("d", 0, "field d:"),
