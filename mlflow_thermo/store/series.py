@@ -139,8 +139,10 @@ class SeriesWriter:
 
     def close(self, complete: bool, **facts: Any) -> None:
         """Write the final index; `complete` says whether all snapshots are there, `facts` sets other fields."""
-        self.index = replace(self.index, complete=complete, **facts)
-        self._write_index()
+        index = replace(self.index, complete=complete, **facts)
+        # Where that fails, the series is not complete.
+        write_json(self.index_path, index.to_dict())
+        self.index = index
 
     @property
     def index_path(self) -> Path:

@@ -21,6 +21,7 @@ from mlflow.entities import Run
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.failures import Failures
 from mlflow_thermo.plugin import SWEEP_VARIABLE
 from projects.common import (
     Display,
@@ -237,12 +238,15 @@ def main(lrs: str, seeds: str, jobs: str, engine: str, resume: str, experiment: 
                 )
         outcomes += run_sweep(parts, plan.given, plan.sweep, n_jobs, watch) if parts else []
         outcomes.sort(key=lambda one: (one.lr, one.seed))
-        client.log_text(run_id, table(outcomes) + "\n", "sweep.txt")
         failed = [o for o in outcomes if not o.ok]
         click.echo(table(outcomes))
         click.echo(f"sweep {plan.sweep}: {len(outcomes) - len(failed)} of {len(outcomes)} runs trained")
+        failures = Failures()
         if failed:
-            raise ThermoError(f"sweep {plan.sweep}: {len(failed)} of {len(outcomes)} runs failed, see the table above")
+            words = f"{len(failed)} of {len(outcomes)} runs failed, see the table above"
+            failures.add(ThermoError(f"sweep {plan.sweep}: {words}"))
+        failures.attempt(client.log_text, run_id, table(outcomes) + "\n", "sweep.txt")
+        failures.raise_first()
 
 
 if __name__ == "__main__":
