@@ -11,7 +11,7 @@ from pathlib import Path
 
 from analysis.report.checks import check_lines
 from analysis.report.folder import ACCURACY, STUDY, new_report
-from analysis.report.text import shown, summary
+from analysis.report.text import cell, shown, summary
 from analysis.results import RUN_COLUMNS, StudyResult, remedy, run_row
 from analysis.testsystems import COLUMNS as COLUMNS_OF_ACCURACY, CalibrationRow, table_row
 
@@ -41,7 +41,7 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
         with (staged / "temperature.csv").open("w", newline="", encoding="utf-8") as handle:
             table = csv.DictWriter(handle, [*RUN_COLUMNS, "note"], extrasaction="ignore")
             table.writeheader()
-            table.writerows(run_row(run) for run in result.runs)
+            table.writerows({name: cell(value) for name, value in run_row(run).items()} for run in result.runs)
         (staged / "report.html").write_text(page, encoding="utf-8")
         write_pngs(figures, staged)
     return [Path(folder) / name for name in names]
@@ -54,7 +54,7 @@ def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[P
         with (staged / names[0]).open("w", newline="", encoding="utf-8") as handle:
             table = csv.writer(handle)
             table.writerow([field.name for field in fields(CalibrationRow)])
-            table.writerows(astuple(row) for row in rows)
+            table.writerows([cell(value) for value in astuple(row)] for row in rows)
         lines = [COLUMNS_OF_ACCURACY, ["---"] * len(COLUMNS_OF_ACCURACY), *(table_row(row) for row in rows)]
         (staged / names[1]).write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
     return [Path(folder) / name for name in names]
