@@ -13,7 +13,9 @@ from typing import NoReturn
 import click
 
 from analysis.tracking import server_errors
+from mlflow_thermo.disk import disk_trouble
 from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.said import say_once
 
 
 class Whole(click.IntRange):
@@ -109,13 +111,14 @@ def analyze(
         click.echo("nothing has changed: this is the report made before (--no-cache makes a new one)", err=True)
     click.echo(text_table(result))
     click.echo(summary(result))
+    # Before the server is asked for anything: whatever it answers, the report is there.
+    click.echo(f"report {Path(out).resolve() / 'report.html'}")
     if publishes and not folder:
         # Imported here: the runs of a folder need no MLflow.
         from analysis.tracking import publish_result
 
         run_id = publish_result(result, out, run_id=inside, known=runs.origin.known, digest=key)
         click.echo(f"analysis run {run_id}")
-    click.echo(f"report {Path(out).resolve() / 'report.html'}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     broken = [run for run in result.runs if run.status in (CORRUPT, NO_SNAPSHOTS)]
@@ -254,17 +257,20 @@ def entry(command: click.Command) -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Progress bars of MLflow's client would bury the few lines that matter.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    say_once()
     try:
         with server_errors():
             command()
     except ThermoError as error:
         _fail(str(error))
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and (trouble := disk_trouble(error)):
+            _fail(f"{error.filename or 'a file'} cannot be written: {trouble}")
         click.echo(without_password(traceback.format_exc()), err=True, nl=False)
         sys.exit(1)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     click.echo(f"error: {without_password(message)}", err=True)
     sys.exit(1)
 

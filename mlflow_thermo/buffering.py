@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.failures import disk_errors
 from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses, StepLosses
 from mlflow_thermo.packing import ChainsPacker, Packer
 from mlflow_thermo.resuming import ResumableSeries

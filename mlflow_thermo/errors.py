@@ -44,7 +44,9 @@ def first_line(error: BaseException) -> str:
     >>> first_line(OSError("disk full\\ndetails")), first_line(TimeoutError())
     ('disk full', 'TimeoutError')
     """
-    return next(iter(without_password(error).strip().splitlines()), type(error).__name__)
+    lines = without_password(error).strip().splitlines()
+    # SQLAlchemy begins with when an error came, and says what it is in the second line.
+    return next((line for line in lines if not line.startswith("(raised as a result of")), type(error).__name__)
 
 
 class ThermoError(Exception):

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+from mlflow_thermo.disk import DiskError
 from mlflow_thermo.errors import without_password
-from mlflow_thermo.store import StoreError
 
 logger = logging.getLogger(__name__)
 
 
 class Failures:
-    """Collects the errors of several actions, so that all are tried before the first error is raised."""
+    """Collects the errors of several actions, so that all are tried before the first error is raised.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    told : an error that the user sees anyway: a disk that is full is said once, not once for each file.
+    """
+
+    def __init__(self, told: BaseException | None = None) -> None:
         self._errors: list[Exception] = []
+        self._told = {told.trouble} if isinstance(told, DiskError) else set()
 
     def attempt(self, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action` and keep the exception that it raises, if any."""
@@ -34,23 +38,16 @@ class Failures:
     def log(self) -> None:
         """Log all errors, where another one is to be seen."""
         for error in self._errors:
+            if isinstance(error, DiskError):
+                if error.trouble in self._told:
+                    continue
+                self._told.add(error.trouble)
             logger.error("%s", without_password(error))
 
     def raise_first(self) -> None:
         """Log all errors but the first, and raise that one; does nothing if there is none."""
         first, self._errors = self._errors[:1], self._errors[1:]
+        self._told |= {error.trouble for error in first if isinstance(error, DiskError)}
         self.log()
         if first:
             raise first[0]
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a write error into a StoreError that names the folder and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"snapshots cannot be written to {folder} ({error}): check that it is writable and has free space, and "
-            "start again; what was already written is kept"
-        ) from error

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mlflow_thermo.arguments import require_same_training
 from mlflow_thermo.buffering import SeriesBuffer
+from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.failures import disk_errors
 from mlflow_thermo.packing import Packer
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import AUTO, FULL, INDEX_NAME, MAX_SNAPSHOTS, SKETCH, SPHERES, SeriesIndex

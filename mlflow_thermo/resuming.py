@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mlflow_thermo.background import Background
-from mlflow_thermo.failures import disk_errors
+from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.losses import Losses
 from mlflow_thermo.schedule import Schedule
 from mlflow_thermo.schema import ISOMETRIC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable
@@ -22,9 +23,10 @@ from mlflow_thermo.store import SeriesWriter, sha256_of
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+logger = logging.getLogger(__name__)
 
-#: Seconds that a recording waits at its end for a server that does not answer.
-WAIT = 60.0
+#: Seconds that a recording waits at its end for a server that does not answer, and that nobody minds.
+WAIT, _LONG = 60.0, 3.0
 
 
 class Undelivered(ThermoError):
@@ -116,6 +118,9 @@ class Uploader:
             The server will never take it: the run was deleted.
         """
         outbox = self.outbox
+        if outbox.trouble and seconds >= _LONG:
+            # Nobody knows otherwise what the program is waiting for.
+            logger.warning("run %s: waiting at most %.0f s for the tracking server", self.run_id, seconds)
         if outbox.wait(seconds):
             outbox.close()
             return
@@ -123,9 +128,13 @@ class Uploader:
             outbox.close()
             raise ThermoError(f"{outbox.refused}; what was recorded is safe in {self._folder}")
         server = without_password(self._client.tracking_uri)
+        why = f" ({outbox.trouble})" if outbox.trouble else ""
+        lost = min(outbox.journal.in_memory, len(outbox.journal))
+        safe = f"what is missing is safe in {self._folder}"
+        if lost:
+            safe = f"{lost} of its last entries fitted on no disk, what else is missing is safe in {self._folder}"
         raise Undelivered(
-            f"run {self.run_id}: the tracking server has not taken everything; what is missing is safe in "
-            f"{self._folder}, deliver it with "
+            f"run {self.run_id}: the tracking server has not taken everything{why}; {safe}, deliver it with "
             f"'mlflow-thermo deliver {quote(str(self._folder))} --tracking-uri {quote(server)}'"
         )
 

@@ -107,3 +107,16 @@ def _wait_for(uri, process, log):
                 break
             time.sleep(0.5)
     raise RuntimeError(f"mlflow server did not start:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of two megabytes at a folder, which can be filled, made read-only and mended; needs root on Linux."""
+    from benchmarks.places import Disk, can_mount
+
+    if not can_mount():
+        pytest.skip("only root on Linux can make a disk")
+    disk = Disk(tmp_path / "disk", "2m")
+    yield disk
+    disk.mend()
+    disk.remove()

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("mlflow_thermo", "analysis", "projects", "benchmarks")
 #: Rooms of the plugin that the analysis may enter: the contract between the two, and how a package shows its names.
-SHARED = {f"mlflow_thermo.{name}" for name in ("errors", "schema", "store", "faces", "delivery")}
+SHARED = {f"mlflow_thermo.{name}" for name in ("errors", "schema", "store", "faces", "delivery", "disk", "said")}
 
 WITHOUT_TORCH = """
 import sys

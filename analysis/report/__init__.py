@@ -30,9 +30,10 @@ if TYPE_CHECKING:
         PAPER as PAPER,
         STUDY as STUDY,
         TOY as TOY,
+        alone as alone,
+        new_report as new_report,
         report_files as report_files,
         require_folder as require_folder,
-        start_report as start_report,
     )
     from analysis.report.notebook import figure_named as figure_named, notebook_html as notebook_html
     from analysis.report.text import summary as summary, text_table as text_table
@@ -58,7 +59,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "to_png",
             "write_pngs",
         ],
-        "folder": ["ACCURACY", "PAPER", "STUDY", "TOY", "report_files", "require_folder", "start_report"],
+        "folder": ["ACCURACY", "PAPER", "STUDY", "TOY", "alone", "new_report", "report_files", "require_folder"],
         "notebook": ["figure_named", "notebook_html"],
         "text": ["summary", "text_table"],
         "write": ["write_accuracy", "write_report"],

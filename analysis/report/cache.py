@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from analysis.report.folder import STUDY, start_report
+from analysis.report.folder import STUDY, new_report
 from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
 from mlflow_thermo.errors import ThermoError
 
@@ -68,14 +68,11 @@ class ReportCache:
             result = StudyResult.from_dict(json.loads(files[_RESULT]))
         except (OSError, LookupError, ValueError, ThermoError):
             return None
-        try:
-            start_report(out, STUDY, files)
+        with new_report(out, STUDY, files) as staged:
             # What was checked is what is written: the files in the cache may change meanwhile.
             for name, content in files.items():
-                (out / name).parent.mkdir(parents=True, exist_ok=True)
-                (out / name).write_bytes(content)
-        except OSError:
-            return None
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                (staged / name).write_bytes(content)
         return result
 
     def put(self, key: str | None, files: Sequence[Path], root: Path) -> None:

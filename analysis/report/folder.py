@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
+from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.errors import ThermoError
 
 #: Kinds of report.
@@ -46,7 +49,7 @@ def require_folder(folder: str | Path, kind: str | None = None) -> None:
     path = Path(folder)
     try:
         there = next(one for one in (path, *path.absolute().parents) if one.exists())
-        reason = "" if os.access(there, os.W_OK) else "permission denied"
+        reason = "" if os.access(there, os.W_OK) else "read-only, or not yours"
         reason = reason if there.is_dir() else f"{there} is not a folder"
     except OSError as error:
         reason = str(error.strerror)
@@ -56,13 +59,15 @@ def require_folder(folder: str | Path, kind: str | None = None) -> None:
         _require_own(path, NAMES[kind])
 
 
-def start_report(folder: str | Path, kind: str, names: Iterable[str | PurePath]) -> Path:
-    """The folder, made where it is missing, without the report of this kind that was there before.
+@contextmanager
+def new_report(folder: str | Path, kind: str, names: Iterable[str | PurePath]) -> Iterator[Path]:
+    """A folder for the files of a new report; when the block ends they take the place of the earlier one's.
+
+    Until then the earlier report is there as it was, also where the disk does not hold a second one.
 
     Parameters
     ----------
-    names : of the files that the new report is going to have, relative to the folder; they count as the report's from
-        now on, so that a report that breaks off can be replaced by the next.
+    names : of the files that the new report is going to have, relative to the folder.
 
     Raises
     ------
@@ -72,16 +77,57 @@ def start_report(folder: str | Path, kind: str, names: Iterable[str | PurePath])
     """
     require_folder(folder)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     listed = sorted(PurePath(name).as_posix() for name in names)
-    _require_own(folder, listed)
-    for path in report_files(folder, kind):
-        path.unlink()
-    place = folder / _LIST.format(kind)
-    # Removed first: writing through a link would overwrite a file elsewhere.
-    place.unlink(missing_ok=True)
-    place.write_text(json.dumps(listed) + "\n", encoding="utf-8")
-    return folder
+    with disk_errors(folder, "the report"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _require_own(folder, listed)
+        staged = Path(tempfile.mkdtemp(prefix=".thermo-", dir=folder))
+        try:
+            yield staged
+            written = sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
+            with alone(folder):
+                _replace(folder, kind, staged, written)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
+def _replace(folder: Path, kind: str, staged: Path, names: list[str]) -> None:
+    """Move the staged files to where they belong, and remove what only the earlier report had."""
+    _require_own(folder, names)
+    earlier = set(_listed(folder, kind))
+    # What is half done counts as the report's, so that the next one can replace it.
+    _write_list(folder, kind, staged, {*earlier, *names})
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(staged / name, folder / name)
+    for name in earlier - set(names):
+        (folder / name).unlink(missing_ok=True)
+    _write_list(folder, kind, staged, names)
+
+
+def _write_list(folder: Path, kind: str, staged: Path, names: Iterable[str]) -> None:
+    # Replaced, not written: writing through a link would overwrite a file elsewhere.
+    (staged / "list").write_text(json.dumps(sorted(names)) + "\n", encoding="utf-8")
+    os.replace(staged / "list", folder / _LIST.format(kind))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other program replaces or reads the report in a folder, and keep others waiting."""
+    try:
+        import fcntl
+    except ImportError:
+        # Windows locks no folders.
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # A network's file system may know no locks.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def report_files(folder: str | Path, kind: str) -> list[Path]:

@@ -52,3 +52,19 @@ def shown(value: Any, digits: int = 4) -> str:
     if value is None:
         return "-"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+#: What a cell of a spreadsheet begins with that is a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def cell(value: Any) -> Any:
+    """A value as a CSV file takes it: a text that a spreadsheet would compute begins with an apostrophe.
+
+    Examples
+    --------
+    >>> cell("=HYPERLINK(0)"), cell("run"), cell(-0.5)
+    ("'=HYPERLINK(0)", 'run', -0.5)
+    """
+    # Names of runs are anybody's text; numbers, whose sign comes first, are ours.
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

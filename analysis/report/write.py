@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from analysis.report.checks import check_lines
-from analysis.report.folder import ACCURACY, STUDY, start_report
-from analysis.report.text import shown, summary
+from analysis.report.folder import ACCURACY, STUDY, new_report
+from analysis.report.text import cell, shown, summary
 from analysis.results import RUN_COLUMNS, StudyResult, remedy, run_row
 from analysis.testsystems import COLUMNS as COLUMNS_OF_ACCURACY, CalibrationRow, table_row
 
@@ -30,36 +30,34 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
     """
     from analysis.report.figures import course_figures, png_names, study_figures, to_html_parts, write_pngs
 
-    # Everything that can fail comes before the earlier report is removed.
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
     figures = {**study_figures(result), **course_figures(result)}
     library, fragments = to_html_parts(figures)
     page = _page(result, title, library, "".join(fragments.values()))
     names = ["result.json", "temperature.csv", "report.html"]
-    folder = start_report(folder, STUDY, [*names, *png_names(figures)])
-    written = [folder / name for name in names]
-    written[0].write_text(content, encoding="utf-8")
-    with written[1].open("w", newline="", encoding="utf-8") as handle:
-        table = csv.DictWriter(handle, [*RUN_COLUMNS, "note"], extrasaction="ignore")
-        table.writeheader()
-        table.writerows(run_row(run) for run in result.runs)
-    written[2].write_text(page, encoding="utf-8")
-    written += write_pngs(figures, folder)
-    return written
+    names += png_names(figures)
+    with new_report(folder, STUDY, names) as staged:
+        (staged / "result.json").write_text(content, encoding="utf-8")
+        with (staged / "temperature.csv").open("w", newline="", encoding="utf-8") as handle:
+            table = csv.DictWriter(handle, [*RUN_COLUMNS, "note"], extrasaction="ignore")
+            table.writeheader()
+            table.writerows({name: cell(value) for name, value in run_row(run).items()} for run in result.runs)
+        (staged / "report.html").write_text(page, encoding="utf-8")
+        write_pngs(figures, staged)
+    return [Path(folder) / name for name in names]
 
 
 def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[Path]:
     """Write the accuracy table as accuracy.csv and accuracy.md; returns their paths."""
     names = ["accuracy.csv", "accuracy.md"]
-    folder = start_report(folder, ACCURACY, names)
-    written = [folder / name for name in names]
-    with written[0].open("w", newline="", encoding="utf-8") as handle:
-        table = csv.writer(handle)
-        table.writerow([field.name for field in fields(CalibrationRow)])
-        table.writerows(astuple(row) for row in rows)
-    lines = [COLUMNS_OF_ACCURACY, ["---"] * len(COLUMNS_OF_ACCURACY), *(table_row(row) for row in rows)]
-    written[1].write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
-    return written
+    with new_report(folder, ACCURACY, names) as staged:
+        with (staged / names[0]).open("w", newline="", encoding="utf-8") as handle:
+            table = csv.writer(handle)
+            table.writerow([field.name for field in fields(CalibrationRow)])
+            table.writerows([cell(value) for value in astuple(row)] for row in rows)
+        lines = [COLUMNS_OF_ACCURACY, ["---"] * len(COLUMNS_OF_ACCURACY), *(table_row(row) for row in rows)]
+        (staged / names[1]).write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
+    return [Path(folder) / name for name in names]
 
 
 def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:

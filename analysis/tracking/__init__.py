@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from analysis.tracking.errors import (
         ServerError as ServerError,
         SourceError as SourceError,
+        require_store as require_store,
         server_errors as server_errors,
     )
     from analysis.tracking.experiment import name_run as name_run, prepare_experiment as prepare_experiment
@@ -38,7 +39,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "publish": ["publish_accuracy", "publish_result", "publish_run", "publish_study", "upload_report"],
         "download": ["cache_folder"],
-        "errors": ["ServerError", "SourceError", "server_errors"],
+        "errors": ["ServerError", "SourceError", "require_store", "server_errors"],
         "experiment": ["name_run", "prepare_experiment"],
         "folder": ["from_folder"],
         "heartbeat": ["Orphan", "close_orphan", "orphans", "orphans_of"],

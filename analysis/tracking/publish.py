@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
-from analysis.report import ACCURACY, STUDY, report_files
+from analysis.report import ACCURACY, STUDY, alone, report_files
 from analysis.results import RunResult, StudyResult, run_row
 from analysis.tracking.errors import server_errors
 from analysis.tracking.experiment import name_run, prepare_experiment, renew_note
 from analysis.tracking.server import search_runs
 from mlflow_thermo import schema
+from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.errors import ThermoError
 
 if TYPE_CHECKING:
@@ -164,6 +165,11 @@ def publish_result(
 
 def upload_report(client: MlflowClient, run_id: str, folder: str | Path, kind: str, into: str = "") -> None:
     """Put the files of a report in `folder`, and nothing else that is there, on a run under the folder `into`."""
+    with disk_errors(f"the artifacts of run {run_id}", "the report"), alone(Path(folder)):
+        _upload(client, run_id, folder, kind, into)
+
+
+def _upload(client: MlflowClient, run_id: str, folder: str | Path, kind: str, into: str) -> None:
     for path in report_files(folder, kind):
         place = (Path(into) / path.relative_to(folder).parent).as_posix()
         client.log_artifact(run_id, str(path), None if place == "." else place)

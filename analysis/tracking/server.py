@@ -20,7 +20,7 @@ import numpy as np
 
 from analysis.results import FloatArray, IntArray, Origin
 from analysis.tracking.download import artifacts, cache_folder, fingerprint
-from analysis.tracking.errors import SourceError, server_errors
+from analysis.tracking.errors import SourceError, require_store, server_errors
 from analysis.tracking.records import RunRecord, StudyRuns
 from mlflow_thermo import schema
 from mlflow_thermo.errors import first_line
@@ -85,9 +85,12 @@ def from_tracking(
     >>> [run.lr for run in from_tracking("study", filter="metrics.`thermo/lr` > 0.5")]
     [0.5623413251903491, 1.0]
     """
+    import mlflow
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    # A file that is there may be read-only.
+    require_store(tracking_uri or mlflow.get_tracking_uri(), writes=False)
     client = MlflowClient(tracking_uri)
     found = find_experiment(client, experiment, experiment_id)
     query, scope = filter, f"filter {filter}"

@@ -3,6 +3,6 @@
 from mlflow_thermo.delivery.alive import Sign
 from mlflow_thermo.delivery.courier import Outbox, waiting_outbox
 from mlflow_thermo.delivery.deliver import Delivered, deliver
-from mlflow_thermo.delivery.journal import JOURNAL
+from mlflow_thermo.delivery.journal import ENTRIES, JOURNAL
 
-__all__ = ["JOURNAL", "Delivered", "Outbox", "Sign", "deliver", "waiting_outbox"]
+__all__ = ["ENTRIES", "JOURNAL", "Delivered", "Outbox", "Sign", "deliver", "waiting_outbox"]

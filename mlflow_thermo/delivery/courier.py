@@ -14,7 +14,9 @@ from mlflow_thermo import schema
 from mlflow_thermo.delivery.alive import BEAT, Sign
 from mlflow_thermo.delivery.journal import DELETE, END, FILE, KEEP, METRICS, REPLACED, TAGS, Journal
 from mlflow_thermo.delivery.requests import Refused, send
-from mlflow_thermo.errors import without_password
+from mlflow_thermo.disk import disk_trouble
+from mlflow_thermo.errors import first_line
+from mlflow_thermo.said import say_once
 from mlflow_thermo.store import sha256_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 INTERVAL = 1.0
 #: Seconds until a server that did not answer is asked again: at first, at most, and at most while a program waits.
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_AT_END = 1.0, 30.0, 2.0
+_THREAD = "thermo-courier"
 #: Entries that may go into one request.
 MOST = 1000
 
@@ -53,7 +56,7 @@ class Outbox:
         self.run_id = run_id
         #: Why the server will never take what is left; empty while it may.
         self.refused = ""
-        #: What went wrong at the last attempt.
+        #: What went wrong at the last attempt, in one line.
         self.trouble = ""
         self.urgent = False
         self.sent = -math.inf
@@ -159,7 +162,8 @@ class _Courier:
             self._outboxes.append(outbox)
             if self._thread is None or not self._thread.is_alive():
                 # A daemon: a request that hangs must not keep a program alive that has nothing more to do.
-                self._thread = threading.Thread(target=self._work, name="thermo-courier", daemon=True)
+                self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
+                say_once([_THREAD])
                 self._thread.start()
             self._news.notify_all()
 
@@ -206,10 +210,12 @@ class _Courier:
             outbox.deliver_some()
         except Exception as error:
             # Whatever it is, it must reach neither the training nor the other runs, and may be over in a minute.
-            said = without_password(error)
+            said = disk_trouble(error) or first_line(error)
+            if said != first_line(error) and isinstance(error, OSError) and error.filename:
+                said = f"{error.filename}: {said}"
             with self._news:
                 if not outbox.trouble:
-                    logger.warning("run %s: not delivered, will try again: %s", outbox.run_id, said.splitlines()[0])
+                    logger.warning("run %s: not delivered, will try again: %s", outbox.run_id, said)
                 outbox.trouble = said
                 longest = LONGEST_PAUSE_AT_END if any(one.urgent for one in self._outboxes) else LONGEST_PAUSE
                 self._ask_again = time.monotonic() + min(FIRST_PAUSE * 2.0**self._failures, longest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mlflow_thermo.disk import disk_trouble
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import ENDED
 
@@ -53,6 +55,7 @@ class Journal:
     ----------
     known : names and steps of the metrics that were in it when a run was resumed.
     files : digests of the files that were ever to be sent, by their paths in the folder.
+    in_memory : how many of the newest entries are not on disk.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class Journal:
         self.known: set[tuple[str, int]] = set()
         self._waiting: deque[Entry] = deque()
         self._size = 0
+        self.in_memory = 0
         #: Without a disk to write to, entries wait in memory alone.
         self._file: int | None = None
         found = self._read(resume)
@@ -157,9 +161,10 @@ class Journal:
                     written = os.write(self._file, line)
                     if written < len(line):
                         os.truncate(self._path, self._size)
-                        raise OSError(f"{written} of {len(line)} bytes were written")
+                        raise OSError(errno.ENOSPC, f"{written} of {len(line)} bytes were written")
                 except OSError as error:
                     self._without_disk(error)
+            self.in_memory += self._file is None
             self._size += len(line)
             self._waiting.append(Entry(kind, body, self._size))
             if kind == FILE:
@@ -167,7 +172,8 @@ class Journal:
 
     def _without_disk(self, error: OSError) -> None:
         # Whatever is added from now on is lost with the program: the order of what is on disk must stay unbroken.
-        logger.warning("%s cannot be written, what is to be sent waits in memory: %s", self._path, error)
+        why = disk_trouble(error) or error
+        logger.warning("%s cannot be written, what is to be sent waits in memory: %s", self._path, why)
         if self._file is not None:
             os.close(self._file)
         self._file = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,15 +99,34 @@ def _send_file(client: MlflowClient, run_id: str, folder: Path, body: Any) -> No
     if then != REPLACED:
         client.log_artifact(run_id, str(path), target)
         if then == DELETE:
-            path.unlink()
+            # It stays where its disk has become read-only.
+            with suppress(OSError):
+                path.unlink()
         return
     # A copy, because the file may be replaced while it is sent. Where it has been already, another version waits.
-    copy = folder / JOURNAL / "version" / path.name
-    copy.parent.mkdir(exist_ok=True)
-    shutil.copyfile(path, copy)
-    if sha256_of(copy) == digest:
-        client.log_artifact(run_id, str(copy), target)
-    os.unlink(copy)
+    with _copied(path, folder / JOURNAL) as copy:
+        if sha256_of(copy) == digest:
+            client.log_artifact(run_id, str(copy), target)
+
+
+@contextmanager
+def _copied(path: Path, folder: Path) -> Iterator[Path]:
+    """A copy of a file in the folder of the journal, or among the temporary files where that disk takes no more."""
+    copy, place = path, None
+    for parent in (folder, None):
+        try:
+            place = tempfile.mkdtemp(prefix="version-", dir=parent)
+            copy = Path(shutil.copyfile(path, Path(place) / path.name))
+            break
+        except OSError:
+            if place is not None:
+                shutil.rmtree(place, ignore_errors=True)
+            if parent is None:
+                raise
+    try:
+        yield copy
+    finally:
+        shutil.rmtree(copy.parent, ignore_errors=True)
 
 
 def _blames_the_request(error: MlflowException) -> bool:

@@ -185,7 +185,12 @@ class SeriesWriter:
     def close(self, complete: bool, **facts: Any) -> None:
         """Write the final index; `complete` says whether all snapshots are there, `facts` sets other fields."""
         self._state = self._state._replace(facts=replace(self.facts, complete=complete, **facts))
-        self._write_index()
+        try:
+            self._write_index()
+        except BaseException:
+            # Then it is not complete.
+            self._state = self._state._replace(facts=replace(self.facts, complete=False))
+            raise
 
     @property
     def index_path(self) -> Path:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -16,10 +17,10 @@ from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import make_url
 
-from analysis.tracking import ServerError, close_orphan, name_run, orphans, prepare_experiment
+from analysis.tracking import ServerError, close_orphan, name_run, orphans, prepare_experiment, require_store
 from mlflow_thermo import SnapshotRecorder, schema
 from mlflow_thermo.delivery import Sign, waiting_outbox
-from mlflow_thermo.errors import ThermoError, without_password
+from mlflow_thermo.errors import ThermoError, first_line as first_line
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.plugin import run_tags
 from projects.common.lifetime import ParentWatch, Terminated, reason_of
@@ -37,13 +38,13 @@ def prepare_store() -> None:
     Several processes that open a fresh sqlite database at once break it for good.
     """
     uri = mlflow.get_tracking_uri()
+    require_store(uri, writes=True)
     if uri.startswith("sqlite:"):
         database = make_url(uri).database
         with ExitStack() as stack:
             if database and database != ":memory:":
-                # A folder that cannot be written, or is not there, is MLflow's to complain about.
-                with suppress(OSError):
-                    stack.enter_context(FileLock(f"{database}.lock"))
+                Path(database).absolute().parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(f"{database}.lock"))
             MlflowClient().search_experiments(max_results=1)
 
 
@@ -138,11 +139,6 @@ def await_delivery(recorders: Iterable[SnapshotRecorder], seconds: float) -> Non
     for recorder in recorders:
         failures.attempt(recorder.await_delivery, max(0.0, deadline - time.monotonic()))
     failures.raise_first()
-
-
-def first_line(error: BaseException) -> str:
-    """An error in one line, whatever it holds, without passwords."""
-    return next(iter(without_password(error).splitlines()), type(error).__name__)
 
 
 def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:

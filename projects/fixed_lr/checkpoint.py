@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mlflow_thermo.disk import disk_error
 from mlflow_thermo.errors import ThermoError
 
 #: Where a training stands: numbers, words and tensors, nested in dicts with keys of text and in lists.
@@ -40,10 +41,7 @@ def save(path: Path, state: State) -> None:
         os.replace(temporary, path)
         _sync(path.parent)
     except (OSError, SafetensorError) as error:
-        raise ThermoError(
-            f"the checkpoint cannot be written to {path} ({error}): free some space or give another work_dir; with "
-            "checkpoint_every=0 there is none"
-        ) from error
+        raise disk_error(error, f"the checkpoint cannot be written to {path}") from error
 
 
 def load(path: Path, *, facts_alone: bool = False) -> State:

@@ -226,7 +226,7 @@ def break_off(run_id: str, run: RecordedRun | None, error: BaseException) -> Non
     if run is None:
         end_run(run_id, status)
         return
-    failures = Failures()
+    failures = Failures(told=error)
     if isinstance(error, Diverged):
         failures.attempt(run.tag_diverged)
     failures.attempt(run.close)

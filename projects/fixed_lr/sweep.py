@@ -13,6 +13,7 @@ from analysis.cli import entry
 from analysis.study import Cluster, open_cluster
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.failures import Failures
 from projects.common import (
     Outcome,
     ParentWatch,
@@ -131,12 +132,15 @@ def main(
             # A training of a lost worker may have opened a run that it never came to put into the grid.
             let_go(client, experiment_id, plan.sweep, {one.run_id for one in outcomes})
         outcomes.sort(key=lambda one: (one.lr, one.seed))
-        client.log_text(run_id, table(outcomes) + "\n", "sweep.txt")
         failed = [o for o in outcomes if not o.ok]
         click.echo(table(outcomes))
         click.echo(f"sweep {plan.sweep}: {len(outcomes) - len(failed)} of {len(outcomes)} runs trained")
+        failures = Failures()
         if failed:
-            raise ThermoError(f"sweep {plan.sweep}: {len(failed)} of {len(outcomes)} runs failed, see the table above")
+            words = f"{len(failed)} of {len(outcomes)} runs failed, see the table above"
+            failures.add(ThermoError(f"sweep {plan.sweep}: {words}"))
+        failures.attempt(client.log_text, run_id, table(outcomes) + "\n", "sweep.txt")
+        failures.raise_first()
 
 
 if __name__ == "__main__":

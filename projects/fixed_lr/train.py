@@ -17,6 +17,7 @@ from analysis.cli import entry
 from analysis.stationarity import Regime
 from mlflow_thermo import schema
 from mlflow_thermo.delivery import waiting_outbox
+from mlflow_thermo.disk import DiskError
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import Parameters
 from mlflow_thermo.plugin import SWEEP_VARIABLE, run_tags
@@ -206,9 +207,11 @@ def run_once(
             watch.closing_words = f"run {begun.run_id} is closing, please wait; afterwards {goes_on}"
             trained = True
             regime, run = train_to_the_end(begun, watch, shares, again=bool(resume))
-        except ThermoError:
+        except ThermoError as error:
             if begun is not None:
                 click.echo(f"run       {begun.run_id}")
+                if isinstance(error, DiskError):
+                    raise ThermoError(f"{error}; afterwards {goes_on}") from error
             raise
         except (Terminated, KeyboardInterrupt) as end:
             if begun is not None and not trained:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mlflow_thermo.disk import disk_error
 from mlflow_thermo.errors import ThermoError
 from projects.fixed_lr.checkpoint import State, load
 from projects.fixed_lr.config import TrainConfig
@@ -55,13 +56,15 @@ class WorkFolder:
         except Timeout:
             raise ThermoError(f"run {self.folder.name} is being trained by another program: wait for it") from None
         except OSError as error:
-            raise ThermoError(f"{self.folder} cannot be written ({error}): give another work_dir") from error
+            raise disk_error(error, f"the work_dir {self.folder.parent} cannot be used") from error
         try:
             yield
         finally:
             lock.release()
             if not self.folder.exists():
-                Path(lock.lock_file).unlink(missing_ok=True)
+                # On a disk that is read-only since it stays; another error may be on its way.
+                with suppress(OSError):
+                    Path(lock.lock_file).unlink()
 
     def remove(self) -> None:
         """Remove the folder: all that is in it is on the server."""

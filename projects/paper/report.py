@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.report import PAPER, start_report
+from analysis.report import PAPER, new_report
 from analysis.results import PowerLaw, number
 from projects.paper.claims import VERDICTS, Claim, SubsetRow
 from projects.paper.plan import PublishedLaw
@@ -118,25 +118,23 @@ def write_paper_report(result: PaperResult, charts: Mapping[str, Chart], folder:
     """
     from analysis.report import png_names, to_html_parts, write_pngs
 
-    # All that can fail comes before the earlier report goes.
     content = result.to_dict()
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     flat = {name.replace("/", "-"): chart for name, chart in charts.items()}
     library, fragments = to_html_parts(flat)
     page = _page(result, content, title, library, fragments, sorted(flat))
-    names = ["claims.json", "claims.csv", "paper.html"]
-    folder = start_report(folder, PAPER, [*names, *png_names(flat)])
-    written = [folder / name for name in names]
-    written[0].write_text(text, encoding="utf-8")
-    with written[1].open("w", newline="", encoding="utf-8") as handle:
-        table = csv.writer(handle)
-        table.writerow(["number", "setting", "paper says", "measured", "verdict", "figures"])
-        table.writerows(
-            [c.number, c.setting, c.says, c.measured, c.verdict, " ".join(c.figures)] for c in result.claims
-        )
-    written[2].write_text(page, encoding="utf-8")
-    written += write_pngs(flat, folder)
-    return written
+    names = ["claims.json", "claims.csv", "paper.html", *png_names(flat)]
+    with new_report(folder, PAPER, names) as staged:
+        (staged / "claims.json").write_text(text, encoding="utf-8")
+        with (staged / "claims.csv").open("w", newline="", encoding="utf-8") as handle:
+            table = csv.writer(handle)
+            table.writerow(["number", "setting", "paper says", "measured", "verdict", "figures"])
+            table.writerows(
+                [c.number, c.setting, c.says, c.measured, c.verdict, " ".join(c.figures)] for c in result.claims
+            )
+        (staged / "paper.html").write_text(page, encoding="utf-8")
+        write_pngs(flat, staged)
+    return [Path(folder) / name for name in names]
 
 
 def _page(

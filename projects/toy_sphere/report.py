@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.report import TOY, png_names, start_report, write_pngs
+from analysis.report import TOY, new_report, png_names, write_pngs
 from projects.toy_sphere.decay import DecayStudy
 from projects.toy_sphere.facts import Fact
 from projects.toy_sphere.study import ToyStudy
@@ -26,15 +26,14 @@ def write_toy_report(
 ) -> None:
     """Write toy.csv, decay.csv, toy.json and figures/*.png into `out`."""
     names = ["toy.csv", "decay.csv", "toy.json"]
-    start_report(out, TOY, [*names, *png_names(charts)])
-    write_pngs(charts, out)
     rows = [row for study in studies for row in study.rows()]
-    written = [out / name for name in names]
-    _csv(written[0], rows)
-    _csv(written[1], [row for study in decays for row in study.rows()])
     known = {name: value for fact in facts for name, value in fact.numbers().items()}
     content = {"facts": known, "toy": rows}
-    written[2].write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with new_report(out, TOY, [*names, *png_names(charts)]) as staged:
+        write_pngs(charts, staged)
+        _csv(staged / names[0], rows)
+        _csv(staged / names[1], [row for study in decays for row in study.rows()])
+        (staged / names[2]).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from analysis.report import STUDY, ReportCache, cache, report_files, start_report, study_key
+from analysis.report import STUDY, ReportCache, cache, new_report, report_files, study_key
 from analysis.results import OK, Estimate, EstimatorUsed, RunResult, StudyResult
 from analysis.study import StudyConfig, analyze
 from analysis.tracking import from_folder, from_tracking, records
@@ -136,9 +136,10 @@ class TestReportCache:
         store = self.fill(tmp_path)
         out = tmp_path / "out"
         (out / "figures").mkdir(parents=True)
-        start_report(out, STUDY, ["figures/old.png"])
-        for name in ("old.png", "mine.txt"):
-            (out / "figures" / name).write_text("x")
+        with new_report(out, STUDY, ["figures/old.png"]) as staged:
+            (staged / "figures").mkdir()
+            (staged / "figures" / "old.png").write_text("x")
+        (out / "figures" / "mine.txt").write_text("x")
         assert store.get("key", out) == self.RESULT
         assert sorted(p.name for p in out.rglob("[!.]*")) == ["a.png", "figures", "mine.txt", "result.json"]
         assert sorted(p.name for p in report_files(out, STUDY)) == ["a.png", "result.json"]

@@ -1,10 +1,13 @@
 """Texts of runs on a page."""
 
+import csv
 import os
 from dataclasses import replace
 
+import pytest
+
 from analysis.report.figures import study_figures, to_html_parts
-from analysis.report.write import _page
+from analysis.report.write import _page, write_report
 from analysis.study import StudyConfig, analyze
 from analysis.tracking import from_folder
 
@@ -27,3 +30,22 @@ def test_no_text_of_a_run_is_code(study):
     for begins in ("<img", "<!--", "<script>alert"):
         assert begins not in shown
         assert begins not in result._repr_html_().replace("<img alt=", "")
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@"])
+def test_no_name_of_a_run_is_a_formula(study, tmp_path, begins):
+    """A spreadsheet computes what a cell begins with; numbers, also negative ones, stay numbers."""
+    study.lrs = study.lrs[::2]
+    names = [f"{begins}HYPERLINK(1+{i})" for i in range(len(study.lrs))]
+    for name, folder in zip(names, study.write_all(), strict=True):
+        folder.rename(study.root / name)
+    write_report(analyze(from_folder(study.root), StudyConfig(entropy="oas")), tmp_path / "out", "x")
+    with (tmp_path / "out" / "temperature.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["run_id"] for row in rows] == [f"'{name}" for name in names]
+    assert min(float(row["entropy"]) for row in rows) < 0
+    for row in rows:
+        for name, text in row.items():
+            assert not text.startswith(tuple("=+@\t\r")), name
+            if text.startswith("-"):
+                assert float(text) < 0

@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 import pytest
 
-from analysis.report import STUDY, figure_named, start_report, summary, text_table, write_report
+from analysis.report import STUDY, figure_named, new_report, summary, text_table, write_report
 from analysis.report.checks import check_lines
 from analysis.report.folder import NAMES
 from analysis.results import (
@@ -85,10 +85,10 @@ def test_page_needs_no_network_and_escapes(result, tmp_path):
 def test_an_earlier_report_is_replaced(result, tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "mine.png").write_bytes(b"")
-    first = write_report(result, tmp_path, "x")
-    # As if it had drawn one figure more.
-    start_report(tmp_path, STUDY, [*(path.relative_to(tmp_path) for path in first), "figures/old.png"])
-    (tmp_path / "figures" / "old.png").write_bytes(b"")
+    # One that has drawn another figure.
+    with new_report(tmp_path, STUDY, ["figures/old.png"]) as staged:
+        (staged / "figures").mkdir()
+        (staged / "figures" / "old.png").write_bytes(b"")
     write_report(result, tmp_path, "x")
     left = {p.name for p in (tmp_path / "figures").iterdir()}
     assert "old.png" not in left

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.report.folder import STUDY, start_report
+from analysis.report.folder import STUDY, new_report
 from analysis.study import analyze
 from analysis.tracking import ServerError, from_folder, from_tracking, publish_result, publish_study
 from mlflow_thermo import schema
@@ -16,8 +16,8 @@ def done(tracked, tmp_path):
     selection = from_tracking("study")
     result = analyze(selection)
     folder = tmp_path / "report"
-    start_report(folder, STUDY, ["report.html"])
-    (folder / "report.html").write_text("x")
+    with new_report(folder, STUDY, ["report.html"]) as staged:
+        (staged / "report.html").write_text("x")
     (folder / "of somebody else").write_text("x")
     return tracked, selection, result, folder
 

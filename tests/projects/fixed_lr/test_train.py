@@ -261,7 +261,8 @@ def test_a_server_that_goes_away_costs_neither_the_training_nor_the_snapshots(pr
     code, _, err, run = program(lr=0.01, steps=400, log_points=20, snapshots=50, wait=1)
     assert code == 1
     assert "not delivered, will try again: no route to host" in caplog.text
-    found = re.search(r"error: run \w+: the tracking server has not taken everything; .* is safe in ([^,]+),", err)
+    said = r"error: run \w+: .* not taken everything \(no route to host\); .* is safe in ([^,]+),"
+    found = re.search(said, err)
     assert found, err
     for series, last in (("spaced", 400), ("consecutive", 400), ("bursts", 400)):
         index = read_index(f"{found[1]}/{series}")
