@@ -158,7 +158,7 @@ def test_what_is_on_a_disk_that_takes_no_more_is_delivered(small_disk, fault, st
     outbox = Outbox(store, run_id, folder)
     outbox.wait(20)
     getattr(small_disk, fault)()
-    outbox.chunk(chunk, "thermo/spaced", "0" * 64, delete=True)
+    outbox.file(chunk, "thermo/spaced", "0" * 64, delete=True)
     outbox.version(index, "thermo/spaced")
     outbox.end("FAILED")
     assert outbox.wait(20), outbox.trouble
