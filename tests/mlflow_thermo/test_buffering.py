@@ -70,7 +70,7 @@ def test_a_full_disk_stops_the_training(recorder, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(SeriesWriter, "append", full)
-    with pytest.raises(ThermoError, match="cannot be written to .*No space left on device"), recorder:
+    with pytest.raises(ThermoError, match="cannot be written to .*: the disk is full"), recorder:
         run(recorder, STEPS)
     assert recorder.steps_taken < STEPS
     assert not read_index(tmp_path / "spaced").complete
@@ -83,7 +83,7 @@ def test_a_full_disk_at_the_end_is_reported_too(recorder, monkeypatch):
     run(recorder, STEPS - 3)
     recorder.index("spaced")
     monkeypatch.setattr(SeriesWriter, "append", full)
-    with pytest.raises(ThermoError, match="No space left"):
+    with pytest.raises(ThermoError, match="the disk is full"):
         recorder.close()
 
 
@@ -124,7 +124,7 @@ class TestOneSeriesFails:
         recorder.flush()
         refused.update(dict.fromkeys(bad, OSError(28, "No space left on device")))
         steps(2)
-        with pytest.raises(ThermoError, match=f"{bad[0]} .*No space left"):
+        with pytest.raises(ThermoError, match=f"{bad[0]} .*the disk is full"):
             recorder.close()
         assert self.found(tmp_path) == [(14, False) if name in bad else (16, True) for name in self.NAMES]
 
@@ -143,7 +143,7 @@ class TestOneSeriesFails:
         recorder, steps, refused = recording
         steps(3)
         refused["one"] = OSError(28, "No space left on device")
-        with pytest.raises(ThermoError, match="No space left"):
+        with pytest.raises(ThermoError, match="the disk is full"):
             recorder.flush()
         refused.clear()
         steps(13)
