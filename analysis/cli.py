@@ -95,6 +95,8 @@ def analyze(
     key = study_key([run.identity for run in runs], settings) if caches else None
     cache = ReportCache(cache_folder(None) / "reports")
     result = cache.get(key, Path(out))
+    # What was measured for minutes may have been published by another analysis since: the server is asked again.
+    known = None if result is None else runs.origin.known
     if result is None:
         config = analysis.StudyConfig(entropy=entropy, method=method, jobs=jobs or os.cpu_count() or 1)
         with ExitStack() as held:
@@ -117,7 +119,7 @@ def analyze(
         # Imported here: the runs of a folder need no MLflow.
         from analysis.tracking import publish_result
 
-        run_id = publish_result(result, out, run_id=inside, known=runs.origin.known, digest=key)
+        run_id = publish_result(result, out, run_id=inside, known=known, digest=key)
         click.echo(f"analysis run {run_id}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)

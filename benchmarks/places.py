@@ -198,9 +198,8 @@ class Place:
 
     def start(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run another program in the same place, to its end."""
-        return subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=LONGEST, check=False
-        )
+        quiet = {"capture_output": True, "text": True, "check": False}
+        return subprocess.run(command, cwd=self.root, env=self.environment, timeout=4 * LONGEST, **quiet)
 
 
 def _flags(options: dict[str, Any], **more: Any) -> list[str]:

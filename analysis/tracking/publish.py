@@ -18,6 +18,7 @@ from analysis.results import RunResult, StudyResult, run_row
 from analysis.tracking.errors import server_errors
 from analysis.tracking.experiment import name_run, prepare_experiment, renew_note
 from analysis.tracking.server import search_runs
+from analysis.tracking.turns import in_turn, is_report_of
 from mlflow_thermo import schema
 from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.errors import ThermoError
@@ -65,6 +66,22 @@ def publish_study(
     digest : identifies the content of the report; an analysis run that carries it has the report already.
     """
     client = MlflowClient(tracking_uri)
+    with in_turn(f"{client.tracking_uri} {experiment_id} {scope}") as waited:
+        # Whoever was before may have written what is known.
+        known = None if waited else known
+        return _publish_study(client, result, folder, experiment_id, scope, run_id, known, digest)
+
+
+def _publish_study(
+    client: MlflowClient,
+    result: StudyResult,
+    folder: str | Path,
+    experiment_id: str,
+    scope: str,
+    run_id: str | None,
+    known: Mapping[str, Known] | None,
+    digest: str | None,
+) -> str:
     for item in result.runs:
         _publish_run(client, item, (known or {}).get(item.run_id))
     earlier = _analysis_runs(client, experiment_id, scope)
@@ -149,11 +166,14 @@ def publish_result(
         found = search_runs(MlflowClient(origin.tracking_uri), origin.experiment_id, "")
         known = {run.info.run_id: (run.data.metrics, run.data.tags) for run in found}
     with TemporaryDirectory(prefix="thermo-report-") as temporary:
-        if folder is None:
+        # Another analysis may have put its report there since.
+        own = folder is not None and is_report_of(Path(folder), result)
+        if folder is None or not own:
             result.write(temporary)
+            folder = temporary
         return publish_study(
             result,
-            temporary if folder is None else folder,
+            folder,
             experiment_id=origin.experiment_id,
             scope=origin.scope,
             run_id=run_id,

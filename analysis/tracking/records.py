@@ -101,6 +101,12 @@ class RunRecord:
             path = Path(folder) / series
             if not path.is_dir():
                 unfinished = self.ended not in ("FINISHED", "")
+                if self.ended == "RUNNING":
+                    raise RunError(
+                        f"run {self.run_id} is RUNNING and holds no series {series!r} of snapshots yet: wait for it to "
+                        "finish, or close it with mlflow-thermo doctor",
+                        INCOMPLETE,
+                    )
                 why = f"is {self.ended} and holds" if unfinished else "holds"
                 raise RunError(
                     f"run {self.run_id} {why} no series {series!r} of snapshots: train it with a SnapshotRecorder",
