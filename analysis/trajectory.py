@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from analysis.results import AnyArray, FloatArray, IntArray, Status
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import METROPOLIS, REPEATS, SPHERE, SPHERES, ParameterSlice
+
+if TYPE_CHECKING:
+    from xarray import DataTree
 
 #: From names of metrics to the steps (n,) and values (n,) of each that a run has logged.
 History: TypeAlias = Callable[[Sequence[str]], Mapping[str, tuple[IntArray, FloatArray]]]
@@ -162,6 +165,54 @@ class Trajectory:
             snapshot_loss=None if self.snapshot_loss is None else self.snapshot_loss[:, index],
             shared=None if self.shared is None else self.shared[:, index],
         )
+
+
+def datatree_of(run: Trajectory) -> DataTree:
+    """The snapshots of a run as ArviZ takes them: groups ``posterior`` and ``sample_stats`` over (chain, draw).
+
+    Parameters
+    ----------
+    run : of which each parameter of the layout becomes a variable of its own shape; snapshots that are stored as inner
+        products or as a sketch, whose columns are no parameters, one variable ``coordinates``.
+
+    Returns
+    -------
+    xarray.DataTree
+        With the optimiser step of each draw as a coordinate, losses in ``sample_stats``, and learning rate, seed,
+        protocol and run id as attributes.
+
+    Raises
+    ------
+    ThermoError
+        xarray is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from analysis import Trajectory
+    >>> from analysis.trajectory import datatree_of
+    >>> tree = datatree_of(Trajectory(steps=np.arange(1, 6), weights=np.zeros((2, 5, 3)), loss=np.ones((2, 5)), lr=0.1))
+    >>> dict(tree["posterior"].sizes)
+    {'chain': 2, 'draw': 5, 'coordinate': 3}
+    """
+    try:
+        from xarray import Dataset, DataTree
+    except ImportError:
+        raise ThermoError("ArviZ's form needs xarray: pip install 'mlflow-thermo[export]'") from None
+    facts = {"lr": run.lr, "seed": str(run.seed), "protocol": run.protocol, "run_id": run.run_id, "series": run.series}
+    axes = {"chain": np.arange(run.n_chains), "draw": np.arange(len(run)), "step": ("draw", run.steps)}
+    in_columns = run.layout and run.weights.shape[-1] == run.n_weights and run.sketch_error is None
+    variables: dict[str, Any] = {}
+    if in_columns:
+        for part in run.layout:
+            block = run.weights[..., part.offset : part.offset + part.size]
+            names = [f"{part.name}_dim_{i}" for i in range(len(part.shape))]
+            variables[part.name] = (("chain", "draw", *names), block.reshape(*block.shape[:2], *part.shape))
+    else:
+        variables["coordinates"] = (("chain", "draw", "coordinate"), run.weights)
+    stats = {"loss": (("chain", "draw"), run.loss)}
+    groups = {"posterior": Dataset(variables, axes, facts), "sample_stats": Dataset(stats, axes, facts)}
+    return DataTree.from_dict(groups, name=run.run_id or None)
 
 
 class RunError(ThermoError):

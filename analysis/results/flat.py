@@ -47,6 +47,8 @@ def run_row(run: RunResult) -> dict[str, Any]:
         "uniform_loss": run.uniform_loss,
         "burn_in": run.sampling.burn_in,
         "n_used": run.sampling.n_used,
+        "spacing": run.sampling.spacing,
+        "last_step": run.sampling.last_step,
         "entropy_isotropic": three and three.isotropic,
         "entropy_subspace": three and three.subspace,
         "entropy_shrinkage": three and three.shrinkage,

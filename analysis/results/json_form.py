@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from analysis.results.study import StudyResult
 
 #: Version of result.json.
-RESULT_SCHEMA_VERSION = 4
+RESULT_SCHEMA_VERSION = 5
 _CHECKS = {
     "identifiability": IdentifiabilityCheck,
     "leave_one_out": LeaveOneOutCheck,
@@ -150,7 +150,8 @@ def _run_from_dict(raw: dict[str, Any]) -> RunResult:
         temperature=_estimate(raw, "temperature", as_status(raw["status"])),
         free_energy=raw["free_energy"],
         sampling=Sampling(
-            raw["n_eff"], raw["tau"], raw["burn_in"], raw["n_used"], Evidence(**raw["evidence"])
+            raw["n_eff"], raw["tau"], raw["burn_in"], raw["n_used"], raw["spacing"], raw["last_step"],
+            Evidence(**raw["evidence"]),
         ),
         paper=PaperNumbers(*(raw[f"paper_{name}"] for name in ("entropy", "n_used", "temperature", "ratio"))),
         identification=_all_or_none(

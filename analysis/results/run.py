@@ -78,6 +78,7 @@ class Sampling:
     n_eff, tau : independent snapshots; correlation time in snapshots.
     burn_in : snapshots dropped at the start.
     n_used : snapshots behind the entropy, equally many for all runs of a study.
+    spacing, last_step : optimiser steps between two snapshots of a chain, and the step of the last one.
     evidence : the numbers behind the status (`analysis.stationarity.diagnose`).
     """
 
@@ -85,6 +86,8 @@ class Sampling:
     tau: float | None = None
     burn_in: int | None = None
     n_used: int | None = None
+    spacing: int | None = None
+    last_step: int | None = None
     evidence: Evidence = field(default_factory=Evidence)
 
 

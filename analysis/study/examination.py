@@ -22,6 +22,7 @@ from analysis.results import (
     ZERO_TEMPERATURE,
     AnyArray,
     Estimate,
+    Evidence,
     FloatArray,
     InsufficientData,
     RunResult,
@@ -111,7 +112,7 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     if n < BLOCKS:
         each = " in each chain" if chains > 1 else ""
         note = f"run {base.run_id} has {n} snapshots{each}, at least {BLOCKS} are needed: record more"
-        return Examined(replace(base, status=TOO_FEW, note=note))
+        return Examined(replace(base, status=TOO_FEW, note=note, sampling=_uncounted(trajectory)))
     # The regime is that of the run: the mean of its chains has the least noise.
     mean_loss = trajectory.loss.mean(axis=0)
     regime = classify(trajectory.steps.astype(float), mean_loss, base.uniform_loss, uniform_std)
@@ -128,8 +129,8 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     loss, loss_stderr = mean_and_stderr(after.loss)
     result = replace(
         base, status=status, regime=regime.name, loss=Estimate(loss, loss_stderr),
-        sampling=Sampling(
-            number(found.n_eff), number(found.tau), found.burn_in,
+        sampling=replace(
+            _along(trajectory), n_eff=number(found.n_eff), tau=number(found.tau), burn_in=found.burn_in,
             evidence=replace(found.evidence, uniform_share=regime.uniform_share),
         ),
         hops=regime.hops, fluctuation_ratio=ratio, note=problem or _note(status, found),
@@ -144,6 +145,20 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
         np.array(after.common[evenly_spaced(kept, rows)]),
         full_losses(load, int(after.steps[0])),
     )  # fmt: skip
+
+
+def _along(run: Trajectory) -> Sampling:
+    """Where along the training the snapshots lie."""
+    if not len(run):
+        return Sampling()
+    spacing = int(np.median(np.diff(run.steps))) if len(run) > 1 else None
+    return Sampling(spacing=spacing, last_step=int(run.steps[-1]))
+
+
+def _uncounted(run: Trajectory) -> Sampling:
+    """Of snapshots that are too few to be judged: at best all of them are independent."""
+    n, chains = float(len(run) * run.n_chains), float(run.n_chains) if run.n_chains > 1 else math.nan
+    return replace(_along(run), n_eff=n, evidence=Evidence(n=n, chains=chains, dim=float(run.dim)))
 
 
 def _verdict(found: Diagnosis, regime: str, trajectory: Trajectory) -> tuple[Status, int]:

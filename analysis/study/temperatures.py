@@ -114,7 +114,7 @@ def _judged(run: RunResult, own: Status, t: float, lower: float, upper: float) -
     """A sound run with the status of its temperature, `own` by the method of the curve."""
     if own == OK and not max(t - lower, upper - t) <= PRECISION * t:
         own = IMPRECISE
-    return replace(run, status=own, note=remedy(own) or run.note)
+    return replace(run, status=own, note="; ".join(filter(None, (run.note, remedy(own)))))
 
 
 def _unsound_neighbours(runs: Sequence[RunResult]) -> dict[float, RunResult | None]:

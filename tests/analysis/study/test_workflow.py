@@ -375,7 +375,7 @@ class TestChecks:
             assert run.equipartition.temperature == pytest.approx(exact_temperature(run.lr), rel=0.15)
             assert run.equipartition.p_value > 1e-4
             assert run.sampling.evidence.edge_lag_fraction < 0.1
-        assert result.schema_version == 4
+        assert result.schema_version == 5
 
     def test_five_seeds_give_an_error_over_seeds(self, study):
         lrs = np.repeat(study.lrs[::2], 5)
