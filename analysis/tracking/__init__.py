@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from analysis.tracking.records import RunRecord as RunRecord, StudyRuns as StudyRuns
     from analysis.tracking.server import (
         default_uri as default_uri,
+        experiment_of as experiment_of,
         from_tracking as from_tracking,
         search_runs as search_runs,
     )
@@ -44,6 +45,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "folder": ["from_folder"],
         "heartbeat": ["Orphan", "close_orphan", "orphans", "orphans_of"],
         "records": ["RunRecord", "StudyRuns"],
-        "server": ["default_uri", "from_tracking", "search_runs"],
+        "server": ["default_uri", "experiment_of", "from_tracking", "search_runs"],
     },
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from analysis.report import summary
 from analysis.results import OK, StudyResult
-from analysis.tracking.errors import server_errors
+from analysis.tracking.errors import ServerError, server_errors
 from analysis.tracking.view import ALL, SOUND, TRAINING_VIEW, view_link, view_tags
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def name_run(client: MlflowClient, run_id: str, name: str) -> None:
     """Name a run that ``mlflow run`` has opened under a random name, as useful-wren-189; the user's own stays."""
     if re.fullmatch(r"[a-z]+-[a-z]+-\d+", client.get_run(run_id).info.run_name or ""):
         client.update_run(run_id, name=name)
+
+
+def show_in_experiment(client: MlflowClient, experiment_id: str, run_id: str, result: StudyResult) -> None:
+    """Prepare the experiment and renew its note, where that is allowed: to write runs may be all that is."""
+    with suppress(ServerError):
+        prepare_experiment(client, experiment_id)
+        renew_note(client, experiment_id, run_id, result)
 
 
 @server_errors()

@@ -16,7 +16,7 @@ from mlflow.entities import Metric, Run, RunTag
 from analysis.report import ACCURACY, STUDY, alone, report_files
 from analysis.results import RunResult, StudyResult, run_row
 from analysis.tracking.errors import server_errors
-from analysis.tracking.experiment import name_run, prepare_experiment, renew_note
+from analysis.tracking.experiment import name_run, show_in_experiment
 from analysis.tracking.server import search_runs
 from analysis.tracking.turns import in_turn, is_report_of
 from mlflow_thermo import schema
@@ -108,8 +108,7 @@ def _publish_study(
         for old in earlier:
             if old.info.run_id != own:
                 client.delete_run(old.info.run_id)
-        prepare_experiment(client, experiment_id)
-        renew_note(client, experiment_id, own, result)
+        show_in_experiment(client, experiment_id, own, result)
     return own
 
 

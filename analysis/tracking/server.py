@@ -130,6 +130,20 @@ def default_uri() -> str:
     return str(get_tracking_uri())
 
 
+@server_errors()
+def experiment_of(run_id: str, tracking_uri: str | None = None) -> str | None:
+    """Id of the experiment that a run is in; None where no run has that id."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(MlflowClient(tracking_uri).get_run(run_id).info.experiment_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+
+
 def find_experiment(client: MlflowClient, name: str | None, experiment_id: str | None) -> Experiment:
     """The experiment by its id or its name; SourceError where it cannot be used."""
     from mlflow.exceptions import MlflowException

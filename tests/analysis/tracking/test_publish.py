@@ -74,7 +74,7 @@ class TestFromTheResult:
     def test_goes_back_to_where_the_runs_came_from(self, done):
         client, runs, result, folder = done
         run_id = result.publish(folder)
-        assert {file.path for file in client.list_artifacts(run_id)} == {"report.html"}
+        assert "report.html" in {file.path for file in client.list_artifacts(run_id)}
         assert client.get_run(run_id).info.experiment_id == runs.origin.experiment_id
         assert client.get_run(run_id).data.tags[schema.TAG_SCOPE] == "sweep first"
         item = result.runs[3]

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from analysis.cli.care import advise, doctor, export
 from analysis.tracking import server_errors
 from mlflow_thermo.disk import disk_trouble
 from mlflow_thermo.errors import ThermoError, without_password
@@ -123,7 +124,10 @@ def analyze(
         click.echo(f"analysis run {run_id}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    broken = [run for run in result.runs if run.status in (CORRUPT, NO_SNAPSHOTS)]
+    absent = sum(run.status == NO_SNAPSHOTS for run in result.runs)
+    if absent:
+        click.echo(f"note: {absent} of {len(result.runs)} runs hold no snapshots and are left out", err=True)
+    broken = [run for run in result.runs if run.status == CORRUPT]
     if broken:
         raise ThermoError(f"{len(broken)} of {len(result.runs)} runs could not be read: {broken[0].note}")
 
@@ -203,23 +207,6 @@ def deliver(folder: str, tracking_uri: str) -> None:
         click.echo(f"run {one.run_id}: {one.entries} entries delivered from {one.folder}, which can be removed now")
 
 
-@cli.command()
-@click.argument("experiment")
-@click.option("--tracking-uri", default="", help="Tracking server; default MLFLOW_TRACKING_URI.")
-@click.option("--fix", is_flag=True, help="Close the runs that say RUNNING although their program has ended.")
-def doctor(experiment: str, tracking_uri: str, fix: bool) -> None:
-    """Find the runs of EXPERIMENT that say RUNNING although their program has ended; exit status 1 if any stay so."""
-    from analysis.tracking import orphans_of
-
-    lost = orphans_of(experiment, tracking_uri or None, fix=fix)
-    for orphan in lost:
-        click.echo(f"run {orphan.run_id} ({orphan.name}): {orphan.why}{', closed as KILLED' if fix else ''}")
-    if lost and not fix:
-        raise ThermoError(f"{len(lost)} of the runs that say RUNNING will say so for ever: --fix closes them")
-    if not lost:
-        click.echo("no run says RUNNING whose program has ended")
-
-
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
 @click.pass_context
 def paper(context: click.Context) -> None:
@@ -236,7 +223,7 @@ def paper(context: click.Context) -> None:
 
 def _checkout() -> Path:
     """The folder that holds the training projects: this one, or that of an editable installation."""
-    for folder in (Path.cwd(), Path(__file__).resolve().parent.parent):
+    for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
         if (folder / "projects" / "paper" / "run.py").is_file():
             return folder
     raise ThermoError(
@@ -277,5 +264,5 @@ def _fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-if __name__ == "__main__":
-    main()
+for _command in (doctor, advise, export):
+    cli.add_command(_command)
