@@ -1,6 +1,7 @@
 """Parameters: presets, overrides, and one clear line for every bad value."""
 
 import math
+from dataclasses import fields
 
 import pytest
 
@@ -167,3 +168,17 @@ class TestGrids:
         for bad in ("", "a", "-1", "1.5"):
             with pytest.raises(ThermoError, match="seeds must be whole numbers"):
                 parse_seeds(bad)
+
+
+def test_help_says_what_every_parameter_is():
+    from click.testing import CliRunner
+
+    from projects.fixed_lr.options import _HELP
+    from projects.fixed_lr.train import main
+
+    assert set(_HELP) == {field.name for field in fields(TrainConfig)} - {"lr"}
+    shown = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    assert (
+        "Copies that go on from one burnt-in state with batches of their own. [default: 1; preset digits: 16]" in shown
+    )
+    assert '[default: ""]' not in shown.replace('checkpoint. [default: ""]', "").replace('--resume. [default: ""]', "")
