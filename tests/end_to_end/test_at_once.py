@@ -1,23 +1,27 @@
 """Several commands at once on one experiment and one folder."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from mlflow_thermo import schema
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 SHORT = {"preset": "digits-up", "log_points": 2, "noise_batches": 2, "width": 1, "jobs": 1, "experiment": "study"}
 
 
 def start(module, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", module, *arguments], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def ended(process):
