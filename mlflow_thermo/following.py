@@ -32,8 +32,8 @@ class Followed:
     ----------
     names : list of str
         Their names.
-    tensors : list of Tensor
-        The tensors now, each in the memory of one device.
+    given, tensors : list of Tensor
+        The tensors now, as the model has them, and each in the memory of one device.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Followed:
             raise ThermoError(NOTHING)
         self.names = selected(list(named), select)
         self.tensors: list[Tensor] = []
-        self._given: list[Tensor] = []
+        self.given: list[Tensor] = []
         self._wrapped = False
         self._take({name: named[name] for name in self.names})
         self._facts = [_facts(tensor) for tensor in self.tensors]
@@ -67,7 +67,7 @@ class Followed:
             self.check()
         elif self._wrapped:
             # The memory inside of a wrapper may be another one after each step.
-            self.tensors = [readable(name, tensor) for name, tensor in zip(self.names, self._given, strict=True)]
+            self.tensors = [readable(name, tensor) for name, tensor in zip(self.names, self.given, strict=True)]
 
     def check(self) -> None:
         """Look up all tensors anew.
@@ -84,7 +84,7 @@ class Followed:
                 raise _refusal(gone[0], "is no longer in the model")
             found = {name: there[name] for name in self.names}
         else:
-            found = dict(zip(self.names, self._given, strict=True))
+            found = dict(zip(self.names, self.given, strict=True))
         for name, tensor in found.items():
             if not tensor.requires_grad:
                 raise _refusal(name, "no longer requires a gradient")
@@ -100,9 +100,9 @@ class Followed:
                     raise _refusal(name, f"was {was} and is {now} now")
 
     def _take(self, named: dict[str, Tensor]) -> None:
-        self._given = list(named.values())
+        self.given = list(named.values())
         self.tensors = [readable(name, tensor) for name, tensor in named.items()]
-        self._wrapped = any(one is not given for one, given in zip(self.tensors, self._given, strict=True))
+        self._wrapped = any(one is not given for one, given in zip(self.tensors, self.given, strict=True))
         require_apart(dict(zip(named, self.tensors, strict=True)))
 
     def _look(self) -> None:

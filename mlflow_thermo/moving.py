@@ -61,7 +61,7 @@ class LeftBehind:
             if self._looks - since >= max(_AT_LEAST, _SHARE * self._looks) and torch.equal(was, tensor.detach()):
                 return ThermoError(
                     f"parameter {name!r} was not updated any more at the last {self._looks - since} snapshots, another "
-                    "may have taken its place in the model: give the recorder the module itself, in which it is followed"
+                    "may have taken its place in the model: give the recorder the module, in which it is followed"
                 )
         return None
 
