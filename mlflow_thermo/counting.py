@@ -37,8 +37,8 @@ def misfits(series: Sequence[SeriesBuffer], steps: int, total: int | None) -> It
     if missing:
         yield (
             f"the training ended at step {steps} of {max(one.schedule.steps[-1] for one in series)}: "
-            f"{', '.join(map(_state, missing))}; what is there can be analysed, and a training that is meant to end "
-            "early calls end_here() first"
+            f"{', '.join(map(_state, missing))}; the analysis leaves such a run out as incomplete, until it is told by "
+            "end_here() that the training was to end there (afterwards too: with resume=True, end_here() and close())"
         )
     still, looked = max(((one.standstill.steps, one.standstill.of) for one in series), default=(0, 0))
     if still:

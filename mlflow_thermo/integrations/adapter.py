@@ -125,6 +125,10 @@ class Adapter:
 
     def _go_on(self, state: dict[str, Any], done: int) -> None:
         if state and self._directory is not None:
+            if (began := state["run_id"]) != self._arguments["run_id"] and began is not None:
+                # A trainer that is resumed may have a run of its own; what is recorded belongs together.
+                logger.info("the recording goes on in run %s, where it began", began)
+                self._arguments["run_id"] = began
             self._open(state["total"], resume=True)
             if self.recorder is not None:
                 self.recorder.load_state_dict(state["recorder"])
@@ -196,7 +200,7 @@ class Adapter:
         found: dict[str, Any] = {}
 
         def fill(recorder: SnapshotRecorder) -> None:
-            found.update(recorder=recorder.state_dict(), total=self._total_recorded)
+            found.update(recorder=recorder.state_dict(), total=self._total_recorded, run_id=recorder.run_id)
 
         if self._recording and self.recorder is not None:
             self._survive(fill, self.recorder)

@@ -30,8 +30,9 @@ class ThermoCallback(Callback):  # type: ignore[misc]
     or else into the active run. A training that cannot be recorded is refused when it begins; after that nothing that
     goes wrong here stops it: the recording ends with one line in the log, and `error` says why.
 
-    Checkpoints hold where the recording stands. With `directory` a resumed training goes on recording there; without,
-    what is left of it is recorded anew. A copy of the callback has its settings, and records a training of its own.
+    Checkpoints hold where the recording stands. With `directory` a resumed training goes on recording there, in the run
+    where it began; without, what is left of it is recorded anew. A copy of the callback has its settings, and records a
+    training of its own.
 
     Parameters
     ----------

@@ -33,8 +33,9 @@ class ThermoCallback(TrainerCallback):  # type: ignore[misc]
     default of a learning rate that falls linearly; after that nothing that goes wrong here stops it: the recording ends
     with one line in the log, and `error` says why.
 
-    Checkpoints hold where the recording stands. With `directory` a resumed training goes on recording there; without,
-    what is left of it is recorded anew. A copy of the callback has its settings, and records a training of its own.
+    Checkpoints hold where the recording stands. With `directory` a resumed training goes on recording there, in the run
+    where it began; without, what is left of it is recorded anew. A copy of the callback has its settings, and records a
+    training of its own.
 
     The loss is the one in the output of the model. A Trainer that computes its own calls `add_loss` with it. Nobody
     tells the callback of an exception: what is recorded until then is written at the end of the program, or at once

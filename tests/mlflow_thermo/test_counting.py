@@ -52,6 +52,17 @@ class TestLength:
         assert (index.complete, index.steps) == (False, tuple(range(51, 71)))
         assert len(read_weights(tmp_path / "spaced")) == 20
 
+    def test_what_it_has_can_be_declared_to_be_all(self, tmp_path, caplog):
+        """Afterwards, where nobody said so in time."""
+        loop(tmp_path, 70)
+        before = read_weights(tmp_path / "spaced")
+        recorder = SnapshotRecorder(nn.Linear(3, 1), 100, directory=tmp_path, resume=True)
+        recorder.end_here()
+        recorder.close()
+        index = read_index(tmp_path / "spaced")
+        assert (index.complete, index.steps) == (True, tuple(range(51, 71)))
+        np.testing.assert_array_equal(read_weights(tmp_path / "spaced"), before)
+
     def test_one_that_stops_before_the_first_snapshot(self, tmp_path, caplog):
         loop(tmp_path, 40)
         assert "spaced would have begun at step 51" in caplog.text

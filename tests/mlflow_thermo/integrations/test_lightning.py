@@ -210,6 +210,23 @@ class TestCheckpoints:
         assert same(recorded(tmp_path / "trainer"), plain_loop(tmp_path / "plain", 4))
         assert same(recorded(tmp_path / "trainer", "spaced"), recorded(tmp_path / "plain", "spaced"))
 
+    @pytest.mark.parametrize("same_run", [True, False])
+    def test_a_run_that_is_resumed_has_it_all(self, lightning, store, tmp_path, same_run):
+        """The first one, also where the resumed training has a run of its own."""
+        import mlflow
+
+        with mlflow.start_run() as first:
+            path = self.interrupted(lightning, tmp_path, directory=tmp_path / "trainer")
+        callback = lightning.Callback(directory=tmp_path / "trainer")
+        with mlflow.start_run(run_id=first.info.run_id if same_run else None):
+            lightning.fit(callback, ckpt_path=path)
+        assert callback.error == ""
+        assert store.get_run(first.info.run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_COMPLETE
+        folder = tmp_path / "downloaded"
+        folder.mkdir()
+        store.download_artifacts(first.info.run_id, schema.ARTIFACT_ROOT, str(folder))
+        assert same(recorded(folder / schema.ARTIFACT_ROOT), plain_loop(tmp_path / "plain", 4))
+
     def test_without_a_directory_the_rest_is_recorded(self, lightning, store, tmp_path, caplog):
         import mlflow
 

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -233,6 +235,26 @@ class TestRuns:
         assert callback.recorder.run_id == run.info.run_id
         assert (run.info.status, run.data.tags[schema.TAG_SNAPSHOTS]) == ("FINISHED", schema.SNAPSHOTS_COMPLETE)
         assert "loss" in run.data.metrics
+
+    def test_other_processes_record_nothing(self, tmp_path):
+        """The loss is that of the first process's share, in units of the whole batch."""
+        script = tmp_path / "program.py"
+        script.write_text(
+            "from mlflow_thermo.integrations.transformers import ThermoCallback\n"
+            "from tests.mlflow_thermo.integrations.transformers_models import Texts, Trainer, language_model, train\n"
+            f"callback = ThermoCallback(directory={str(tmp_path / 'recorded')!r})\n"
+            f"rows, model, folder = Texts(32), language_model(), {str(tmp_path)!r}\n"
+            "trainer = train(callback, folder, model, epochs=2, rows=rows, kind=Trainer)\n"
+            "print(trainer.args.process_index, callback.recorder is None, callback.error, flush=True)\n"
+        )
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
+        shown = subprocess.run(command, capture_output=True, text=True)
+        assert shown.returncode == 0, shown.stderr
+        assert {"0 False ", "1 True "} <= set(shown.stdout.splitlines())
+        index = read_index(tmp_path / "recorded" / "consecutive")
+        assert (index.n_snapshots, index.complete) == (4, True)
+        # Of eight tokens that are as good as equally likely.
+        np.testing.assert_allclose(index.loss[0], np.log(8), rtol=0.1)
 
     def test_no_run_and_no_directory(self, transformers, store, tmp_path):
         with pytest.raises(ThermoError, match=r"mlflow\.start_run\(\), or give a directory"):

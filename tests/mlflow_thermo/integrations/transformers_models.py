@@ -56,7 +56,10 @@ def language_model():
     return transformers.GPT2LMHeadModel(config)
 
 
-class Ordered(transformers.Trainer):
+Trainer = transformers.Trainer
+
+
+class Ordered(Trainer):
     """Takes the samples in their order, as the plain loop does."""
 
     def get_train_dataloader(self):
