@@ -246,6 +246,9 @@ class TestRuns:
             f"rows, model, folder = Texts(32), language_model(), {str(tmp_path)!r}\n"
             "trainer = train(callback, folder, model, epochs=2, rows=rows, kind=Trainer)\n"
             "print(trainer.args.process_index, callback.recorder is None, callback.error, flush=True)\n"
+            # Otherwise the end of one process is at times the end of the other, by a signal.
+            "import torch.distributed as dist\n"
+            "dist.barrier(); dist.destroy_process_group()\n"
         )
         command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
         shown = subprocess.run(command, capture_output=True, text=True)
