@@ -108,6 +108,9 @@ class Adapter:
         self._tensors = Followed(model, self._options.get("select")).given
         learning_rate(optimizer, self._tensors)
         self._left_out = max(0, ((warmup or 0) if self._warmup is None else self._warmup) - done)
+        if done >= self._planned:
+            # Resumed where it had ended.
+            return
         if self._left_out >= self._planned - done:
             raise ThermoError(f"warmup={self._left_out} leaves nothing to record of {self._planned - done} updates")
         self._recording = True
@@ -220,7 +223,11 @@ class Adapter:
             if self._recording and complete is None and self._attempts >= self._planned:
                 # Updates that were skipped, as by a GradScaler, are among those that the trainer planned.
                 self.recorder.end_here()
-            self._survive(self._close, self.recorder, complete)
+            try:
+                self._close(self.recorder, complete)
+            except Exception as error:
+                self.error = self.error or first_line(error)
+                logger.error("the recording of a training that has ended: %s", first_line(error))
         self._recording = False
 
     @staticmethod

@@ -17,7 +17,6 @@ from mlflow_thermo.recorder import SnapshotRecorder
 
 try:
     from lightning.pytorch import Callback
-    from lightning.pytorch.loggers import MLFlowLogger
 except ImportError as error:
     raise ThermoError(f"Lightning cannot be imported ({error}): pip install 'mlflow-thermo[lightning]'") from error
 
@@ -82,7 +81,7 @@ class ThermoCallback(Callback):  # type: ignore[misc]
             )
         optimizer = plain_optimizer(trainer.optimizers[0])
         total = self._adapter.total or _planned(trainer)
-        logger = next((one for one in trainer.loggers if isinstance(one, MLFlowLogger)), None)
+        logger = next((one for one in trainer.loggers if _is_mlflow(one)), None)
         seed = os.environ.get("PL_GLOBAL_SEED")
         self._adapter.begin(
             pl_module, optimizer, total=total, done=trainer.global_step, warmup=_warmup(trainer, total),
@@ -125,6 +124,11 @@ class ThermoCallback(Callback):  # type: ignore[misc]
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on there when the training does."""
         self._adapter.load_state_dict(state_dict)
+
+
+def _is_mlflow(logger: object) -> bool:
+    # By name: the package pytorch_lightning has a class of its own.
+    return any(kind.__name__ == "MLFlowLogger" for kind in type(logger).__mro__)
 
 
 def _scaler(trainer: Any) -> Any:

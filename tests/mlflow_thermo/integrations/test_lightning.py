@@ -12,7 +12,7 @@ import torch
 
 from mlflow_thermo import Schedule, ThermoError, schema
 from mlflow_thermo.store import read_index
-from tests.mlflow_thermo.integrations.problem import plain_loop, recorded, same
+from tests.mlflow_thermo.integrations.problem import network, plain_loop, recorded, same
 
 pytestmark = [
     pytest.mark.slow,
@@ -262,6 +262,22 @@ class TestCheckpoints:
         with pytest.raises(ThermoError, match="already holds a series"):
             lightning.fit(copies[0])
 
+    def test_a_trainer_that_is_copied_in_the_middle(self, lightning, tmp_path):
+        """Its copy has the callback's settings; the training and its recording do not notice."""
+        copies = []
+
+        def keep(update, loss):
+            if update == 20:
+                copies.append(copy.deepcopy(trainer_of[0].trainer))
+            return loss
+
+        model = lightning.Model(spoil=keep)
+        trainer_of = [model]
+        callback = lightning.Callback(directory=tmp_path / "trainer")
+        lightning.fit(callback, model)
+        assert copies[0].callbacks[0].recorder is None
+        assert same(recorded(tmp_path / "trainer"), plain_loop(tmp_path / "plain", 4))
+
 
 class TestRuns:
     def test_the_run_of_the_trainers_own_logger(self, lightning, tmp_path, empty_database, monkeypatch):
@@ -289,6 +305,34 @@ class TestRuns:
         assert callback.error == ""
         assert (run.info.status, run.data.tags[schema.TAG_SNAPSHOTS]) == ("FINISHED", schema.SNAPSHOTS_COMPLETE)
         assert run.data.metrics[schema.METRIC_LR] == 0.1
+
+    def test_the_package_under_its_other_name(self, lightning, store, tmp_path):
+        """`pytorch_lightning` comes along with `lightning`, and has classes of its own."""
+        import pytorch_lightning as pl
+        from pytorch_lightning.loggers import MLFlowLogger
+
+        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+
+        class Model(pl.LightningModule):
+            def __init__(self):
+                super().__init__()
+                self.net = network()
+
+            def training_step(self, batch, number):
+                return torch.nn.functional.mse_loss(self.net(batch[0]), batch[1])
+
+            def configure_optimizers(self):
+                return torch.optim.SGD(self.parameters(), lr=0.1)
+
+        logger = MLFlowLogger("study", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+        callback = lightning.Callback(directory=tmp_path / "trainer")
+        trainer = pl.Trainer(
+            max_epochs=4, accelerator="cpu", callbacks=[callback], logger=logger, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(Model(), lightning.loader())
+        assert same(recorded(tmp_path / "trainer"), plain_loop(tmp_path / "plain", 4))
+        assert store.get_run(logger.run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_COMPLETE
 
     def test_no_run_and_no_directory(self, lightning, store):
         with pytest.raises(ThermoError, match=r"mlflow\.start_run\(\), or give a directory"):

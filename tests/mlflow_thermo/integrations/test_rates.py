@@ -92,6 +92,13 @@ class TestAdapter:
         with pytest.raises(ThermoError, match="warmup=10 leaves nothing to record of 10 updates"):
             Adapter(None, 10, tmp_path, {}).begin(net, torch.optim.SGD(net.parameters(), lr=0.1), total=10)
 
+    def test_a_training_that_is_resumed_where_it_had_ended(self, tmp_path, caplog):
+        net = nn.Linear(1, 1)
+        adapter = Adapter(None, None, tmp_path, {})
+        adapter.begin(net, torch.optim.SGD(net.parameters(), lr=0.1), total=10, done=10)
+        adapter.end()
+        assert (adapter.recorder, adapter.error, caplog.messages) == (None, "", [])
+
     def test_a_fused_optimizer_looks_at_the_gradients_itself(self, tmp_path):
         net = nn.Linear(2, 1)
         fused = torch.optim.SGD(net.parameters(), lr=0.1, fused=True)

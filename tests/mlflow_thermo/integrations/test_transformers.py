@@ -134,6 +134,10 @@ class TestLearningRate:
         assert (index.n_snapshots, index.complete) == (20, False)
 
 
+def unchanged(call, loss):
+    return loss
+
+
 def crash(call, loss):
     if call == 21:
         raise RuntimeError("crash")
@@ -224,6 +228,27 @@ class TestCheckpoints:
         transformers.train(callback, tmp_path, transformers.Model(keep))
         assert copies[0].recorder is None
         assert read_index(tmp_path / "a" / "spaced").complete
+
+    def test_a_model_that_is_copied_in_the_middle(self, transformers, tmp_path):
+        """The callback looks at the model's output, which a copy of the model takes along."""
+        from transformers import TrainerCallback
+
+        copies = []
+
+        class Copy(TrainerCallback):
+            def on_step_end(self, args, state, control, model, **kwargs):
+                if state.global_step == 20:
+                    copies.extend([copy.deepcopy(model), pickle.loads(pickle.dumps(model))])
+                for one in copies:
+                    one(x=torch.ones(1, 3), labels=torch.ones(1, 1))
+
+        def kind(*arguments, callbacks, **more):
+            return transformers.Ordered(*arguments, callbacks=[*callbacks, Copy()], **more)
+
+        callback = transformers.Callback(directory=tmp_path / "trainer")
+        transformers.train(callback, tmp_path, transformers.Model(unchanged), kind=kind)
+        assert len(copies) == 2
+        assert same(recorded(tmp_path / "trainer"), plain_loop(tmp_path / "plain", 4))
 
 
 class TestRuns:
