@@ -17,6 +17,7 @@ from torch import Tensor
 from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.losses import DeviceLosses, HostLosses, Losses, StepLosses
+from mlflow_thermo.moving import LeftBehind, Standstill
 from mlflow_thermo.packing import ChainsPacker, Packer
 from mlflow_thermo.resuming import ResumableSeries
 from mlflow_thermo.schedule import Schedule
@@ -96,6 +97,8 @@ class SeriesBuffer(ResumableSeries):
         Optimiser step of the next snapshot, -1 after the last.
     reduced_at_end : bool
         Whether the full snapshots are only kept on this machine until the series is closed and reduced.
+    standstill : Standstill
+        How many of the steps that were written changed no weight.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class SeriesBuffer(ResumableSeries):
         self.reduced_at_end = storage == ISOMETRIC
         self._all_chains = ChainsPacker(packers)
         self.chains = chains = len(packers)
+        self._left_behind, self.standstill = LeftBehind(packers), Standstill(chains)
         packer = packers[0]
         taken = writer.index.steps[::chains]
         self.cursor = int(np.searchsorted(schedule.steps, taken[-1], side="right")) if taken else 0
@@ -153,6 +157,7 @@ class SeriesBuffer(ResumableSeries):
         except ThermoError:
             self._drop_block()
             raise
+        self._left_behind.look()
         self.losses.keep(self._fill, loss)
         self._fill += self.chains
         self.cursor += 1
@@ -205,6 +210,7 @@ class SeriesBuffer(ResumableSeries):
             if block.copied is not None:
                 block.copied.synchronize()
             losses = block.losses
+            self.standstill.add(block.steps, block.rows[: len(block.steps)])
             rows = self._sketched(block.rows[: len(block.steps)])
             with disk_errors(self.writer.folder):
                 self.writer.append(block.steps, rows, losses[:, 0], losses[:, 1])
@@ -231,11 +237,21 @@ class SeriesBuffer(ResumableSeries):
         self.next_step = self._step_at_cursor()
 
     def close(self, done: bool) -> None:
-        """Write the final index; `done` says whether the training reached its end."""
+        """Write the final index; `done` says whether the training reached its end.
+
+        Raises
+        ------
+        ThermoError
+            Some of the tensors were not the model's any more: the series is written and not complete.
+        """
+        left = self._left_behind.found()
+        self._missed = self._missed or left is not None
         # A series that was complete before this process began stays complete, however this process ends.
         if not (self.writer.facts.complete and self.complete):
             with disk_errors(self.writer.folder):
                 self.writer.close(done and self.complete, sketch_error=self._error)
+        if left is not None:
+            raise left
 
     @property
     def can_be_reduced(self) -> bool:

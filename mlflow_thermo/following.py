@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
+from mlflow_thermo.choosing import (
+    NOTHING,
+    Parameters,
+    Select,
+    bare,
+    named_tensors,
+    readable,
+    require_apart,
+    selected,
+    trained,
+)
 from mlflow_thermo.errors import ThermoError
 
 
@@ -14,21 +23,35 @@ class Followed:
 
     Parameters
     ----------
-    source : torch.nn.Module or other
+    source : torch.nn.Module, or names and tensors
         Where they come from. Only a module can be asked for a parameter that has taken the place of another.
-    named : sequence of (str, Tensor)
-        Names and tensors at first.
+    select : str, re.Pattern, sequence of them, int or None
+        Which of them, as `choosing.selected` takes it.
 
     Attributes
     ----------
-    tensors : list of Tensor
-        The tensors now.
+    names : list of str
+        Their names.
+    given, tensors : list of Tensor
+        The tensors now, as the model has them, and each in the memory of one device.
+
+    Raises
+    ------
+    ThermoError
+        No parameter requires a gradient or is selected, or one cannot be read.
     """
 
-    def __init__(self, source: object, named: Sequence[tuple[str, Tensor]]) -> None:
-        self._module = source if isinstance(source, nn.Module) else None
-        self._names = [name for name, _ in named]
-        self.tensors = [tensor for _, tensor in named]
+    def __init__(self, source: Parameters, select: Select | None = None) -> None:
+        self._module = bare(source) if isinstance(source, nn.Module) else None
+        self._select = select
+        named = trained(named_tensors(source))
+        if not named:
+            raise ThermoError(NOTHING)
+        self.names = selected(list(named), select)
+        self.tensors: list[Tensor] = []
+        self.given: list[Tensor] = []
+        self._wrapped = False
+        self._take({name: named[name] for name in self.names})
         self._facts = [_facts(tensor) for tensor in self.tensors]
         self._look()
 
@@ -42,6 +65,9 @@ class Followed:
         # At every snapshot: listing the parameters by name would take as long as the whole snapshot of a small net.
         if self._ids() != self._known:
             self.check()
+        elif self._wrapped:
+            # The memory inside of a wrapper may be another one after each step.
+            self.tensors = [readable(name, tensor) for name, tensor in zip(self.names, self.given, strict=True)]
 
     def check(self) -> None:
         """Look up all tensors anew.
@@ -52,21 +78,32 @@ class Followed:
             The trained parameters are not those of the beginning, in name, shape, dtype and device.
         """
         if self._module is not None:
-            there = dict(self._module.named_parameters())
-            fresh = [name for name, tensor in there.items() if tensor.requires_grad and name not in self._names]
-            if fresh:
-                raise _refusal(fresh[0], "is trained now and was not")
-            gone = [name for name in self._names if name not in there]
+            there = named_tensors(self._module)
+            gone = [name for name in self.names if name not in there]
             if gone:
                 raise _refusal(gone[0], "is no longer in the model")
-            self.tensors = [there[name] for name in self._names]
-            self._look()
-        for name, tensor, before in zip(self._names, self.tensors, self._facts, strict=True):
+            found = {name: there[name] for name in self.names}
+        else:
+            found = dict(zip(self.names, self.given, strict=True))
+        for name, tensor in found.items():
             if not tensor.requires_grad:
                 raise _refusal(name, "no longer requires a gradient")
+        if self._module is not None:
+            fresh = [name for name in selected(list(trained(there)), self._select) if name not in found]
+            if fresh:
+                raise _refusal(fresh[0], "is trained now and was not when the recorder was made")
+        self._take(found)
+        self._look()
+        for name, tensor, before in zip(self.names, self.tensors, self._facts, strict=True):
             for was, now in zip(before, _facts(tensor), strict=True):
                 if was != now:
                     raise _refusal(name, f"was {was} and is {now} now")
+
+    def _take(self, named: dict[str, Tensor]) -> None:
+        self.given = list(named.values())
+        self.tensors = [readable(name, tensor) for name, tensor in named.items()]
+        self._wrapped = any(one is not given for one, given in zip(self.tensors, self.given, strict=True))
+        require_apart(dict(zip(named, self.tensors, strict=True)))
 
     def _look(self) -> None:
         modules = [] if self._module is None else list(self._module.modules())
@@ -85,6 +122,5 @@ def _facts(tensor: Tensor) -> tuple[object, ...]:
 
 def _refusal(name: str, what: str) -> ThermoError:
     return ThermoError(
-        f"parameter {name!r} {what} when the recorder was made: change the model first, then record it, each stage in "
-        "a run of its own"
+        f"parameter {name!r} {what}: change the model first, then record it, each stage in a run of its own"
     )

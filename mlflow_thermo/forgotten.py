@@ -11,12 +11,16 @@ import os
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self, SupportsIndex
 from weakref import WeakSet
 
 from mlflow_thermo.errors import ThermoError, first_line
 
 logger = logging.getLogger(__name__)
+
+
+class NotCopied(ThermoError, TypeError):
+    """A recorder was copied or pickled; a TypeError as of any object that cannot be, which other libraries expect."""
 
 
 class Recording:
@@ -57,6 +61,12 @@ class Recording:
                 "the recorder is closed, or another one has taken its directory: make a new one, in a run or a "
                 "directory of its own"
             )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise NotCopied(
+            "a recorder writes into one folder and one run, and cannot be copied or pickled: leave it out of the copy, "
+            "and keep its state_dict() in checkpoints"
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -45,14 +45,14 @@ class HostLosses:
 
     def add(self, loss: StepLosses) -> None:
         """Add the losses (chains,) of one step."""
-        self._sum += loss
+        self._sum += _on_host(loss)
         self._count += 1
 
     def keep(self, row: int, loss: StepLosses | None) -> None:
         """Store the losses at the snapshots from `row` on and the means since the previous ones."""
         if loss is not None:
             rows = self._kept[row : row + len(self._sum)]
-            rows[:, 0] = loss
+            rows[:, 0] = _on_host(loss)
             rows[:, 1] = self._sum / self._count
         self._sum[:] = 0.0
         self._count = 0
@@ -87,14 +87,15 @@ class DeviceLosses:
 
     def add(self, loss: StepLosses) -> None:
         """Add the losses (chains,) of one step."""
-        self._sum += loss.to(self._sum.device)
+        # A number of the host, as loss.item() gives it, comes as an array.
+        self._sum += torch.as_tensor(loss).to(self._sum.device)
         self._count += 1
 
     def keep(self, row: int, loss: StepLosses | None) -> None:
         """Store the losses at the snapshots from `row` on and the means since the previous ones."""
         if loss is not None:
             rows = self._kept[row : row + len(self._sum)]
-            rows[:, 0] = loss
+            rows[:, 0] = torch.as_tensor(loss).to(self._sum.device)
             rows[:, 1] = self._sum / self._count
         self._sum.zero_()
         self._count = 0
@@ -117,26 +118,49 @@ class DeviceLosses:
         self._count = int(state["count"])
 
 
+def _on_host(loss: StepLosses) -> NDArray[Any]:
+    """Losses that a device computed although the weights are on the CPU, where offloaded ones are."""
+    found: NDArray[Any] = loss.to("cpu", torch.float64).numpy() if isinstance(loss, Tensor) else loss
+    return found
+
+
 def step_losses(loss: Any, chains: int) -> StepLosses:
     """What a training loop gives as the loss of one step, as one number for each of its `chains`.
 
     Raises
     ------
     ThermoError
-        Another number of losses than there are chains.
+        Another number of losses than there are chains, or none that is a number.
     """
     if isinstance(loss, np.ndarray) and loss.dtype == np.float64 and loss.ndim == 1:
         # At every step of many recorders: as it comes, where it can be taken so.
         found: StepLosses = loss
     elif isinstance(loss, Tensor):
         # Reading a loss from a device would wait for it; on the CPU it costs nothing.
-        found = loss.detach().reshape(-1)
-    elif isinstance(loss, Sequence):
-        found = torch.stack([torch.as_tensor(one).detach().reshape(()) for one in loss])
+        found = _mean_losses(loss.detach(), chains)
     else:
-        found = np.atleast_1d(np.asarray(loss, dtype=float))
+        try:
+            if isinstance(loss, (str, bytes)):
+                raise TypeError
+            if isinstance(loss, Sequence) and len(loss):
+                found = torch.stack([_mean_losses(torch.as_tensor(one).detach(), 1).reshape(()) for one in loss])
+            else:
+                found = np.atleast_1d(np.asarray(loss, dtype=float))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ThermoError(
+                f"step: a loss is a number, or a tensor of numbers, got {type(loss).__name__}: give the mean loss of "
+                "the batch, of several chains a list of them"
+            ) from error
     if isinstance(found, Tensor) and found.device.type == "cpu":
         found = found.to(torch.float64).numpy()
     if len(found) != chains:
         raise ThermoError(f"step got {len(found)} losses for {chains} chains: give the mean loss of each chain's batch")
     return found
+
+
+def _mean_losses(loss: Tensor, chains: int) -> Tensor:
+    """The losses of each chain, with the mean over those of several devices or samples."""
+    if loss.numel() > chains and (chains == 1 or (loss.ndim > 1 and len(loss) == chains)):
+        exact = loss if loss.dtype == torch.float64 else loss.float()
+        return exact.reshape(chains, -1).mean(dim=1)
+    return loss.reshape(-1)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from mlflow_thermo.choosing import (
+    NOTHING,
+    Parameters as Parameters,
+    Select as Select,
+    chains_of,
+    named_tensors,
+    trained,
+)
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.following import Followed
 from mlflow_thermo.schema import ParameterSlice
 
-#: A module, or pairs of name and tensor as ``named_parameters()`` gives them.
-Parameters: TypeAlias = "nn.Module | Iterable[tuple[str, Tensor]]"
 
-
-def trainable(parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
-    """Name and tensor of every parameter that requires a gradient.
+def trainable(parameters: Parameters) -> list[tuple[str, Tensor]]:
+    """Name and tensor of every parameter that requires a gradient; of one that has two names, the first.
 
     Parameters
     ----------
-    parameters : torch.nn.Module or iterable of (str, Tensor)
-        A module, or pairs as ``named_parameters()`` gives them.
+    parameters : torch.nn.Module, mapping or iterable of (str, Tensor)
+        A module, or names and tensors as ``named_parameters()`` gives them.
 
     Returns
     -------
@@ -34,10 +38,9 @@ def trainable(parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> list[tupl
     ThermoError
         No parameter requires a gradient.
     """
-    named = parameters.named_parameters() if isinstance(parameters, nn.Module) else parameters
-    chosen = [(name, tensor) for name, tensor in named if tensor.requires_grad]
+    chosen = list(trained(named_tensors(parameters)).items())
     if not chosen:
-        raise ThermoError("parameters: none requires a gradient, so there is nothing to record")
+        raise ThermoError(NOTHING)
     return chosen
 
 
@@ -90,7 +93,7 @@ def flatten_parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
     """
     named = trainable(module)
     # A parameter with two names (tied weights) would be given two places in the vector, and no longer be tied.
-    if len({id(tensor) for _, tensor in named}) != len(named):
+    if sum(tensor.requires_grad for tensor in named_tensors(module).values()) != len(named):
         raise ThermoError("parameters: tied parameters cannot be flattened, untie them")
     weights = torch.cat([tensor.detach().reshape(-1) for _, tensor in named])
     gradient = torch.zeros_like(weights)
@@ -101,31 +104,30 @@ def flatten_parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
     return weights, gradient
 
 
-def packers_of(parameters: Parameters | Sequence[Parameters]) -> list[Packer]:
+def packers_of(parameters: Parameters | Sequence[Parameters], select: Select | None = None) -> list[Packer]:
     """A packer for each chain: one for a module or named tensors, several for a sequence of them.
 
     Raises
     ------
     ThermoError
-        Chains whose parameters differ in name, shape, dtype or device, or as `Packer`.
+        Chains whose parameters differ in name, shape, dtype or device, or are the same ones; or as `Packer`.
     """
-    packers = [Packer(chain) for chain in _chains(parameters)]
+    packers = [Packer(chain, select) for chain in chains_of(parameters)]
+    owners: dict[tuple[str, int], int] = {}
     for number, packer in enumerate(packers):
         if (packer.layout, packer.dtype, packer.device) != (packers[0].layout, packers[0].dtype, packers[0].device):
             raise ThermoError(
                 f"parameters: chain {number} differs from chain 0 in its layers, dtype or device: chains are copies "
                 "of one model"
             )
+        for place, tensor in zip(packer.layout, packer.tensors, strict=True):
+            owner = owners.setdefault((str(tensor.device), tensor.data_ptr()), number)
+            if owner != number:
+                raise ThermoError(
+                    f"parameters: chains {owner} and {number} share {place.name!r}, and would be one chain that counts "
+                    "twice: give each a copy of its own, as copy.deepcopy(model) makes it"
+                )
     return packers
-
-
-def _chains(parameters: Parameters | Sequence[Parameters]) -> Sequence[Parameters]:
-    if isinstance(parameters, nn.Module):
-        return [parameters]
-    listed: list[Any] = list(parameters)
-    # A pair of name and tensor belongs to a chain, anything else is one.
-    pairs = not listed or (isinstance(listed[0], tuple) and isinstance(listed[0][0], str))
-    return [listed] if pairs else listed
 
 
 class Packer:
@@ -133,9 +135,11 @@ class Packer:
 
     Parameters
     ----------
-    parameters : torch.nn.Module or iterable of (str, Tensor)
+    parameters : torch.nn.Module, mapping or iterable of (str, Tensor)
         Those that require a gradient are packed. In a module a parameter that takes the place of one of the same name,
         shape and dtype is packed from then on.
+    select : str, re.Pattern, sequence of them, int or None
+        Which of them, as `choosing.selected` takes it.
 
     Attributes
     ----------
@@ -146,32 +150,30 @@ class Packer:
     device : torch.device
         Where the parameters are.
     dtype : torch.dtype
-        Of the rows: that of the parameters, except float32 for bfloat16, which NumPy does not have.
+        Of the rows: that of the parameters, except float32 for bfloat16 and float8, which NumPy does not have.
 
     Raises
     ------
     ThermoError
-        No parameter requires a gradient, or parameters differ in device or dtype, or are not real.
+        No parameter requires a gradient or is selected; parameters differ in device or dtype, or cannot be read.
     """
 
-    def __init__(self, parameters: nn.Module | Iterable[tuple[str, Tensor]]) -> None:
-        named = trainable(parameters)
-        self._followed = Followed(parameters, named)
+    def __init__(self, parameters: Parameters, select: Select | None = None) -> None:
+        self._followed = Followed(parameters, select)
+        named = list(zip(self._followed.names, self._followed.tensors, strict=True))
         self.layout = layout_of(named)
         self.d = sum(place.size for place in self.layout)
         first = named[0][1]
         self.device = first.device
-        self.dtype = torch.float32 if first.dtype == torch.bfloat16 else first.dtype
+        self.dtype = torch.float32 if first.dtype == torch.bfloat16 or first.itemsize == 1 else first.dtype
         self._places: list[int] = []
         self._flat: Tensor | None = None
         for name, tensor in named:
             if tensor.device != self.device or tensor.dtype != first.dtype:
                 raise ThermoError(
                     f"parameter {name!r} is {tensor.dtype} on {tensor.device}, {named[0][0]!r} is "
-                    f"{first.dtype} on {self.device}: record those of one dtype and device, as (name, tensor) pairs"
+                    f"{first.dtype} on {self.device}: record those of one dtype and device, with select="
                 )
-            if not tensor.is_floating_point():
-                raise ThermoError(f"parameter {name!r} is {tensor.dtype}: only real weights can be recorded")
 
     @property
     def itemsize(self) -> int:

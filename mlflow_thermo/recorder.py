@@ -14,13 +14,14 @@ from mlflow_thermo import schema
 from mlflow_thermo.arguments import default_series, distinct, one_of, positive, require_json, whole
 from mlflow_thermo.background import Background
 from mlflow_thermo.buffering import SeriesBuffer
+from mlflow_thermo.counting import say_misfits
 from mlflow_thermo.delivery import Outbox
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.failures import Failures
 from mlflow_thermo.forgotten import Recording, release
 from mlflow_thermo.losses import step_losses
 from mlflow_thermo.opening import attached_series, folder_of, index_of, open_series
-from mlflow_thermo.packing import Parameters, packers_of
+from mlflow_thermo.packing import Parameters, Select, packers_of
 from mlflow_thermo.reduction import Reducer
 from mlflow_thermo.resuming import ResumableRecorder
 from mlflow_thermo.schedule import Schedule, plain_name
@@ -38,12 +39,12 @@ class SnapshotRecorder(ResumableRecorder, Recording):
 
     Parameters
     ----------
-    parameters : torch.nn.Module or iterable of (str, Tensor), or a list of them
-        A module, in which replaced parameters are followed, or pairs as ``named_parameters()`` gives them; those that
-        require a gradient are recorded. A list holds the chains of a run: copies of one model that go on from one
-        state, each with batches of its own.
+    parameters : torch.nn.Module, mapping or iterable of (str, Tensor), or a list of them
+        A module, in which replaced parameters are followed, or names and tensors as ``named_parameters()`` gives them;
+        those that require a gradient are recorded, each once. A list holds the chains of a run: copies of one model
+        that go on from one state, each with batches of its own.
     total_steps : int, optional
-        Optimiser steps of the training. Needed for the default series.
+        Updates of the optimizer in the training. Needed for the default series.
     series : sequence of Schedule, optional
         Series to record; by default `spaced`, `consecutive` and `bursts`.
     lr : float, optional
@@ -68,6 +69,9 @@ class SnapshotRecorder(ResumableRecorder, Recording):
         Anything else that a reader of the index should know; has to fit into JSON.
     wait : float
         Seconds that `close` waits at most for a tracking server that does not answer.
+    select : str, re.Pattern, sequence of them, or int, optional
+        Record these only: parameters or modules by a glob (``"head.*"``) or a regular expression, or that many of
+        the last layers.
 
     Attributes
     ----------
@@ -81,8 +85,8 @@ class SnapshotRecorder(ResumableRecorder, Recording):
     Raises
     ------
     ThermoError
-        No run and no directory; no parameter that requires a gradient; neither `total_steps` nor `series`; an unknown
-        storage or protocol; a run or a folder that already holds other snapshots.
+        No run and no directory; no parameter that requires a gradient, or one that cannot be read; neither
+        `total_steps` nor `series`; an unknown storage or protocol; a run or a folder that holds other snapshots.
 
     Examples
     --------
@@ -138,6 +142,7 @@ class SnapshotRecorder(ResumableRecorder, Recording):
         disk_share: float = DISK_SHARE,
         attributes: dict[str, Any] | None = None,
         wait: float = WAIT,
+        select: Select | None = None,
     ) -> None:
         schedules = default_series(total_steps) if series is None else distinct(series)
         sketch_columns = whole("sketch_columns", sketch_columns, at_least=1)
@@ -147,7 +152,7 @@ class SnapshotRecorder(ResumableRecorder, Recording):
         protocol = one_of("protocol", protocol, schema.PROTOCOLS)
         if resume and directory is None:
             raise ThermoError("resume needs the directory that holds the series")
-        packers = packers_of(parameters)
+        packers = packers_of(parameters, select)
         self.chains = len(packers)
         owned = directory is None
         self._wait = positive("wait", wait) if wait else 0.0
@@ -164,6 +169,7 @@ class SnapshotRecorder(ResumableRecorder, Recording):
             resume=resume, storage=storage, sketch_columns=sketch_columns, disk_share=disk_share,
         )  # fmt: skip
         self._whole = False
+        self._total = None if total_steps is None else whole("total_steps", total_steps)
         if self._uploader is not None:
             self._uploader.announce(lr)
         self.opened(self._background)
@@ -184,7 +190,8 @@ class SnapshotRecorder(ResumableRecorder, Recording):
         Parameters
         ----------
         loss : Tensor or float, optional
-            Minibatch loss of this step, of several chains one for each. A tensor on a device stays there.
+            Minibatch loss of this step, of several chains one for each; of several numbers for one, as from several
+            devices, the mean is taken. A tensor on a device stays there.
 
         Raises
         ------
@@ -211,6 +218,7 @@ class SnapshotRecorder(ResumableRecorder, Recording):
 
     def end_here(self) -> None:
         """Say that the training ends at this step: what is scheduled for later is not missing."""
+        self._total = None
         for series in self._series:
             series.end_here()
 
@@ -264,6 +272,9 @@ class SnapshotRecorder(ResumableRecorder, Recording):
             failures.attempt(self._background.wait)
         finally:
             self._background.stop()
+        if complete is not False:
+            where = str(self.directory) if self.run_id is None else f"run {self.run_id}"
+            say_misfits(where, self._series, self.steps_taken, self._total)
         for series in self._series:
             failures.attempt(series.close, done)
             failures.attempt(self._reducer.reduce, series)

@@ -13,7 +13,7 @@ from tests.analysis.conftest import Study
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/format.md", "docs/physics.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/format.md", "docs/loops.md", "docs/physics.md"])
 def test_links_and_pictures_exist(name):
     page = ROOT / name
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):

@@ -11,7 +11,13 @@ import mlflow_thermo
 MODULES = [module.name for module in pkgutil.walk_packages(mlflow_thermo.__path__, "mlflow_thermo.")]
 
 
-@pytest.mark.parametrize("name", MODULES)
+#: What imports a trainer, which takes seconds.
+SLOW = ("mlflow_thermo.integrations.lightning", "mlflow_thermo.integrations.transformers")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODULES]
+)
 def test_examples(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
