@@ -13,7 +13,15 @@ from tests.analysis.conftest import Study
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/format.md", "docs/loops.md", "docs/physics.md"])
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    *sorted(f"docs/{one.name}" for one in ROOT.glob("docs/*.md")),
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_and_pictures_exist(name):
     page = ROOT / name
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
