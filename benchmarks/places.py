@@ -95,6 +95,10 @@ def can_mount() -> bool:
     return done.returncode == 0
 
 
+#: Folder of the project.
+ROOT = Path(__file__).parent.parent
+
+
 class Stores:
     """Stores that cases begin with: an empty one, and one with runs to be analysed."""
 
@@ -102,7 +106,7 @@ class Stores:
         self.folder, self.empty, self.trained = folder, folder / "empty.db", folder / "trained.db"
         MlflowClient(f"sqlite:///{self.empty}").create_experiment("disk", artifact_location=str(folder / "artifacts"))
         shutil.copy(self.empty, self.trained)
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{self.trained}"}
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{self.trained}", "PYTHONPATH": str(ROOT)}
         options = {**OPTIONS, **SHORT, "experiment": "disk", "jobs": 1, "checkpoint_every": 0}
         command = [sys.executable, "-m", "projects.fixed_lr.sweep", *_flags(options)]
         subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
@@ -140,6 +144,8 @@ class Place:
         return {
             **{name: value for name, value in os.environ.items() if name not in left_out},
             "MLFLOW_TRACKING_URI": self.uri,
+            # The programs start in a folder of their own.
+            "PYTHONPATH": str(ROOT),
             "MLFLOW_THERMO_CACHE": str(self.folders[CACHE]),
             "TMPDIR": str(self.folders[TEMPORARY]),
         }
