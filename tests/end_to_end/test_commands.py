@@ -87,7 +87,7 @@ def test_sweep_then_analyze_through_a_server(user, server):
     assert not (user.folder / "mlruns").exists()
     # One download for each run, kept for the next analysis, and the report.
     cached = user.folder.parent / "home" / ".cache" / "mlflow-thermo"
-    assert len([one for one in cached.iterdir() if one.name != "reports"]) == 4
+    assert len([one for one in cached.iterdir() if one.is_dir() and one.name != "reports"]) == 4
     assert len(list((cached / "reports").iterdir())) == 1
     log = server.log.read_text()[before:]
     assert log.count("runs/log-batch") > 0

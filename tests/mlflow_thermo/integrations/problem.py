@@ -1,5 +1,8 @@
 """A small training and its plain loop, against which trainers are held. Nothing here imports a trainer."""
 
+import os
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -7,6 +10,8 @@ from mlflow_thermo import SnapshotRecorder
 from mlflow_thermo.store import read_index, read_weights
 
 LR, BATCH = 0.1, 8
+#: Environment of a program that imports from the tests.
+WITH_TESTS = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
 
 def network():

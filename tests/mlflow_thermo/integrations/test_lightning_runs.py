@@ -11,7 +11,7 @@ import torch
 
 from mlflow_thermo import ThermoError, schema
 from mlflow_thermo.store import read_index
-from tests.mlflow_thermo.integrations.problem import network, plain_loop, recorded, same
+from tests.mlflow_thermo.integrations.problem import WITH_TESTS, network, plain_loop, recorded, same
 
 pytestmark = [
     pytest.mark.slow,
@@ -184,7 +184,7 @@ class TestRuns:
             "trainer = fit(callback, devices=2, strategy='ddp')\n"
             "print(trainer.global_rank, callback.recorder is None, flush=True)\n"
         )
-        shown = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+        shown = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=WITH_TESTS)
         assert shown.returncode == 0, shown.stderr
         assert {"0 False", "1 True"} <= set(shown.stdout.splitlines())
         index = read_index(tmp_path / "recorded" / "consecutive")

@@ -11,7 +11,7 @@ import torch
 
 from mlflow_thermo import ThermoError, schema
 from mlflow_thermo.store import read_index
-from tests.mlflow_thermo.integrations.problem import plain_loop, recorded, same
+from tests.mlflow_thermo.integrations.problem import WITH_TESTS, plain_loop, recorded, same
 
 pytestmark = [
     pytest.mark.slow,
@@ -276,7 +276,7 @@ class TestRuns:
             "dist.barrier(); dist.destroy_process_group()\n"
         )
         command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
-        shown = subprocess.run(command, capture_output=True, text=True)
+        shown = subprocess.run(command, capture_output=True, text=True, env=WITH_TESTS)
         assert shown.returncode == 0, shown.stderr
         assert {"0 False ", "1 True "} <= set(shown.stdout.splitlines())
         index = read_index(tmp_path / "recorded" / "consecutive")

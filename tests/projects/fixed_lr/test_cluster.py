@@ -39,9 +39,22 @@ def place(tmp_path, monkeypatch):
     return Place(tmp_path)
 
 
+class Cluster:
+    """A scheduler and two workers of one thread each, all of them programs as a user starts them."""
+
+    def __init__(self, address, programs):
+        self.address, self._sessions = address, {program.pid for program in programs}
+
+    def trainings(self):
+        """Process ids of the trainings of its workers, each with that of its worker; other tests have such, too."""
+        tree = subprocess.run(["ps", "-wweo", "pid,ppid,sid,args"], capture_output=True, text=True, check=True).stdout
+        rows = [line.split(None, 3) for line in tree.splitlines()[1:]]
+        own = [(int(pid), int(above), args) for pid, above, session, args in rows if int(session) in self._sessions]
+        return {pid: above for pid, above, args in own if "-m projects.fixed_lr.train " in args}
+
+
 @pytest.fixture
 def cluster(place):
-    """Address of a scheduler with two workers of one thread each, all of them programs as a user starts them."""
     log = (place.folder / "dask.log").open("w")
     started = []
 
@@ -54,7 +67,7 @@ def cluster(place):
     until(file.exists)
     for _ in range(2):
         start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1")
-    yield json.loads(file.read_text())["address"]
+    yield Cluster(json.loads(file.read_text())["address"], started)
     for process in reversed(started):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -68,18 +81,6 @@ def until(true, seconds=120.0):
         time.sleep(0.05)
 
 
-def trainings():
-    """Process ids of the trainings of dask workers, each with that of its worker."""
-    tree = subprocess.run(["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in tree.splitlines()[1:]]
-    workers = {int(pid) for pid, _, args in rows if "multiprocessing.spawn" in args}
-    return {
-        int(pid): int(above)
-        for pid, above, args in rows
-        if int(above) in workers and "-m projects.fixed_lr.train " in args
-    }
-
-
 def finished(process):
     _, errors = process.communicate(timeout=400)
     return process.returncode, errors
@@ -90,12 +91,12 @@ def finished(process):
 def test_what_a_lost_worker_was_at_is_trained_again(place, cluster, checkpoint_every):
     """By another worker, from the checkpoint if there is one; the runs equal those of one machine to the last bit."""
     options = {**TINY, "steps": 1500, "lrs": LRS, "engine": "process", "checkpoint_every": checkpoint_every}
-    process = place.start(SWEEP, scheduler=cluster, jobs=2, **options)
+    process = place.start(SWEEP, scheduler=cluster.address, jobs=2, **options)
     # The first chunk of a series is on disk: it trains.
     until(lambda: [*place.folder.glob(".thermo/*/thermo/bursts/weights-*.safetensors")] or not checkpoint_every)
-    until(lambda: len(trainings()) == 2)
+    until(lambda: len(cluster.trainings()) == 2)
     time.sleep(0.0 if checkpoint_every else 5.0)
-    before = trainings()
+    before = cluster.trainings()
     os.kill(next(iter(before.values())), signal.SIGKILL)
     code, errors = finished(process)
     assert code == 0, errors
@@ -114,13 +115,13 @@ def test_what_a_lost_worker_was_at_is_trained_again(place, cluster, checkpoint_e
 @pytest.mark.slow
 def test_a_sweep_that_is_ended_ends_its_trainings(place, cluster):
     options = {**TINY, "steps": 1_000_000, "lrs": LRS, "engine": "process"}
-    process = place.start(SWEEP, scheduler=cluster, jobs=2, **options)
-    until(lambda: len(trainings()) == 2 and [*place.folder.glob(".thermo/*/thermo/bursts/*.safetensors")])
+    process = place.start(SWEEP, scheduler=cluster.address, jobs=2, **options)
+    until(lambda: len(cluster.trainings()) == 2 and [*place.folder.glob(".thermo/*/thermo/bursts/*.safetensors")])
     process.send_signal(signal.SIGTERM)
     code, errors = finished(process)
     assert code == 1
-    assert f"-P scheduler={cluster}" in errors
-    until(lambda: not trainings(), assignment.LOOK + 30)
+    assert f"-P scheduler={cluster.address}" in errors
+    until(lambda: not cluster.trainings(), assignment.LOOK + 30)
     until(lambda: not place.runs("attributes.status = 'RUNNING'"))
 
 
