@@ -142,7 +142,7 @@ def killed(run_id, folder, given):
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.mark.parametrize("given", [0, 9, 12])
+@pytest.mark.parametrize("given", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (9, 12))])
 def test_what_a_killed_program_left_is_delivered(store, run_id, sent, tmp_path, given):
     killed(run_id, tmp_path / "run", given)
     list(deliver(tmp_path / "run"))
@@ -153,7 +153,10 @@ def test_what_a_killed_program_left_is_delivered(store, run_id, sent, tmp_path, 
     assert not [name for name, count in Counter(sent).items() if count > 1 and name != "index.json"]
 
 
-@pytest.mark.parametrize(("given", "at"), [(0, 16), (12, 16), (17, 16), (12, 7), (17, 6), (17, 3)])
+@pytest.mark.parametrize(
+    ("given", "at"),
+    [(12, 7), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((0, 16), (12, 16), (17, 16), (17, 6), (17, 3)))],
+)
 def test_a_run_that_goes_on_has_all_of_them_once(store, run_id, sent, tmp_path, given, at):
     """From a checkpoint of the end, or of an earlier step: what is recorded again is sent again where it differs."""
     w = make()
