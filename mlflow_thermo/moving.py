@@ -15,6 +15,8 @@ from mlflow_thermo.packing import Packer
 
 #: A tensor has been left behind when it stood still at the last snapshots: at this many, and at this share of them.
 _AT_LEAST, _SHARE = 3, 0.1
+#: Snapshots at which the tensors are looked at, and one of so many after them: with many chains a look takes its time.
+_ALL, _EVERY = 64, 16
 #: Weights by which most snapshots that differ are told apart without a look at the rest.
 _GLANCE = 64
 
@@ -45,6 +47,8 @@ class LeftBehind:
     def look(self) -> None:
         """Look at all tensors, at a snapshot."""
         self._looks += 1
+        if self._looks > _ALL and self._looks % _EVERY:
+            return
         for number, (_, tensor) in enumerate(self._named):
             if (version := tensor._version) != self._versions[number]:
                 self._versions[number] = version
