@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,16 @@ class SeriesBuffer(ResumableSeries):
         self._from = number
         self.next_step = self._step_at_cursor()
         return self._fill == self._rows
+
+    def awaits(self, taken: int) -> bool:
+        """Whether the loss of the step after `taken` counts towards a snapshot."""
+        return self.next_step >= 0 and taken >= self._from
+
+    def quiet(self, taken: int) -> float:
+        """Steps after `taken` before the next snapshot, or before the first whose loss counts towards it."""
+        if self.next_step < 0:
+            return math.inf
+        return (self.next_step - 1 if self.awaits(taken) else self._from) - taken
 
     def hand_over(self) -> Callable[[], None] | None:
         """Return a function that writes the filled part of the block, for another thread; None if it is empty.

@@ -28,6 +28,12 @@ class Losses(Protocol):
     def read(self, rows: int) -> NDArray[np.float64]:
         """Losses and means of the first `rows` snapshots, shape (rows, 2); the rows are reset to NaN."""
 
+    def total(self) -> Tensor:
+        """A copy of the sum (chains,) of the losses since the previous snapshot."""
+
+    def go_on(self, total: Tensor, steps: int) -> None:
+        """Take in `steps` more steps, with which the sum is `total`."""
+
     def state(self, rows: int) -> dict[str, Any]:
         """Losses and means of the first `rows` snapshots, with what counts towards the next one, for a checkpoint."""
 
@@ -62,6 +68,15 @@ class HostLosses:
         found = np.array(self._kept[:rows])
         self._kept[:rows] = np.nan
         return found
+
+    def total(self) -> Tensor:
+        """A copy of the sum (chains,) of the losses since the previous snapshot."""
+        return torch.tensor(self._sum)
+
+    def go_on(self, total: Tensor, steps: int) -> None:
+        """Take in `steps` more steps, with which the sum is `total`."""
+        self._sum[:] = total.numpy()
+        self._count += steps
 
     def state(self, rows: int) -> dict[str, Any]:
         """Losses and means of the first `rows` snapshots, with what counts towards the next one, for a checkpoint."""
@@ -105,6 +120,15 @@ class DeviceLosses:
         found = np.array(self._kept[:rows].cpu().numpy())
         self._kept[:rows] = float("nan")
         return found
+
+    def total(self) -> Tensor:
+        """A copy of the sum (chains,) of the losses since the previous snapshot."""
+        return self._sum.clone()
+
+    def go_on(self, total: Tensor, steps: int) -> None:
+        """Take in `steps` more steps, with which the sum is `total`."""
+        self._sum.copy_(total)
+        self._count += steps
 
     def state(self, rows: int) -> dict[str, Any]:
         """Losses and means of the first `rows` snapshots, with what counts towards the next one, for a checkpoint."""

@@ -27,10 +27,11 @@ from mlflow_thermo.resuming import ResumableRecorder
 from mlflow_thermo.schedule import Schedule, plain_name
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import DISK_SHARE, SKETCH_COLUMNS, SeriesWriter
+from mlflow_thermo.together import PassingRecorder
 from mlflow_thermo.uploader import WAIT, find_run, open_uploader
 
 
-class SnapshotRecorder(ResumableRecorder, Recording):
+class SnapshotRecorder(ResumableRecorder, PassingRecorder, Recording):
     """Keeps snapshots of a model's trainable weights as artifacts of an MLflow run, or in a plain folder.
 
     Call `step` once per optimiser step, preferably between ``backward()`` and ``optimizer.step()``, where the weights

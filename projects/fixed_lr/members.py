@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
-import torch
 from mlflow import MlflowClient
 from torch import Tensor
 
 from mlflow_thermo import schema
 from mlflow_thermo.delivery import JOURNAL, deliver
 from mlflow_thermo.errors import ThermoError
+from mlflow_thermo.together import Together
 from projects.common import ParentWatch, Report, end_run, first_line
 from projects.fixed_lr.checkpoint import Checkpoints, State
 from projects.fixed_lr.config import TrainConfig
@@ -179,11 +179,12 @@ class StackObserver(Observer):
         self._checkpoints = checkpoints
         self._pace = pace_of(stack, [member.config for member in members], done)
         self._reported = time.monotonic()
+        self._together: Together | None = None
 
     def pause(self, done: int, ending: bool, state: Callable[[], State]) -> None:
         """Save a checkpoint where one is due, or where members end or have ended; stop where that is asked for."""
         if self._checkpoints is not None:
-            self._checkpoints.consider(self._members, ending or self._watch.asked, state)
+            self._checkpoints.consider(self._members, ending or self._watch.asked, lambda: self._settled(state))
         self._watch.stop_if_asked()
 
     def step(self, losses: Tensor) -> None:
@@ -192,17 +193,31 @@ class StackObserver(Observer):
         self._stack.show()
         if losses.ndim == 1:
             losses = losses.unsqueeze(1).expand(-1, self._stack.config.chains)
-        # On a device the losses stay tensors, so that nothing waits for them.
-        rows = losses.to(torch.float64).numpy() if losses.device.type == "cpu" else losses
-        for position, member in self._open():
+        open_now = self._open()
+        self._record(losses if len(open_now) == len(losses) else losses[[position for position, _ in open_now]])
+        for position, member in open_now:
             assert member.run is not None
-            member.run.recorder.step(rows[position])
             weights = self._stack.weights[position]
             member.run.step(self._step, weights.unsqueeze(0) if weights.ndim == 1 else weights, losses[position])
         self._pace.step(len(self._stack.rows))
         # Between two checks of a large model minutes may pass.
         if time.monotonic() - self._reported > LONG_SILENCE:
             self._report(self._step)
+
+    def _record(self, losses: Tensor) -> None:
+        if self._together is None:
+            self._together = Together([member.run.recorder for _, member in self._open() if member.run is not None])
+        self._together.step(losses)
+
+    def _settle(self) -> None:
+        """Let the recorders know all steps, and be called one by one."""
+        if self._together is not None:
+            self._together.settle()
+            self._together = None
+
+    def _settled(self, state: Callable[[], State]) -> State:
+        self._settle()
+        return state()
 
     def log(self, rows: Mapping[int, dict[str, float]], step: int) -> None:
         """Log the observables of members."""
@@ -236,6 +251,7 @@ class StackObserver(Observer):
     def end(self, squares: Mapping[int, Tensor], step: int) -> None:
         """Hand over what the members have recorded that have ended, and end their runs."""
         self._pace.ended(len(squares))
+        self._settle()
         for position, of_chains in squares.items():
             member = self._members[position]
             if member.open:
@@ -250,6 +266,7 @@ class StackObserver(Observer):
 
     def kept(self, positions: Sequence[int]) -> None:
         """Go on with some of the members."""
+        self._settle()
         self._members = [self._members[position] for position in positions]
 
     def _open(self) -> list[tuple[int, StackMember]]:
@@ -259,6 +276,7 @@ class StackObserver(Observer):
         try:
             require_finite(loss, member.config, step)
         except Diverged as error:
+            self._settle()
             member.fail(error)
 
     def _report(self, step: int) -> None:
