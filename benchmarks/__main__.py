@@ -11,7 +11,7 @@ from mlflow_thermo.errors import ThermoError
 #: Each is a module of this package with a function `main`, whose table has the module's name.
 STUDIES = (
     "accuracy", "coverage", "convexity", "entropy", "recorder", "sweep", "scale", "storage", "startup", "study",
-    "chains", "network", "diagnosis", "paper", "delivery", "fuzz", "faults", "soak", "full", "disk",
+    "chains", "network", "diagnosis", "paper", "delivery", "fuzz", "faults", "soak", "full", "disk", "advice",
 )  # fmt: skip
 #: Not among all of them: it needs a GPU.
 GPU = "gpu"
