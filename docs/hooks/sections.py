@@ -1,4 +1,7 @@
-"""Sections of the README on pages of the site, so that nothing is written twice: ``<!-- README: Train -->``."""
+"""What pages take from other files, so that nothing is written twice.
+
+``<!-- README: Train -->`` stands for that section of the README, ``<!-- tables -->`` for the list of the measurements.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,13 @@ from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from outside import ROOT, turned
+from outside import ROOT, sources, turned
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Put each section that a comment names into its place."""
     here = page.file.src_uri
+    markdown = markdown.replace("<!-- tables -->", turned(tables(), "README.md", here))
     return re.sub(r"<!-- README: (.*?) -->", lambda found: turned(section(found[1]), "README.md", here), markdown)
 
 
@@ -28,3 +32,9 @@ def section(title: str) -> str:
     if title not in found:
         raise PluginError(f"the README has no section {title!r}")
     return found[title].strip()
+
+
+def tables() -> str:
+    """Titles of all tables in benchmarks/, as links."""
+    found = {source: (ROOT / source).read_text() for source in sources().values() if source.startswith("benchmarks/")}
+    return "\n".join(f"- [{text.splitlines()[0].lstrip('# ')}]({source})" for source, text in found.items())
