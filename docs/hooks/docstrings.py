@@ -29,7 +29,7 @@ class Untyped(Extension):
             name, body = found.groups()
             if name in ("Parameters", "Attributes"):
                 body = described(body)
-            elif name == "Returns" and returns and not re.search(r"^ +\S", body, re.M):
+            elif name == "Returns" and returns and " " in body.strip() and not re.search(r"^ +\S", body, re.M):
                 body = f"{returns}\n" + "".join(f"    {line}\n" for line in body.strip().splitlines()) + "\n"
             return f"{name}\n{'-' * len(name)}\n{body}"
 
@@ -46,6 +46,11 @@ def _item(item: str) -> str:
     first, _, rest = item.partition("\n")
     name, colon, text = first.partition(" : ")
     words = rest.split()
-    if not colon or (words and not text.endswith(".") and len(first) + 1 + len(words[0]) <= WIDTH):
+    if not colon or (words and _may_be_a_type(text) and len(first) + 1 + len(words[0]) <= WIDTH):
         return item
     return f"{name}\n    {text}\n{rest}"
+
+
+def _may_be_a_type(text: str) -> bool:
+    """Whether text is no sentence; names in a sentence have backticks, those in a type have none."""
+    return not text.endswith(".") and "`" not in text

@@ -12,7 +12,10 @@ from latex2mathml.converter import convert
 def on_page_content(content: str, **_: Any) -> str:
     r"""Replace what the extension arithmatex has put into \(…\) and \[…\]."""
     content = re.sub(
-        r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda found: convert(html.unescape(found[1])), content
+        r'<span class="arithmatex">\\\((.*?)\\\)</span>',
+        lambda found: convert(html.unescape(found[1])),
+        content,
+        flags=re.S,
     )
     return re.sub(
         r'<div class="arithmatex">\\\[(.*?)\\\]</div>',

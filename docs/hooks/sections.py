@@ -31,7 +31,8 @@ def section(title: str) -> str:
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     if title not in found:
         raise PluginError(f"the README has no section {title!r}")
-    return found[title].strip()
+    # Blank lines alone: a command at the beginning is indented.
+    return found[title].strip("\n")
 
 
 def tables() -> str:
