@@ -42,6 +42,7 @@ def outside(text):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The site as `mkdocs build --strict` makes it."""
+    pytest.importorskip("mkdocs", reason='the site needs pip install -e ".[docs]"')
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
@@ -101,7 +102,7 @@ def test_descriptions_of_parameters_are_not_shown_as_types(site):
             kind, _, words = shown.partition(" – ")
             assert len(kind) < 110, shown
             assert not re.search(r"[a-z]\.\)?$", kind), shown
-            assert words or " " not in kind, shown
+            assert words, shown
 
 
 @pytest.mark.slow

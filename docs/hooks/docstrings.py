@@ -1,7 +1,7 @@
 """Docstrings as the reference wants them.
 
-Their parameters have the form ``name : what it is.`` with no type, since the type is in the signature. Numpydoc's form has
-the type in that place, and would show the description as if it were one.
+Their parameters have the form ``name : what it is.`` with no type, since the type is in the signature. Numpydoc's form
+has the type in that place, and would show the description as if it were one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ class Untyped(Extension):
             name, body = found.groups()
             if name in ("Parameters", "Attributes"):
                 body = described(body)
+            elif name == "Returns" and body.strip() == returns:
+                # The signature says it.
+                return ""
             elif name == "Returns" and returns and " " in body.strip() and not re.search(r"^ +\S", body, re.M):
                 body = f"{returns}\n" + "".join(f"    {line}\n" for line in body.strip().splitlines()) + "\n"
             return f"{name}\n{'-' * len(name)}\n{body}"

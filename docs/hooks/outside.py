@@ -30,9 +30,7 @@ def sources() -> dict[str, str]:
     """The file in the repository of each page that is made here, by the page's own path."""
     found = {name: name for name in DOCUMENTS}
     for folder, pattern in FOLDERS.items():
-        found |= {
-            f"{folder}/{path.stem}.md": f"{folder}/{path.name}" for path in sorted((ROOT / folder).glob(pattern))
-        }
+        found |= {f"{folder}/{path.stem}.md": f"{folder}/{path.name}" for path in sorted((ROOT / folder).glob(pattern))}
     return found
 
 
