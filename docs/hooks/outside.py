@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 INSTEAD = {"README.md": "index.md", "examples": "gallery.md", "benchmarks": "measurements.md", "docs": "index.md"}
 DOCUMENTS = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 FOLDERS = {"benchmarks": "*.md", "examples": "*.py"}
-#: The target of a Markdown link or picture; code in backticks that looks like one has no letter before its bracket.
+#: The target of a Markdown link or picture within the repository: file and anchor.
 LINK = re.compile(r"(\]\()(?![a-z]+:)([^)\s#]+)(#[^)\s]*)?(\))")
 
 

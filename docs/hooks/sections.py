@@ -1,6 +1,7 @@
 """What pages take from other files, so that nothing is written twice.
 
-``<!-- README: Train -->`` stands for that section of the README, ``<!-- tables -->`` for the list of the measurements.
+``[README: Train](../README.md#train)`` alone on a line stands for that section of the README, and
+``[All tables](../benchmarks)`` for the list of the measurements. Where the repository is read both are links.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from outside import ROOT, sources, turned
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Put each section that a comment names into its place."""
     here = page.file.src_uri
-    markdown = markdown.replace("<!-- tables -->", turned(tables(), "README.md", here))
-    return re.sub(r"<!-- README: (.*?) -->", lambda found: turned(section(found[1]), "README.md", here), markdown)
+
+    def taken(found: re.Match[str]) -> str:
+        return turned(tables() if found[1] is None else section(found[1]), "README.md", here)
+
+    return re.sub(r"^\[(?:README: (.*?)|All tables)\]\(\.\./.*\)$", taken, markdown, flags=re.M)
 
 
 def section(title: str) -> str:
