@@ -16,18 +16,25 @@ from tempfile import TemporaryDirectory
 from analysis import analyze, from_folder
 
 ROOT = Path(__file__).parents[1]
-#: Programs that end in a temperature curve, with the folder of their runs below the one that they are given.
-RUNS = {"own_loop": ".", "chains": ".", "lightning_callback": ".", "transformers_trainer": "runs"}
+#: The folder of each program's runs, below the one that it is given, and what is drawn of them.
+DRAWN = {
+    "own_loop": (".", "temperature"),
+    "chains": (".", "temperature"),
+    # Half a minute with the losses of minibatches is enough for entropies, and too short for their slope.
+    "lightning_callback": (".", "entropy"),
+    "transformers_trainer": ("runs", "entropy"),
+}
 
 
 def main(names: list[str]) -> None:
     """Make the pictures of these examples, or of all."""
-    for name in names or RUNS:
+    for name in names or DRAWN:
         with TemporaryDirectory() as folder:
             command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), folder]
             subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
             picture = ROOT / "docs" / "images" / f"example-{name}.png"
-            analyze(from_folder(Path(folder) / RUNS[name])).plot_temperature().save(str(picture))
+            runs, figure = DRAWN[name]
+            analyze(from_folder(Path(folder) / runs)).figures()[figure].save(str(picture))
 
 
 if __name__ == "__main__":
