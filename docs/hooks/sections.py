@@ -14,7 +14,8 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
-sys.path.insert(0, str(Path(__file__).parent))
+# The hooks know each other; the training programs, which are not installed, are in the top folder.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from outside import ROOT, sources, turned
 
