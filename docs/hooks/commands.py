@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import click
 import yaml
+from mkdocs.config.defaults import MkDocsConfig
 from outside import ROOT
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Let the training programs be found, which are not installed with the package."""
+    sys.path.insert(0, str(ROOT))
+    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -7,16 +7,10 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
-
-# The hooks know each other; the training programs, which are not installed, are in the top folder.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-
 from outside import ROOT, sources, turned
 
 
