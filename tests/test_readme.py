@@ -17,7 +17,7 @@ DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
-    *sorted(f"docs/{one.name}" for one in ROOT.glob("docs/*.md")),
+    *sorted(one.relative_to(ROOT).as_posix() for one in ROOT.glob("docs/**/*.md")),
 ]
 
 
