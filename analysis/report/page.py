@@ -1,0 +1,52 @@
+"""The report as one HTML page: the answer first, then what it rests on, then how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from importlib.resources import files
+
+from analysis.report.answer import answer, rows, troubles, trust, with_powers
+from analysis.report.captions import CAPTIONS, CHECKS, COURSE, STATES
+from analysis.report.checks import check_lines, concerns
+from analysis.report.tables import run_tables, short
+from analysis.report.text import bounds
+from analysis.results import OK, RunResult, StudyResult
+
+
+def page(result: StudyResult, title: str, library: str, figures: Mapping[str, str]) -> str:
+    """The page as text.
+
+    Parameters
+    ----------
+    library, figures : of `analysis.report.to_html_parts`.
+    """
+    from jinja2 import Environment
+
+    room = files("analysis.report").joinpath("templates")
+    style = room.joinpath("report.css").read_text(encoding="utf-8")
+    template = room.joinpath("report.html").read_text(encoding="utf-8")
+    shown, all_lrs = rows(result)
+    results, thermometers, sampling = run_tables(result)
+    # A figure without a place of its own still has one on the page.
+    placed = {"temperature", *STATES.figures, *CHECKS.figures, *COURSE.figures}
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["short"] = short
+    return environment.from_string(template).render(
+        title=title, result=result, style=style, library=library.replace("</script", "<\\/script"),
+        figures=figures, captions=CAPTIONS, states=STATES, course=COURSE, judged=CHECKS,
+        further=[name for name in figures if name not in placed],
+        answer=with_powers(answer(result)), trust=trust(result), concerns=concerns(result), rows=shown, all_lrs=all_lrs,
+        several=any(row.runs > 1 for row in shown), bounds=bounds(result), troubles=troubles(result),
+        sound=sum(run.status == OK for run in result.runs), checks=check_lines(result), results=results,
+        thermometers=thermometers, sampling=sampling, notes=_notes(result), version=version("mlflow-thermo"),
+    )  # fmt: skip
+
+
+def _notes(result: StudyResult) -> list[tuple[str, list[RunResult]]]:
+    """What is said of runs, each sentence once with the runs that it is said of."""
+    found: dict[str, list[RunResult]] = {}
+    for run in result.runs:
+        if run.note:
+            found.setdefault(run.note, []).append(run)
+    return list(found.items())
