@@ -11,6 +11,7 @@ from statistics import mean, median
 import numpy as np
 from markupsafe import Markup, escape
 
+from analysis.report.checks import concerns
 from analysis.report.numbers import KEPT, Shown, in_words
 from analysis.report.text import bounds
 from analysis.results import OK, Estimate, RunResult, Status, StudyResult, remedy
@@ -67,7 +68,7 @@ def answer(result: StudyResult) -> str:
     if result.gibbs:
         ratios = [found.value / lr for lr, found in used.items() if lr > 0]
         return (
-            f"T = dU/dS is {median(ratios):.3g} times the temperature that was set (median), for {axis} from {low:.3g} "
+            f"T = dU/dS is {median(ratios):.4g} times the temperature that was set (median), for {axis} from {low:.3g} "
             f"to {high:.3g}{tentative}."
         )
     first, last = (f"{in_words(used[lr])} at {_at(axis, lr)}" for lr in (low, high))
@@ -144,9 +145,10 @@ def _why_none(result: StudyResult) -> str:
         return f"dU/dS needs 3 learning rates, and the study has {len(rates)}"
     if len(steady) >= 3:
         return "the method gives none for these states"
-    states = [name for name in (CONVERGING, UNIFORM) if any(run.regime == name for run in result.runs)]
-    rest = f"; others are {' or '.join(states)}" if states else ""
-    return f"dU/dS needs 3 learning rates with a stationary state, and {len(steady)} of {len(rates)} have one{rest}"
+    have = f"{len(steady)} of {len(rates)} have one" if steady else f"none of {len(rates)} has one"
+    counts = {name: sum(run.regime == name for run in result.runs) for name in (CONVERGING, UNIFORM)}
+    rest = "".join(f"; {n} run{'s are' if n > 1 else ' is'} {name}" for name, n in counts.items() if n)
+    return f"dU/dS needs 3 learning rates with a stationary state, and {have}{rest}"
 
 
 def rows(result: StudyResult, most: int = MOST_ROWS) -> tuple[list[Row], int]:
@@ -195,11 +197,15 @@ def trust(result: StudyResult) -> str:
     n, sound = len(result.runs), sum(run.status == OK for run in result.runs)
     if not n:
         return ""
+    every = "The run is ok" if n == 1 else f"All {n} runs are ok"
     if not any(run.temperature is not None for run in result.runs):
-        return f"{sound} of {n} runs are ok, but a temperature needs more."
-    if sound == n:
-        one = n == 1
-        return f"{'The run is' if one else f'All {n} runs are'} ok: T can be trusted within its {bounds(result)}."
+        return f"{every if sound == n else f'{sound} of {n} runs are ok' if sound else 'No run is ok'}."
     if not sound:
         return "No run is ok: every T is tentative."
-    return f"{sound} of {n} runs are ok; every other T is tentative, an empty point in the figure."
+    against = concerns(result)
+    if sound == n:
+        if against:
+            return f"{every}, but tests of the study as a whole speak against its temperatures:"
+        return f"{every}: T can be trusted within its {bounds(result)}."
+    also = " Tests of the study as a whole speak against its temperatures too:" if against else ""
+    return f"{sound} of {n} runs are ok; every other T is tentative, an empty point in the figure.{also}"

@@ -11,7 +11,7 @@ from analysis.report.captions import CAPTIONS, CHECKS, COURSE, STATES
 from analysis.report.checks import check_lines, concerns
 from analysis.report.tables import run_tables, short
 from analysis.report.text import bounds
-from analysis.results import OK, RunResult, StudyResult
+from analysis.results import RunResult, StudyResult
 
 
 def page(result: StudyResult, title: str, library: str, figures: Mapping[str, str]) -> str:
@@ -35,11 +35,13 @@ def page(result: StudyResult, title: str, library: str, figures: Mapping[str, st
     return environment.from_string(template).render(
         title=title, result=result, style=style, library=library.replace("</script", "<\\/script"),
         figures=figures, captions=CAPTIONS, states=STATES, course=COURSE, judged=CHECKS,
+        courses=sampling.rows or not set(figures).isdisjoint(COURSE.figures),
         further=[name for name in figures if name not in placed],
-        answer=with_powers(answer(result)), trust=trust(result), concerns=concerns(result), rows=shown, all_lrs=all_lrs,
-        several=any(row.runs > 1 for row in shown), bounds=bounds(result), troubles=troubles(result),
-        sound=sum(run.status == OK for run in result.runs), checks=check_lines(result), results=results,
-        thermometers=thermometers, sampling=sampling, notes=_notes(result), version=version("mlflow-thermo"),
+        answer=with_powers(answer(result)), trust=trust(result), concerns=concerns(result), troubles=troubles(result),
+        known=any(run.temperature is not None for run in result.runs), rows=shown, all_lrs=all_lrs,
+        several=any(row.runs > 1 for row in shown), bounds=bounds(result), checks=check_lines(result),
+        results=results, thermometers=thermometers, sampling=sampling, notes=_notes(result),
+        version=version("mlflow-thermo"),
     )  # fmt: skip
 
 

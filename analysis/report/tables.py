@@ -55,13 +55,13 @@ def run_tables(result: StudyResult) -> tuple[Table, Table, Table]:
         "p of no drift": lambda run: _known(run.sampling.evidence.drift_p_value, ".2g"),
     }  # fmt: skip
     return (
-        _table(result, "All runs; ± is the standard error, brackets hold the interval.", results),
+        _table(result, "All runs; ± is the standard error, brackets hold the interval.", results, always=True),
         _table(result, "Temperatures by other thermometers, in loss per nat.", thermometers),
         _table(result, "How many independent snapshots stand behind each run.", sampling),
     )
 
 
-def _table(result: StudyResult, caption: str, columns: dict[str, _Cell]) -> Table:
+def _table(result: StudyResult, caption: str, columns: dict[str, _Cell], always: bool = False) -> Table:
     filled = {name: cell for name, cell in columns.items() if any(cell(run) != "-" for run in result.runs)}
     every: dict[str, _Cell] = {
         result.axis: lambda run: f"{run.lr:.3g}",
@@ -71,7 +71,7 @@ def _table(result: StudyResult, caption: str, columns: dict[str, _Cell]) -> Tabl
         "run": lambda run: run.run_id,
     }
     # A table of what identifies the runs says nothing.
-    rows = tuple(tuple(cell(run) for cell in every.values()) for run in result.runs) if filled else ()
+    rows = tuple(tuple(cell(run) for cell in every.values()) for run in result.runs) if filled or always else ()
     return Table(caption, tuple(every), frozenset({"regime", "status", "run"}), rows)
 
 

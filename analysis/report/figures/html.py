@@ -25,10 +25,12 @@ def to_html_parts(figures: Mapping[str, Chart], still: Sequence[str] = ()) -> tu
     """
     import vl_convert
 
+    if not figures:
+        return "", {}
     tables: dict[str, dict[str, Any]] = {}
     fragments = {}
     for name, chart in figures.items():
-        spec = spec_of(chart)
+        spec = _rounded(spec_of(chart))
         heading = ""
         if "layer" in spec:
             # A heading of the page breaks into lines, and is found by those who jump from one to the next.
@@ -52,12 +54,12 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> columns_of([{"lr": 0.1, "u": 1.23456789}, {"lr": 0.1, "u": 2.0}, {"lr": 0.1, "u": 3.0}])
-    {'lr': [[0.1], [0, 0, 0]], 'u': [1.23457, 2.0, 3.0]}
+    >>> columns_of([{"lr": 0.1, "u": 1.5}, {"lr": 0.1, "u": 2.0}, {"lr": 0.1, "u": 3.0}])
+    {'lr': [[0.1], [0, 0, 0]], 'u': [1.5, 2.0, 3.0]}
     """
     out: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        values = [_rounded(row.get(name)) for row in rows]
+        values = [row.get(name) for row in rows]
         different = list(dict.fromkeys(values))
         few = 2 * len(different) <= len(values)
         places = {value: place for place, value in enumerate(different)}
@@ -66,7 +68,12 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+    """The same with floats of fewer digits, in tables and in scales alike: a value outside of a scale is not drawn."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
 def _script(value: Any) -> str:
