@@ -130,7 +130,7 @@ def _free_energy(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
     color = by_lr(f"T of {result.axis}", lr[drawn])["color"]
     x = alt.X(
         "state:Q", scale=log_scale(), title=f"{result.axis_title}, of each state",
-        axis=alt.Axis(format="~g", tickCount=5),
+        axis=alt.Axis(format=".3~g", tickCount=5),
     )  # fmt: skip
     tips = [
         "run", "seed", alt.Tooltip("state:Q", title=f"{result.axis}' of the state", format=".4~g"),

@@ -79,7 +79,7 @@ def level_line(level: float | None, least: float, most: float, name: str = "unif
 
 def lr_axis(title: str = "Learning rate") -> alt.X:
     """The horizontal axis of everything that is drawn against the learning rate `lr`."""
-    return alt.X("lr:Q", scale=log_scale(), title=title, axis=alt.Axis(format="~g", tickCount=5))
+    return alt.X("lr:Q", scale=log_scale(), title=title, axis=alt.Axis(format=".3~g", tickCount=5))
 
 
 def by_lr(title: str, lrs: Iterable[float]) -> dict[str, Any]:
