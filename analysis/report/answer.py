@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
 import numpy as np
-from markupsafe import Markup, escape
 
 from analysis.report.checks import concerns
 from analysis.report.numbers import KEPT, Shown, in_words
@@ -78,18 +76,6 @@ def answer(result: StudyResult) -> str:
 def _at(axis: str, lr: float) -> str:
     """A learning rate in words that stay on one line."""
     return f"{axis} = {lr:.3g}".replace(" ", KEPT)
-
-
-def with_powers(sentence: str) -> Markup:
-    """The sentence as HTML, with its exponents raised.
-
-    Examples
-    --------
-    >>> with_powers("as lr^1.23 & lr^(2.05 ± 0.1)")
-    Markup('as lr<sup>1.23</sup> &amp; lr<sup>2.05 ± 0.1</sup>')
-    """
-    # What is raised is digits: no text of a run can be.
-    return Markup(re.sub(r"\^\(?(-?\d[\d.]*(?: ± [\d.]+)?)\)?", r"<sup>\1</sup>", str(escape(sentence))))
 
 
 def _temperatures(runs: Iterable[RunResult]) -> dict[float, Estimate]:

@@ -6,9 +6,9 @@ from base64 import b64encode
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from analysis.report.answer import answer, troubles, trust, with_powers
+from analysis.report.answer import answer, troubles, trust
 from analysis.report.checks import concerns
-from analysis.report.numbers import in_words, with_error
+from analysis.report.numbers import in_words, with_error, with_powers
 from analysis.report.text import bounds, shown, summary
 from analysis.results import Estimate, RunResult, StudyResult
 from mlflow_thermo.errors import ThermoError

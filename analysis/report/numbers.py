@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+
+from markupsafe import Markup, escape
 
 from analysis.results import Estimate
 
@@ -83,6 +86,18 @@ def with_error(value: float, stderr: float | None) -> str:
         return f"{value:.5g}".replace("-", "−")
     digits = max(0, 1 - _exponent(stderr))
     return f"{value:.{digits}f} ± {stderr:.{digits}f}".replace("-", "−")
+
+
+def with_powers(sentence: str) -> Markup:
+    """The sentence as HTML, with its exponents raised.
+
+    Examples
+    --------
+    >>> with_powers("as lr^1.23 & lr^(2.05 ± 0.1)")
+    Markup('as lr<sup>1.23</sup> &amp; lr<sup>2.05 ± 0.1</sup>')
+    """
+    # What is raised is digits: no text of a run can be.
+    return Markup(re.sub(r"\^\(?(-?\d[\d.]*(?: ± [\d.]+)?)\)?", r"<sup>\1</sup>", str(escape(sentence))))
 
 
 def _exponent(value: float) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
 
-from analysis.report.answer import answer, rows, troubles, trust, with_powers
+from analysis.report.answer import answer, rows, troubles, trust
 from analysis.report.captions import CAPTIONS, CHECKS, COURSE, STATES
 from analysis.report.checks import check_lines, concerns
+from analysis.report.numbers import with_powers
 from analysis.report.tables import run_tables, short
 from analysis.report.text import bounds
 from analysis.results import RunResult, StudyResult

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib.resources import files
 from typing import Any
 
 from analysis.report.figures.style import WIDTH, Chart, spec_of
+from analysis.report.numbers import with_powers
 
 #: Significant digits of what is drawn; result.json has all.
 _DIGITS = 6
@@ -34,7 +34,7 @@ def to_html_parts(figures: Mapping[str, Chart], still: Sequence[str] = ()) -> tu
         heading = ""
         if "layer" in spec:
             # A heading of the page breaks into lines, and is found by those who jump from one to the next.
-            heading = f"<h3>{escape(str(spec.pop('title', '')))}</h3>"
+            heading = f"<h3>{with_powers(str(spec.pop('title', '')))}</h3>"
         picture = vl_convert.vegalite_to_svg(spec) if name in still else ""
         # Their names are made of their content.
         own = spec.pop("datasets", {})
@@ -43,7 +43,8 @@ def to_html_parts(figures: Mapping[str, Chart], still: Sequence[str] = ()) -> tu
             # As wide as its place on the page, which on a phone is narrow.
             spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
         call = f"thermoFigure({_script(name)}, {_script(spec)}, {_script(list(own))});"
-        fragments[name] = f'{heading}<div class="figure" id="figure-{name}">{picture}</div><script>{call}</script>'
+        kind = "figure" if "layer" in spec else "figure broad"
+        fragments[name] = f'{heading}<div class="{kind}" id="figure-{name}">{picture}</div><script>{call}</script>'
     library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires what its code does not
     ours = files("analysis.report").joinpath("templates/figures.js").read_text(encoding="utf-8")
     return f"{library}\n{ours}\nconst thermoTables = {_script(tables)};", fragments

@@ -73,6 +73,8 @@ def temperature_figure(result: StudyResult) -> alt.LayerChart | None:
 
 def _points(result: StudyResult) -> pd.DataFrame:
     parts = [points(result.runs, found_in).assign(estimate=name) for name, (_, _, found_in) in _SHOWN.items()]
+    # What is drawn last lies on top.
+    parts.reverse()
     data: pd.DataFrame = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     if len(data):
         data = data[data["value"] > 0].copy()
@@ -101,4 +103,4 @@ def _heading(result: StudyResult) -> str:
     heading, law = f"T: temperature with {bounds(result)}", result.power_law
     if result.gibbs:
         return f"{heading}; dashed: the temperature that was set"
-    return heading if law is None else f"{heading}; dashed: lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"
+    return heading if law is None else f"{heading}; dashed: one law lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"

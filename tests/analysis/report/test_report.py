@@ -38,10 +38,12 @@ from analysis.results import (
 from analysis.study import analyze
 from analysis.tracking import from_folder
 from mlflow_thermo.errors import ThermoError
+from tests.analysis.conftest import Study
 
 
-@pytest.fixture
-def result(study):
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    study = Study(tmp_path_factory.mktemp("runs"))
     for folder, lr in zip(study.write_all(), study.lrs, strict=True):
         study.write_series(folder, lr, *study.samples(lr), series="consecutive")
     return analyze(from_folder(study.root))
