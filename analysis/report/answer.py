@@ -19,6 +19,8 @@ from mlflow_thermo.schema import CONVERGING, STATIONARY, UNIFORM
 MOST_ROWS = 15
 #: Learning rates that are named one by one.
 _NAMED = 6
+#: Share of T from which on another thermometer's difference is worth a sentence.
+_FAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -195,3 +197,32 @@ def trust(result: StudyResult) -> str:
         return f"{every}: T can be trusted within its {bounds(result)}."
     also = " Tests of the study as a whole speak against its temperatures too:" if against else ""
     return f"{sound} of {n} runs are ok; every other T is tentative, an empty point in the figure.{also}"
+
+
+def parting(result: StudyResult) -> str:
+    """Where the virial, which needs no entropy, is not T, in one sentence; empty where they agree, or none is known."""
+    ours = _temperatures(run for run in result.runs if run.status == OK)
+    theirs = _means(result.runs, ours)
+    apart = [lr for lr, virial in theirs.items() if _apart(ours[lr], virial)]
+    if not apart or result.gibbs:
+        return ""
+    tail = [lr for lr in theirs if lr >= apart[0]] == apart
+    where = f"From {_at(result.axis, apart[0])} up" if tail else f"At {len(apart)} of {len(theirs)} learning rates"
+    found = f"the virial, a thermometer without entropy, is more than {100 * _FAR:.0f} % off T"
+    return f"{where} {found}: SGD is not in a Gibbs state there."
+
+
+def _means(runs: Sequence[RunResult], lrs: Iterable[float]) -> dict[float, Estimate]:
+    """The virial at each of the learning rates that has one."""
+    found = {lr: [run.thermometers.virial for run in runs if run.lr == lr and run.status == OK] for lr in lrs}
+    known = {lr: [one for one in several if one is not None] for lr, several in found.items()}
+    return {lr: _together(several) for lr, several in known.items() if several}
+
+
+def _apart(ours: Estimate, theirs: Estimate) -> bool:
+    """Whether two temperatures differ by more than their intervals, and by enough to matter."""
+    (low, high), (below, above) = (
+        (one.value if one.lower is None else one.lower, one.value if one.upper is None else one.upper)
+        for one in (ours, theirs)
+    )
+    return abs(theirs.value - ours.value) > _FAR * abs(ours.value) and (above < low or high < below)

@@ -6,7 +6,7 @@ from base64 import b64encode
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from analysis.report.answer import answer, troubles, trust
+from analysis.report.answer import answer, parting, troubles, trust
 from analysis.report.checks import concerns
 from analysis.report.numbers import in_words, with_error, with_powers
 from analysis.report.text import bounds, shown, summary
@@ -46,6 +46,7 @@ def notebook_html(result: StudyResult) -> str:
             answer=with_powers(answer(result)),
             trust=trust(result),
             concerns=concerns(result),
+            parting=parting(result),
             troubles=troubles(result),
             picture=None if chart is None else b64encode(to_png(chart)).decode("ascii"),
             summary=summary(result),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
 
-from analysis.report.answer import answer, rows, troubles, trust
+from analysis.report.answer import answer, parting, rows, troubles, trust
 from analysis.report.captions import CAPTIONS, CHECKS, COURSE, STATES
 from analysis.report.checks import check_lines, concerns
 from analysis.report.numbers import with_powers
@@ -39,7 +39,8 @@ def page(result: StudyResult, title: str, library: str, figures: Mapping[str, st
         courses=sampling.rows or not set(figures).isdisjoint(COURSE.figures),
         further=[name for name in figures if name not in placed],
         answer=with_powers(answer(result)), trust=trust(result), concerns=concerns(result), troubles=troubles(result),
-        known=any(run.temperature is not None for run in result.runs), rows=shown, all_lrs=all_lrs,
+        parting=parting(result), known=any(run.temperature is not None for run in result.runs),
+        rows=shown, all_lrs=all_lrs,
         several=any(row.runs > 1 for row in shown), bounds=bounds(result), checks=check_lines(result),
         results=results, thermometers=thermometers, sampling=sampling, notes=_notes(result),
         version=version("mlflow-thermo"),

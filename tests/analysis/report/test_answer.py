@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.report.answer import answer, rows, troubles, trust
+from analysis.report.answer import answer, parting, rows, troubles, trust
 from analysis.report.checks import concerns
 from analysis.report.numbers import KEPT, in_words, with_error, with_powers
 from analysis.report.tables import run_tables, short
-from analysis.results import REMEDIES, BrokenLawCheck, Estimate, EstimatorUsed, RunResult, StudyResult
+from analysis.results import REMEDIES, BrokenLawCheck, Estimate, EstimatorUsed, RunResult, StudyResult, Thermometers
 from tests.analysis.report.studies import KINDS, around, study_of
 
 
@@ -116,6 +116,33 @@ class TestTrust:
         assert [one.split()[0] for one in concerns(study)] == ["The", "U", "4"]
         sound = replace(study_of(9, 1), checks=study.checks)
         assert trust(sound) == "All 9 runs are ok, but tests of the study as a whole speak against its temperatures:"
+
+
+class TestParting:
+    """The virial against T, where both are known."""
+
+    def judged(self, ratios, share=0.01):
+        study = study_of(len(ratios), 1)
+        runs = tuple(
+            replace(run, thermometers=replace(run.thermometers, virial=around(ratio * run.temperature.value, share)))
+            for run, ratio in zip(study.runs, ratios, strict=True)
+        )
+        return replace(study, runs=runs)
+
+    def test_where_it_begins(self):
+        study = self.judged([1, 0.95, 0.8, 0.5])
+        found = said(parting(study))
+        assert found.startswith(f"From lr = {study.runs[2].lr:.3g} up the virial, a thermometer without entropy")
+        assert found.endswith("more than 10 % off T: SGD is not in a Gibbs state there.")
+        assert parting(self.judged([1, 0.5, 1, 1.5, 1])).startswith("At 2 of 5 learning rates the virial")
+
+    def test_not_within_the_errors_nor_where_nothing_is_known(self):
+        assert parting(self.judged([1, 1.05, 0.95])) == ""
+        assert parting(self.judged([0.8, 0.8, 0.8], share=0.5)) == ""
+        bare = tuple(replace(run, thermometers=Thermometers()) for run in study_of(3, 1).runs)
+        assert parting(replace(study_of(3, 1), runs=bare)) == ""
+        # A temperature that was set is compared elsewhere.
+        assert parting(KINDS["gibbs"]()) == ""
 
 
 class TestRows:
