@@ -208,6 +208,7 @@ def parting(result: StudyResult) -> str:
         return ""
     tail = [lr for lr in theirs if lr >= apart[0]] == apart
     where = f"From {_at(result.axis, apart[0])} up" if tail else f"At {len(apart)} of {len(theirs)} learning rates"
+    where = "At all learning rates" if len(apart) == len(theirs) else where
     found = f"the virial, a thermometer without entropy, is more than {100 * _FAR:.0f} % off T"
     return f"{where} {found}: SGD is not in a Gibbs state there."
 

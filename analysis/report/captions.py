@@ -27,6 +27,11 @@ CAPTIONS = {
 }
 
 
+def caption(name: str, axis_title: str = "Learning rate") -> str:
+    """What the figure shows, against what the runs differ in; the name itself for one without words."""
+    return CAPTIONS.get(name, name).replace("learning rate", axis_title.lower())
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of the page that holds figures."""

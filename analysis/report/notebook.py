@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from analysis.report.answer import answer, parting, troubles, trust
 from analysis.report.checks import concerns
 from analysis.report.numbers import in_words, with_error, with_powers
-from analysis.report.text import bounds, shown, summary
+from analysis.report.text import bounds, summary
 from analysis.results import Estimate, RunResult, StudyResult
 from mlflow_thermo.errors import ThermoError
 
@@ -65,7 +65,7 @@ def _row(run: RunResult, result: StudyResult) -> dict[str, str]:
         "status": run.status,
         "U": _with_error(run.loss),
         "S (nats)": _with_error(run.entropy),
-        "n_eff": shown(run.sampling.n_eff, 3),
+        "n_eff": "-" if run.sampling.n_eff is None else f"{run.sampling.n_eff:.0f}",
         "regime": run.regime or "-",
     }
 

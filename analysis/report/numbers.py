@@ -93,11 +93,17 @@ def with_powers(sentence: str) -> Markup:
 
     Examples
     --------
-    >>> with_powers("as lr^1.23 & lr^(2.05 ± 0.1)")
+    >>> with_powers("as lr^1.23 & lr^(2.05 ± 0.1)").replace(KEPT, " ")
     Markup('as lr<sup>1.23</sup> &amp; lr<sup>2.05 ± 0.1</sup>')
     """
     # What is raised is digits: no text of a run can be.
-    return Markup(re.sub(r"\^\(?(-?\d[\d.]*(?: ± [\d.]+)?)\)?", r"<sup>\1</sup>", str(escape(sentence))))
+    return Markup(
+        re.sub(
+            r"\^\(?(-?\d[\d.]*(?: ± [\d.]+)?)\)?",
+            lambda found: f"<sup>{found[1].replace(' ', KEPT)}</sup>",
+            str(escape(sentence)),
+        )
+    )
 
 
 def _exponent(value: float) -> int:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.resources import files
 
 from analysis.report.answer import answer, parting, rows, troubles, trust
-from analysis.report.captions import CAPTIONS, CHECKS, COURSE, STATES
+from analysis.report.captions import CHECKS, COURSE, STATES, caption
 from analysis.report.checks import check_lines, concerns
 from analysis.report.numbers import with_powers
 from analysis.report.tables import run_tables, short
@@ -31,11 +31,12 @@ def page(result: StudyResult, title: str, library: str, figures: Mapping[str, st
     results, thermometers, sampling = run_tables(result)
     # A figure without a place of its own still has one on the page.
     placed = {"temperature", *STATES.figures, *CHECKS.figures, *COURSE.figures}
+    captions = {name: caption(name, result.axis_title) for name in figures}
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["short"] = short
     return environment.from_string(template).render(
         title=title, result=result, style=style, library=library.replace("</script", "<\\/script"),
-        figures=figures, captions=CAPTIONS, states=STATES, course=COURSE, judged=CHECKS,
+        figures=figures, captions=captions, states=STATES, course=COURSE, judged=CHECKS,
         courses=sampling.rows or not set(figures).isdisjoint(COURSE.figures),
         further=[name for name in figures if name not in placed],
         answer=with_powers(answer(result)), trust=trust(result), concerns=concerns(result), troubles=troubles(result),

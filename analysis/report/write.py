@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from analysis.report.captions import CAPTIONS
+from analysis.report.captions import caption
 from analysis.report.folder import ACCURACY, STUDY, new_report
 from analysis.report.page import page
 from analysis.report.text import cell
@@ -30,7 +30,7 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
 
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
     figures = {**study_figures(result), **course_figures(result)}
-    figures = {name: chart.properties(description=CAPTIONS[name]) for name, chart in figures.items()}
+    figures = {name: chart.properties(description=caption(name, result.axis_title)) for name, chart in figures.items()}
     html = page(result, title, *to_html_parts(figures, still=["temperature"]))
     names = ["result.json", "temperature.csv", "report.html"]
     names += png_names(figures)

@@ -42,7 +42,7 @@ class TestNumbers:
         assert with_error(-0.5, 0.0) == with_error(-0.5, None) == "−0.5"
 
     def test_exponents_are_raised_and_texts_stay_texts(self):
-        assert with_powers("lr^(1.60 ± 0.05) and lr^-2.1") == "lr<sup>1.60 ± 0.05</sup> and lr<sup>-2.1</sup>"
+        assert said(with_powers("lr^(1.60 ± 0.05) and lr^-2.1")) == "lr<sup>1.60 ± 0.05</sup> and lr<sup>-2.1</sup>"
         assert with_powers("<b>^x") == "&lt;b&gt;^x"
 
 
@@ -134,6 +134,7 @@ class TestParting:
         found = said(parting(study))
         assert found.startswith(f"From lr = {study.runs[2].lr:.3g} up the virial, a thermometer without entropy")
         assert found.endswith("more than 10 % off T: SGD is not in a Gibbs state there.")
+        assert parting(self.judged([0.5, 0.5, 0.5])).startswith("At all learning rates the virial")
         assert parting(self.judged([1, 0.5, 1, 1.5, 1])).startswith("At 2 of 5 learning rates the virial")
 
     def test_not_within_the_errors_nor_where_nothing_is_known(self):
