@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from analysis.report.answer import answer, parting, rows, troubles, trust
 from analysis.report.captions import CHECKS, COURSE, STATES, caption
@@ -14,16 +15,24 @@ from analysis.report.tables import run_tables, short
 from analysis.report.text import bounds
 from analysis.results import RunResult, StudyResult
 
+if TYPE_CHECKING:
+    from analysis.report.figures import Chart
 
-def page(result: StudyResult, title: str, library: str, figures: Mapping[str, str]) -> str:
+
+def page(result: StudyResult, title: str, charts: Mapping[str, Chart]) -> str:
     """The page as text.
 
     Parameters
     ----------
-    library, figures : of `analysis.report.to_html_parts`.
+    charts : `StudyResult.figures`; that of the temperature is on the page as a picture too, for who runs no scripts.
     """
     from jinja2 import Environment
 
+    from analysis.report.figures import to_html_parts
+
+    captions = {name: caption(name, result.axis_title) for name in charts}
+    described = {name: chart.properties(description=captions[name]) for name, chart in charts.items()}
+    library, figures = to_html_parts(described, still=["temperature"])
     room = files("analysis.report").joinpath("templates")
     style = room.joinpath("report.css").read_text(encoding="utf-8")
     template = room.joinpath("report.html").read_text(encoding="utf-8")
@@ -31,7 +40,6 @@ def page(result: StudyResult, title: str, library: str, figures: Mapping[str, st
     results, thermometers, sampling = run_tables(result)
     # A figure without a place of its own still has one on the page.
     placed = {"temperature", *STATES.figures, *CHECKS.figures, *COURSE.figures}
-    captions = {name: caption(name, result.axis_title) for name in figures}
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["short"] = short
     return environment.from_string(template).render(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from analysis.report.captions import caption
 from analysis.report.folder import ACCURACY, STUDY, new_report
 from analysis.report.page import page
 from analysis.report.text import cell
@@ -26,12 +25,11 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
     ThermoError
         The folder cannot be written, or holds files of these names that no earlier report wrote.
     """
-    from analysis.report.figures import course_figures, png_names, study_figures, to_html_parts, write_pngs
+    from analysis.report.figures import course_figures, png_names, study_figures, write_pngs
 
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
     figures = {**study_figures(result), **course_figures(result)}
-    figures = {name: chart.properties(description=caption(name, result.axis_title)) for name, chart in figures.items()}
-    html = page(result, title, *to_html_parts(figures, still=["temperature"]))
+    html = page(result, title, figures)
     names = ["result.json", "temperature.csv", "report.html"]
     names += png_names(figures)
     with new_report(folder, STUDY, names) as staged:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.report.figures import study_figures, to_html_parts
+from analysis.report.figures import study_figures
 from analysis.report.page import page
 from analysis.report.write import write_report
 from analysis.study import StudyConfig, analyze
@@ -22,7 +22,7 @@ def test_no_text_of_a_run_is_code(study):
         folder.rename(study.root / f"{EVIL}{i}")
     os.rename(os.fsencode(study.root / f"{EVIL}0"), os.fsencode(study.root) + b"/\xffrun\x1b[31m")
     result = replace(analyze(from_folder(study.root), StudyConfig(entropy="oas")), notes=(EVIL,))
-    text = page(result, EVIL, *to_html_parts(study_figures(result), still=["temperature"]))
+    text = page(result, EVIL, study_figures(result))
     text.encode("utf-8")
     # The tables of the figures are in the head, behind the library.
     shown = text[text.index("const thermoTables") :]

@@ -27,7 +27,7 @@ def nine():
 @pytest.mark.parametrize("kind", ["sixty", "sixty learning rates"])
 def test_a_page_is_below_two_megabytes(kind):
     study = KINDS[kind]()
-    text = page(study, "x", *to_html_parts(study.figures(), still=["temperature"]))
+    text = page(study, "x", study.figures())
     assert len(text.encode()) < 2 * MEGABYTE
 
 
@@ -39,7 +39,7 @@ def test_what_cannot_be_told_apart_is_not_drawn():
 
 def test_a_page_without_figures_carries_no_library():
     study = KINDS["refused"]()
-    text = page(study, "x", *to_html_parts(study.figures()))
+    text = page(study, "x", study.figures())
     assert len(text.encode()) < 0.02 * MEGABYTE
     for run in study.runs:
         assert run.note in text
@@ -73,7 +73,7 @@ def test_no_value_lies_outside_of_its_scale(nine):
 
 
 def test_headings_go_down_by_one_and_tables_say_what_they_are(nine):
-    text = page(nine, "x", *to_html_parts(nine.figures()))
+    text = page(nine, "x", nine.figures())
     body = text[text.index("<body>") :]
     levels = [int(level) for level in re.findall(r"<h([1-6])", body)]
     assert levels[0] == 1
@@ -91,7 +91,7 @@ def test_headings_go_down_by_one_and_tables_say_what_they_are(nine):
 
 
 def test_the_answer_comes_first(nine):
-    text = page(nine, "x", *to_html_parts(nine.figures()))
+    text = page(nine, "x", nine.figures())
     body = text[text.index("<body>") :]
     order = ["class=\"answer\"", "class=\"trust\"", "class=\"short\"", 'id="figure-temperature"', 'id="states"',
              'id="checks"', 'id="course"', 'id="notes"', 'id="method"']  # fmt: skip
