@@ -13,7 +13,7 @@ from analysis.report.checks import check_lines, concerns
 from analysis.report.numbers import with_powers
 from analysis.report.tables import run_tables, short
 from analysis.report.text import bounds
-from analysis.results import RunResult, StudyResult
+from analysis.results import RunResult, StudyResult, remedy
 
 if TYPE_CHECKING:
     from analysis.report.figures import Chart
@@ -60,6 +60,7 @@ def _notes(result: StudyResult) -> list[tuple[str, list[RunResult]]]:
     """What is said of runs, each sentence once with the runs that it is said of."""
     found: dict[str, list[RunResult]] = {}
     for run in result.runs:
-        if run.note:
+        # The remedy of a status stands at the top already.
+        if run.note and run.note != remedy(run.status):
             found.setdefault(run.note, []).append(run)
     return list(found.items())

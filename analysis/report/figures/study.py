@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.free_energy import free_energy_curves
-from analysis.report.figures.hover import hovered, points
+from analysis.report.figures.hover import hovered, of_run, points
 from analysis.report.figures.style import (
     BELOW,
     HEIGHT,
@@ -116,16 +116,17 @@ def _free_energy(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
     shown = (curves - curves.min(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
     lr = mean["lr"].to_numpy()
     drawn = np.unique(np.linspace(0, len(lr) - 1, min(len(lr), MOST_CURVES)).round().astype(int))
-    runs = {run.lr: run for run in result.runs}
+    runs = {run.lr: of_run(run) for run in result.runs}
     rows = [
         {
             "state": lr[j], "f": shown[i, j], "lr": lr[i], "star": bool(i == j), "value": curves[i, j],
-            "T": mean["temperature"].iloc[i], "run": runs[lr[j]].run_id, "seed": runs[lr[j]].seed,
+            "T": mean["temperature"].iloc[i], "run": runs[lr[j]]["run"], "seed": runs[lr[j]]["seed"],
+            "chains": runs[lr[j]]["chains"],
         }
         for i in drawn
         for j in range(len(lr))
     ]  # fmt: skip
-    data = pd.DataFrame(rows).astype({"seed": str})
+    data = pd.DataFrame(rows)
     y = alt.Y("f:Q", title="F(lr'; T(lr)), each from its minimum 0 to 1")
     color = by_lr(f"T of {result.axis}", lr[drawn])["color"]
     x = alt.X(
@@ -133,7 +134,7 @@ def _free_energy(frame: pd.DataFrame, result: StudyResult) -> alt.LayerChart:
         axis=alt.Axis(format=".3~g", tickCount=5),
     )  # fmt: skip
     tips = [
-        "run", "seed", alt.Tooltip("state:Q", title=f"{result.axis}' of the state", format=".4~g"),
+        "run", "seed", "chains", alt.Tooltip("state:Q", title=f"{result.axis}' of the state", format=".4~g"),
         alt.Tooltip("lr:Q", title=f"{result.axis} of T", format=".4~g"), alt.Tooltip("T:Q", format=".4~g"),
         alt.Tooltip("value:Q", title="F = U − T·S", format=".6~g"),
     ]  # fmt: skip

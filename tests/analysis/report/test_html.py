@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,6 +89,16 @@ def test_headings_go_down_by_one_and_tables_say_what_they_are(nine):
     assert body.count("<figcaption>") == len(nine.figures())
     # A status is a sign and a word, not a colour alone.
     assert body.count('<span aria-hidden="true">●</span> ok') == 4 * 9
+
+
+def test_a_remedy_is_said_once_and_other_notes_beside_their_runs():
+    study = KINDS["mixed"]()
+    runs = tuple(replace(run, note=run.note or REMEDIES[run.status]) for run in study.runs)
+    text = page(replace(study, runs=runs), "x", {})
+    assert text.count(REMEDIES["imprecise"]) == 1
+    assert text.count("the loss still drifts: train longer") == 1
+    # Of two runs.
+    assert text.count("<dd>T is infinite</dd>") == 1
 
 
 def test_the_answer_comes_first(nine):
