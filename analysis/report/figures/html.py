@@ -17,7 +17,8 @@ _DIGITS = 6
 def to_html_parts(figures: Mapping[str, Chart], still: Sequence[str] = ()) -> tuple[str, dict[str, str]]:
     """Script library, and a page fragment for each figure by name; nothing is fetched from a network.
 
-    The library has the data of all figures, each table once, and must stand in front of the fragments.
+    The library has the data of all figures, each table once. It stands behind the fragments, at the end of the page:
+    it is large, and whatever stands behind it is not seen before it has run.
 
     Parameters
     ----------
@@ -42,12 +43,13 @@ def to_html_parts(figures: Mapping[str, Chart], still: Sequence[str] = ()) -> tu
         if "layer" in spec and spec.get("width") == WIDTH:
             # As wide as its place on the page, which on a phone is narrow.
             spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-        call = f"thermoFigure({_script(name)}, {_script(spec)}, {_script(list(own))});"
+        content = _script({"name": name, "tables": list(own), "spec": spec})
+        data = f'<script type="application/json" class="thermo-figure">{content}</script>'
         kind = "figure" if "layer" in spec else "figure broad"
-        fragments[name] = f'{heading}<div class="{kind}" id="figure-{name}">{picture}</div><script>{call}</script>'
+        fragments[name] = f'{heading}<div class="{kind}" id="figure-{name}">{picture}</div>{data}'
     library = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub requires what its code does not
     ours = files("analysis.report").joinpath("templates/figures.js").read_text(encoding="utf-8")
-    return f"{library}\n{ours}\nconst thermoTables = {_script(tables)};", fragments
+    return f"{library}\nconst thermoTables = {_script(tables)};\n{ours}", fragments
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

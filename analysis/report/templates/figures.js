@@ -10,24 +10,20 @@ function thermoRows(table) {
   const rows = columns.length ? columns[0].length : 0;
   return Array.from({ length: rows }, (_, i) => Object.fromEntries(names.map((name, j) => [name, columns[j][i]])));
 }
-function thermoFigure(name, spec, tables) {
-  const draw = () => {
-    spec.datasets = Object.fromEntries(tables.map((table) => [table, thermoRows(thermoTables[table])]));
-    const place = document.getElementById("figure-" + name);
-    // Apart from the page: what goes wrong with one figure leaves its picture, and the others.
-    const drawn = document.createElement("div");
-    drawn.className = place.className;
-    place.before(drawn);
-    const font = getComputedStyle(document.body).fontFamily;
-    vegaEmbed(drawn, spec, { actions: false, renderer: "svg", config: { font: font } }).then(
-      (found) => { place.remove(); drawn.id = place.id; thermoViews.push(found.view); },
-      (error) => { drawn.remove(); console.error(name, error); },
-    );
-  };
-  // Not before the page is whole: until then its columns are wider than they are going to be.
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", draw);
-  else draw();
+function thermoFigure({ name, tables, spec }) {
+  spec.datasets = Object.fromEntries(tables.map((table) => [table, thermoRows(thermoTables[table])]));
+  const place = document.getElementById("figure-" + name);
+  // Apart from the page: what goes wrong with one figure leaves its picture, and the others.
+  const drawn = document.createElement("div");
+  drawn.className = place.className;
+  place.before(drawn);
+  const font = getComputedStyle(document.body).fontFamily;
+  vegaEmbed(drawn, spec, { actions: false, renderer: "svg", config: { font: font } }).then(
+    (found) => { place.remove(); drawn.id = place.id; thermoViews.push(found.view); },
+    (error) => { drawn.remove(); console.error(name, error); },
+  );
 }
+for (const one of document.querySelectorAll("script.thermo-figure")) thermoFigure(JSON.parse(one.textContent));
 // On paper a figure has half of the width, and letters that are scaled down to it could not be read.
 addEventListener("beforeprint", () => thermoViews.forEach((view) => view.width(330).run()));
 addEventListener("afterprint", () => dispatchEvent(new Event("resize")));
