@@ -11,9 +11,26 @@ from analysis.results import OK, StudyChecks, StudyResult
 Line = tuple[str, str]
 
 
+#: p-value below which a test counts as failed; of tests in great number this share fails by chance.
+_LEVEL = 0.05
+
+
 def check_lines(result: StudyResult) -> list[Line]:
     """The tests of the study in words, as questions and the answers that its data give."""
-    return [*branch_lines(result), *_physics(result.checks), *_thermometers(result), *_power_law(result.checks)]
+    return [*_physics(result.checks), *_thermometers(result), *_power_law(result.checks), *branch_lines(result)]
+
+
+def concerns(result: StudyResult) -> list[str]:
+    """The tests of the study that speak against its temperatures, in a sentence each."""
+    found, out = result.checks, []
+    if found.identifiability is not None and found.identifiability.status != OK:
+        out.append("The entropy is not identified: entropies by three assumptions change differently.")
+    if found.convexity_p_value is not None and found.convexity_p_value < _LEVEL:
+        out.append(f"U is not a convex, rising function of S (p = {found.convexity_p_value:.2g}): F is not minimised.")
+    left = found.leave_one_out
+    if left is not None and left.n_violated > _LEVEL * left.n + 1:
+        out.append(f"{left.n_violated} of {left.n} states do not minimise F at the temperature of the others.")
+    return out
 
 
 def branch_lines(result: StudyResult) -> list[Line]:
@@ -50,7 +67,7 @@ def _physics(found: StudyChecks) -> Iterator[Line]:
         )
     p = found.convexity_p_value
     if p is not None:
-        word = "contradicted by the data" if p < 0.05 else "not contradicted"
+        word = "contradicted by the data" if p < _LEVEL else "not contradicted"
         yield "Is F minimised (U convex and rising in S)?", f"{word}, p = {p:.3f}"
     left = found.leave_one_out
     if left is not None:

@@ -25,8 +25,9 @@ def _figures(names: str) -> tuple[str, ...]:
 NAMES: dict[str, tuple[str, ...]] = {
     STUDY: (
         "result.json", "temperature.csv", "report.html",
-        *_figures("loss entropy paper_entropy temperature free_energy loss_course entropy_course paper_entropy_course"),
-        *_figures("temperature_course paper_temperature_course signal_course gradient_course noise_law"),
+        *_figures("loss entropy paper_entropy n_eff temperature free_energy loss_course entropy_course"),
+        *_figures("paper_entropy_course temperature_course paper_temperature_course"),
+        *_figures("signal_course gradient_course noise_law"),
     ),
     ACCURACY: ("accuracy.csv", "accuracy.md"),
     PAPER: ("claims.json", "claims.csv", "paper.html"),

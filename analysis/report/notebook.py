@@ -6,7 +6,10 @@ from base64 import b64encode
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from analysis.report.text import interval, shown, summary
+from analysis.report.answer import answer, parting, troubles, trust
+from analysis.report.checks import concerns
+from analysis.report.numbers import in_words, with_error, with_powers
+from analysis.report.text import bounds, summary
 from analysis.results import Estimate, RunResult, StudyResult
 from mlflow_thermo.errors import ThermoError
 
@@ -29,7 +32,7 @@ def figure_named(result: StudyResult, name: str) -> Chart:
 
 
 def notebook_html(result: StudyResult) -> str:
-    """The study in one sentence, its temperatures as an inline picture where there are any, and its runs as a table."""
+    """The answer, an inline picture of T where there is one, what is not ok with its remedy, and a table of runs."""
     from jinja2 import Environment
 
     from analysis.report.figures import study_figures, to_png
@@ -40,30 +43,32 @@ def notebook_html(result: StudyResult) -> str:
         Environment(autoescape=True)
         .from_string(template)
         .render(
-            summary=summary(result),
+            answer=with_powers(answer(result)),
+            trust=trust(result),
+            concerns=concerns(result),
+            parting=parting(result),
+            troubles=troubles(result),
             picture=None if chart is None else b64encode(to_png(chart)).decode("ascii"),
-            rows=[_row(run, result.axis) for run in result.runs],
+            summary=summary(result),
+            rows=[_row(run, result) for run in result.runs],
         )
     )
 
 
-def _row(run: RunResult, axis: str) -> dict[str, str]:
+def _row(run: RunResult, result: StudyResult) -> dict[str, str]:
+    found = in_words(run.temperature)
     return {
-        axis: f"{run.lr:.3g}",
+        result.axis: f"{run.lr:.3g}",
         "seed": str(run.seed),
+        "T (loss per nat)": found.value,
+        bounds(result): found.interval,
+        "status": run.status,
         "U": _with_error(run.loss),
         "S (nats)": _with_error(run.entropy),
-        "T (loss per nat)": "-" if run.temperature is None else shown(run.temperature.value),
-        "T from … to": interval(run.temperature),
-        "n_eff": shown(run.sampling.n_eff, 3),
+        "n_eff": "-" if run.sampling.n_eff is None else f"{run.sampling.n_eff:.0f}",
         "regime": run.regime or "-",
-        "status": run.status,
     }
 
 
 def _with_error(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return (
-        shown(estimate.value) if estimate.stderr is None else f"{shown(estimate.value)} ± {shown(estimate.stderr, 2)}"
-    )
+    return "-" if estimate is None else with_error(estimate.value, estimate.stderr)

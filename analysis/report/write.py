@@ -6,16 +6,13 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import astuple, fields
-from importlib.resources import files
 from pathlib import Path
 
-from analysis.report.checks import check_lines
 from analysis.report.folder import ACCURACY, STUDY, new_report
-from analysis.report.text import cell, shown, summary
-from analysis.results import RUN_COLUMNS, StudyResult, remedy, run_row
+from analysis.report.page import page
+from analysis.report.text import cell
+from analysis.results import RUN_COLUMNS, StudyResult, run_row
 from analysis.testsystems import COLUMNS as COLUMNS_OF_ACCURACY, CalibrationRow, table_row
-
-TEXT_COLUMNS = ("run_id", "regime", "status")
 
 
 def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Path]:
@@ -28,12 +25,11 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
     ThermoError
         The folder cannot be written, or holds files of these names that no earlier report wrote.
     """
-    from analysis.report.figures import course_figures, png_names, study_figures, to_html_parts, write_pngs
+    from analysis.report.figures import course_figures, png_names, study_figures, write_pngs
 
     content = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
     figures = {**study_figures(result), **course_figures(result)}
-    library, fragments = to_html_parts(figures)
-    page = _page(result, title, library, "".join(fragments.values()))
+    html = page(result, title, figures)
     names = ["result.json", "temperature.csv", "report.html"]
     names += png_names(figures)
     with new_report(folder, STUDY, names) as staged:
@@ -42,7 +38,7 @@ def write_report(result: StudyResult, folder: str | Path, title: str) -> list[Pa
             table = csv.DictWriter(handle, [*RUN_COLUMNS, "note"], extrasaction="ignore")
             table.writeheader()
             table.writerows({name: cell(value) for name, value in run_row(run).items()} for run in result.runs)
-        (staged / "report.html").write_text(page, encoding="utf-8")
+        (staged / "report.html").write_text(html, encoding="utf-8")
         write_pngs(figures, staged)
     return [Path(folder) / name for name in names]
 
@@ -58,17 +54,3 @@ def write_accuracy(rows: Sequence[CalibrationRow], folder: str | Path) -> list[P
         lines = [COLUMNS_OF_ACCURACY, ["---"] * len(COLUMNS_OF_ACCURACY), *(table_row(row) for row in rows)]
         (staged / names[1]).write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
     return [Path(folder) / name for name in names]
-
-
-def _page(result: StudyResult, title: str, library: str, fragment: str) -> str:
-    from jinja2 import Environment
-
-    template = files("analysis.report").joinpath("templates/report.html").read_text(encoding="utf-8")
-    rows = [{name: shown(value) for name, value in run_row(run).items()} for run in result.runs]
-    return Environment(autoescape=True).from_string(template).render(
-        title=title, result=result, summary=summary(result), checks=check_lines(result),
-        library=library.replace("</script", "<\\/script"),
-        notes_of_runs={run.run_id: run.note for run in result.runs if run.note},
-        figures=fragment, columns=RUN_COLUMNS, text=TEXT_COLUMNS, rows=rows,
-        statuses={run.status: remedy(run.status) for run in result.runs if remedy(run.status)},
-    )  # fmt: skip

@@ -1,6 +1,7 @@
 """A study as figures."""
 
 from analysis.report.figures.course import course_figures
+from analysis.report.figures.html import to_html_parts
 from analysis.report.figures.run import run_figure
 from analysis.report.figures.study import study_figures
 from analysis.report.figures.style import (
@@ -12,7 +13,6 @@ from analysis.report.figures.style import (
     log_scale,
     lr_axis,
     png_names,
-    to_html_parts,
     to_png,
     write_pngs,
 )

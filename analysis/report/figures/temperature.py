@@ -8,22 +8,25 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.report.figures.style import BELOW, HEIGHT, WIDTH, layered, log_scale, lr_axis
+from analysis.report.figures.hover import hovered, points
+from analysis.report.figures.style import HEIGHT, INK, WIDTH, layered, log_scale, lr_axis
 from analysis.report.text import bounds
 from analysis.results import OK, Estimate, RunResult, StudyResult
 
-OURS, PAPERS, SET = "T = dU/dS", "paper's (consecutive iterates)", "set temperature"
+OURS, PAPERS = "T = dU/dS", "paper's (consecutive iterates)"
 VIRIAL, NOISE, EQUIPARTITION = "virial (no entropy)", "gradient noise (no entropy)", "equipartition (no entropy)"
 #: Thermometers in the order of the legend: colour, shape, and how a run holds them.
 _SHOWN: dict[str, tuple[str, str, Callable[[RunResult], Estimate | None]]] = {
     OURS: ("#1b9e77", "square", lambda run: run.temperature),
     VIRIAL: ("#7570b3", "triangle-up", lambda run: run.thermometers.virial),
-    NOISE: ("#e6ab02", "cross", lambda run: run.thermometers.noise),
+    NOISE: ("#b8860b", "cross", lambda run: run.thermometers.noise),
     PAPERS: (
-        "#333", "circle", lambda run: None if run.paper.temperature is None else Estimate(run.paper.temperature),
+        INK, "circle", lambda run: None if run.paper.temperature is None else Estimate(run.paper.temperature),
     ),
     EQUIPARTITION: ("#d95f02", "diamond", lambda run: _from_losses(run)),
 }  # fmt: skip
+#: Names of thermometers are long.
+_LEGEND = alt.Legend(orient="bottom", columns=alt.ExprRef("containerSize()[0] < 420 ? 1 : 2"))
 
 
 def _from_losses(run: RunResult) -> Estimate | None:
@@ -41,49 +44,44 @@ def temperature_figure(result: StudyResult) -> alt.LayerChart | None:
         return None
     names = [name for name in _SHOWN if name in set(data["estimate"])]
     title = "Temperature T (loss per nat)"
-    y = alt.Y("temperature:Q", scale=log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=5))
+    y = alt.Y("value:Q", scale=log_scale(), title=title, axis=alt.Axis(format=".0e", tickCount=5))
     color = alt.Color(
-        "estimate:N", title=None, legend=BELOW,
+        "estimate:N", title=None, legend=_LEGEND,
         scale=alt.Scale(domain=names, range=[_SHOWN[name][0] for name in names]),
     )  # fmt: skip
     shape = alt.Shape(
-        "estimate:N", title=None, legend=BELOW,
+        "estimate:N", title=None, legend=_LEGEND,
         scale=alt.Scale(domain=names, range=[_SHOWN[name][1] for name in names]),
     )  # fmt: skip
     x = lr_axis(result.axis_title)
-    ours = data[data["estimate"] == OURS]
+    whole = alt.Chart(data)
+    ours = whole.transform_filter(alt.datum.estimate == OURS)
+    low, mean = alt.Y("foot:Q", title=title), alt.Y("mean(value):Q", scale=log_scale(), title=title)
+    dots = whole.mark_point(size=60, opacity=1).encode(
+        x=x, y=y, shape=shape, color=color, fill=color,
+        # A tentative point is an empty one.
+        fillOpacity=alt.condition("datum.status == 'ok'", alt.value(1.0), alt.value(0.0)),
+    )  # fmt: skip
     layers = [
-        alt.Chart(ours).mark_area(opacity=0.2, color="#555").encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
-        alt.Chart(ours).mark_line(color=_SHOWN[OURS][0]).encode(x=x, y=y),
-        alt.Chart(data).mark_rule().encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=color),
-        alt.Chart(data)
-        .mark_point(size=60)
-        .encode(
-            x=x, y=y, shape=shape, color=color,
-            # A tentative point is an empty one.
-            fill=alt.condition("datum.status == 'ok'", color, alt.value("white")),
-            tooltip=["run_id", "lr", "estimate", "temperature", "low", "high", "status"],
-        ),
-    ]  # fmt: skip
+        ours.mark_area(opacity=0.15, color=INK).encode(x=x, y=alt.Y("min(foot):Q", title=title), y2="max(high):Q"),
+        ours.mark_line(color=_SHOWN[OURS][0], strokeWidth=2.5).encode(x=x, y=mean),
+        whole.mark_rule(strokeWidth=1.5).encode(x=x, y=low, y2="high:Q", color=color),
+        hovered(dots, "T", result.axis, [alt.Tooltip("estimate:N")]),
+    ]
     return layered(*layers, *_law(result, x, y)).properties(width=WIDTH, height=HEIGHT, title=_heading(result))
 
 
 def _points(result: StudyResult) -> pd.DataFrame:
-    rows = []
-    for name, (_, _, found_in) in _SHOWN.items():
-        for run in result.runs:
-            found = found_in(run)
-            if found is not None and found.value > 0:
-                low = found.value if found.lower is None else found.lower
-                high = found.value if found.upper is None else found.upper
-                rows.append({
-                    "run_id": run.run_id, "lr": run.lr, "estimate": name, "temperature": found.value, "low": low,
-                    "high": high, "status": run.status if name == OURS else OK,
-                })  # fmt: skip
-    data: pd.DataFrame = pd.DataFrame(rows)
+    parts = [points(result.runs, found_in).assign(estimate=name) for name, (_, _, found_in) in _SHOWN.items()]
+    # What is drawn last lies on top.
+    parts.reverse()
+    data: pd.DataFrame = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     if len(data):
+        data = data[data["value"] > 0].copy()
+        # What a run's status is about is dU/dS; the other thermometers take no part in it.
+        data.loc[data["estimate"] != OURS, "status"] = OK
         # A log axis has no zero: bounds at or below zero are drawn down to the foot of the axis.
-        data["low"] = data["low"].clip(lower=float(data["temperature"].min()) / 3)
+        data["foot"] = data["low"].clip(lower=float(data["value"].min()) / 3)
     return data
 
 
@@ -91,18 +89,18 @@ def _law(result: StudyResult, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """The line of the power law, or that of the temperatures that were set."""
     if result.gibbs:
         known = sorted({run.lr for run in result.runs})
-        line = pd.DataFrame({"lr": known, "temperature": known})
+        line = pd.DataFrame({"lr": known, "value": known})
     elif result.power_law is None:
         return []
     else:
         law = result.power_law
         grid = np.geomspace(law.lr_min, law.lr_max, 50)
-        line = pd.DataFrame({"lr": grid, "temperature": law.prefactor * grid**law.exponent})
-    return [alt.Chart(line).mark_line(strokeDash=[6, 4], color="black").encode(x=x, y=y)]
+        line = pd.DataFrame({"lr": grid, "value": law.prefactor * grid**law.exponent})
+    return [alt.Chart(line).mark_line(strokeDash=[6, 4], color=INK).encode(x=x, y=y)]
 
 
 def _heading(result: StudyResult) -> str:
     heading, law = f"T: temperature with {bounds(result)}", result.power_law
     if result.gibbs:
         return f"{heading}; dashed: the temperature that was set"
-    return heading if law is None else f"{heading}; fit lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"
+    return heading if law is None else f"{heading}; dashed: one law lr^({law.exponent:.2f} ± {law.exponent_stderr:.2f})"

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.report.figures import study_figures, to_html_parts
-from analysis.report.write import _page, write_report
+from analysis.report.figures import study_figures
+from analysis.report.page import page
+from analysis.report.write import write_report
 from analysis.study import StudyConfig, analyze
 from analysis.tracking import from_folder
 
@@ -21,10 +22,10 @@ def test_no_text_of_a_run_is_code(study):
         folder.rename(study.root / f"{EVIL}{i}")
     os.rename(os.fsencode(study.root / f"{EVIL}0"), os.fsencode(study.root) + b"/\xffrun\x1b[31m")
     result = replace(analyze(from_folder(study.root), StudyConfig(entropy="oas")), notes=(EVIL,))
-    library, fragments = to_html_parts(study_figures(result))
-    page = _page(result, EVIL, library, "".join(fragments.values()))
-    page.encode("utf-8")
-    shown = page[page.index("<h1>") :]
+    text = page(result, EVIL, study_figures(result))
+    text.encode("utf-8")
+    # Without the library of the figures, behind which their tables stand.
+    shown = text[text.index("<body>") : text.index('<script id="library">')] + text[text.index("const thermoTables") :]
     assert "onerror" in shown
     assert r"\udcffrun\x1b[31m" in shown
     for begins in ("<img", "<!--", "<script>alert"):

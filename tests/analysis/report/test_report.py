@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from analysis.report import STUDY, figure_named, new_report, summary, text_table, write_report
+from analysis.report.answer import trust
 from analysis.report.checks import check_lines
 from analysis.report.folder import NAMES
+from analysis.report.numbers import in_words
 from analysis.results import (
     NORMAL_95,
     RESULT_SCHEMA_VERSION,
@@ -36,10 +38,12 @@ from analysis.results import (
 from analysis.study import analyze
 from analysis.tracking import from_folder
 from mlflow_thermo.errors import ThermoError
+from tests.analysis.conftest import Study
 
 
-@pytest.fixture
-def result(study):
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    study = Study(tmp_path_factory.mktemp("runs"))
     for folder, lr in zip(study.write_all(), study.lrs, strict=True):
         study.write_series(folder, lr, *study.samples(lr), series="consecutive")
     return analyze(from_folder(study.root))
@@ -52,7 +56,7 @@ def test_writes_everything(result, tmp_path):
     assert {path.relative_to(out).as_posix() for path in written} <= set(NAMES[STUDY])
     assert {p.name for p in written} == {
         "result.json", "temperature.csv", "report.html", "loss.png", "entropy.png", "temperature.png",
-        "free_energy.png", "paper_entropy.png",
+        "free_energy.png", "paper_entropy.png", "n_eff.png",
     }  # fmt: skip
     raw = json.loads((out / "result.json").read_text())
     assert raw["schema_version"] == RESULT_SCHEMA_VERSION
@@ -115,13 +119,18 @@ def test_checks_in_words(result):
 
 
 class TestNotebook:
-    def test_a_sentence_a_picture_and_a_row_for_each_run(self, result):
+    def test_the_answer_a_picture_and_a_row_for_each_run(self, result):
         page = result._repr_html_()
+        parts = ("<b>T rises with the learning rate", trust(result), "<img", "<table")
+        places = [page.index(part) for part in parts]
+        assert places == sorted(places)
         assert escape(summary(result)) in page.replace("&#39;", "&#x27;")
         png = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page).group(1))
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         assert page.count("<tr>") == 1 + len(result.runs)
-        assert f"<td>{result.runs[0].temperature.value:.4g}</td>" in page
+        for run in result.runs:
+            found = in_words(run.temperature)
+            assert f"<td>{found.value}</td><td>{found.interval}</td><td>{run.status}</td>" in page
 
     def test_without_temperatures_there_is_no_picture_and_words_are_escaped(self):
         runs = (RunResult("a", 0.1, 0, "corrupt", "<b>"),)
@@ -139,7 +148,7 @@ def drawn(chart, *columns):
 class TestFigures:
     def test_methods_give_the_charts_of_the_report(self, result):
         charts = result.figures()
-        assert set(charts) == {"loss", "entropy", "temperature", "free_energy", "paper_entropy"}
+        assert set(charts) == {"loss", "entropy", "temperature", "free_energy", "paper_entropy", "n_eff"}
         for name in ("loss", "entropy", "temperature", "free_energy"):
             assert getattr(result, f"plot_{name}")().to_dict()["title"] == charts[name].to_dict()["title"]
 
@@ -163,7 +172,8 @@ class TestFigures:
         np.testing.assert_allclose(drawn(chart, "low", "high"), [[0.5, 1.1], [1 - half, 1 + half], [1, 1]])
 
     def test_the_band_of_the_temperature_is_its_interval(self, result):
-        band = drawn(result.plot_temperature(), "low", "high")
+        rows = drawn(result.plot_temperature(), "low", "high", "estimate")
+        band = [row[:2] for row in rows if row[2] == "T = dU/dS"]
         assert band == [[run.temperature.lower, run.temperature.upper] for run in result.runs]
         assert all(low < run.temperature.value < high for run, (low, high) in zip(result.runs, band, strict=True))
 
@@ -193,10 +203,6 @@ def test_words_of_every_check():
     )  # fmt: skip
     level = Baselines(loss=2.3, entropy=17.5, paper_entropy=3.25)
     assert check_lines(StudyResult((), EstimatorUsed("oas"), "convex", checks=checks, baselines=level)) == [
-        ("Where does converging give way to uniform?", "at lr = 0.1, 95 % interval 0.05 to 0.2"),
-        ("Other changes of regime", "the change lies below"),
-        ("Stationary range, which all fits take", "lr from 0.01 to 0.1"),
-        ("Uniformly random weights have", "U = 2.3, S = 17.5, 3.25 by the paper's graph"),
         (
             "Is the entropy identified?",
             "no: isotropic, shared-subspace (q = 4) and shrunk entropies of D = 30 differ by - in their changes",
@@ -211,6 +217,10 @@ def test_words_of_every_check():
         ("Exponent by Huber's robust regression", "1.100"),
         ("Do two power laws fit better (BIC)?", "yes, at lr = 0.1: 1.00 below, 2.00 above"),
         ("Exponent over 5 seeds (cluster bootstrap)", "1.000 ± 0.100"),
+        ("Where does converging give way to uniform?", "at lr = 0.1, 95 % interval 0.05 to 0.2"),
+        ("Other changes of regime", "the change lies below"),
+        ("Stationary range, which all fits take", "lr from 0.01 to 0.1"),
+        ("Uniformly random weights have", "U = 2.3, S = 17.5, 3.25 by the paper's graph"),
     ]
     assert check_lines(StudyResult((), EstimatorUsed("oas"), "convex")) == []
 
@@ -235,7 +245,7 @@ class TestCourses:
             "loss_course", "entropy_course", "paper_entropy_course", "temperature_course", "paper_temperature_course",
             "signal_course", "gradient_course", "noise_law",
         }  # fmt: skip
-        rows = drawn(charts["loss_course"], "steps", "loss", "lr", "regime")
+        rows = drawn(charts["loss_course"], "step", "value", "lr", "regime")
         np.testing.assert_allclose([row[:3] for row in rows[:3]], [[10, 0.3, 0.1], [100, 0.2, 0.1], [1000, 0.1, 0.1]])
         assert [row[3] for row in rows] == ["stationary"] * 3 + ["converging"] * 3
         assert drawn(charts["loss_course"], "uniform") == [[2.3]]
@@ -244,5 +254,5 @@ class TestCourses:
     def test_the_band_of_a_converging_run_is_its_interval(self):
         """Down to the foot of the log axis where it reaches zero, and at the point where there is none."""
         charts = StudyResult((self.run(0.2, "converging"),), EstimatorUsed("oas"), "convex").figures()
-        rows = drawn(charts["temperature_course"], "low", "temperature", "high")
+        rows = drawn(charts["temperature_course"], "foot", "value", "head")
         np.testing.assert_allclose(rows, [[0.1, 0.6, 1.2], [0.2 / 3, 0.4, 0.8], [0.2, 0.2, 0.4]])
