@@ -1,7 +1,7 @@
 """The page *Thermodynamics* inside MLflow's server: ``mlflow server --app-name thermo`` serves it at ``/thermo/``.
 
-What the page shows it asks of MLflow's own routes, in the name of whoever looks at it, so that MLflow decides who may see
-what. Nothing here is imported before a server is started.
+What the page shows it asks of MLflow's own routes, in the name of whoever looks at it, so that MLflow decides who may
+see what. Nothing here is imported before a server is started.
 """
 
 from typing import TYPE_CHECKING

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from click import ClickException
+from mlflow.exceptions import MlflowException
+
 # Where Flask-WTF is not installed this says so.
 from mlflow.server import app, auth
 
@@ -27,5 +30,8 @@ def _anyone_with_a_login() -> bool:
 
 # `mlflow server` imports this before it starts its workers. A missing key or password stops it here, as it does for its
 # own app of that kind, instead of every worker for ever; and a new database gets its tables once, not from all at once.
-auth.get_flask_server_secret_key()
-auth.bootstrap_admin_user()
+try:
+    auth.get_flask_server_secret_key()
+    auth.bootstrap_admin_user()
+except MlflowException as error:
+    raise ClickException(error.message) from error

@@ -133,7 +133,7 @@ def _search(prefix: str, query: str) -> Response:
     return _json({"runs": runs, "more": bool(content.get("next_page_token"))})
 
 
-def _asked_of_mlflow(path: str, content: dict[str, Any]) -> Response:
+def _asked_of_mlflow(path: str, content: dict[str, Any]) -> AnyResponse:
     """The answer of MLflow to a POST inside this server, from the one whose request this is.
 
     The request goes through everything that MLflow puts before and after its own routes, with the headers that came

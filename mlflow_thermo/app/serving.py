@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from click import ClickException
+
 from mlflow_thermo.app.pages import pages, static_prefix
-from mlflow_thermo.errors import ThermoError
 
 #: What a server with MLflow's basic authentication is given.
 _OF_PASSWORDS = ("MLFLOW_FLASK_SERVER_SECRET_KEY", "MLFLOW_AUTH_CONFIG_PATH", "MLFLOW_AUTH_ADMIN_PASSWORD")
@@ -29,7 +30,8 @@ def refuse_forgotten_passwords() -> None:
     """Stop where the environment is that of a server with passwords: this one would show everything to everybody."""
     for name in _OF_PASSWORDS:
         if os.environ.get(name):
-            raise ThermoError(
+            # The command shows this one in a line.
+            raise ClickException(
                 f"{name} is set, as for a server that asks for passwords, which --app-name thermo does not: use "
                 f"--app-name thermo-basic-auth, or unset {name}"
             )

@@ -28,12 +28,14 @@ export function said(found) {
 }
 
 /** All charts of a study by name, those whose numbers do not exist left out. */
-export function figures({ experimentId, rows, study, losses, names }) {
+export function figures({ experimentId, rows, study, losses, names, running }) {
   const gibbs = isGibbs(rows);
   const symbol = gibbs ? "T set" : "lr";
   const x = { title: gibbs ? "Temperature that was set" : "Learning rate lr", log: true };
   const context = { experimentId, rows, study, losses, names, symbol, x, spans: gibbs ? [] : (study?.boundaries ?? []) };
   const found = {
+    // While something runs, its loss is what changes.
+    ...(running ? { course: course(context) } : {}),
     temperature: temperature(context, gibbs),
     loss: quantity(context, "loss", "U: training loss", "Training loss U (mean per sample)", study?.baselines.loss),
     entropy: quantity(context, "entropy", "S: entropy of the weights", "Entropy S (nats)", study?.baselines.entropy),
@@ -42,7 +44,7 @@ export function figures({ experimentId, rows, study, losses, names }) {
     signal: signal(context),
     samples: samples(context),
     chains: chains(context),
-    course: course(context),
+    ...(running ? {} : { course: course(context) }),
   };
   return Object.fromEntries(Object.entries(found).filter(([, spec]) => spec && spec.series.some((one) => one.points.length)));
 }

@@ -39,10 +39,11 @@ function put(id, ...content) {
   part(id).hidden = !there.length;
 }
 
-function say(text, urgent = false) {
+/** Says how things stand: `urgent` in red, `quiet` to screen readers alone, which the page itself shows to others. */
+function say(text, tone = "") {
   // A text that has not changed is not said again.
   if (part("state").textContent !== text) part("state").textContent = text;
-  part("state").classList.toggle("urgent", urgent);
+  part("state").className = { urgent: "urgent", quiet: "visually-hidden" }[tone] ?? "";
 }
 
 function clear() {
@@ -59,13 +60,13 @@ function listExperiments() {
 }
 
 /** What there is to choose from, where the address names nothing, or nothing that exists. */
-function offer(name) {
+function offer(name, what = JSON.stringify(name)) {
   clear();
   document.title = "Thermodynamics";
   const near = name ? nearNames(name, known.experiments.map((one) => one.name)) : [];
   const listed = name ? near : known.experiments.slice(0, 30).map((one) => one.name);
   const updated = new Map(known.experiments.map((one) => [one.name, one.updated]));
-  say(name ? `There is no experiment ${JSON.stringify(name)} that you may read.` : "");
+  say(name ? `There is no experiment ${what} that you may read.` : "");
   const heading = name ? (near.length ? "Did you mean" : "Choose one above") : "Experiments";
   const items = listed.map((one) => {
     const age = (Date.now() - updated.get(one)) / 1000;
@@ -93,10 +94,10 @@ async function start() {
       document.title = `${shownNow.name} – Thermodynamics`;
       await renew();
     } else {
-      offer(id ? `with the id ${id}` : name);
+      offer(id ?? name, id ? `with the id ${id}` : undefined);
     }
   } catch (error) {
-    if (mine === turn) say(error.message, true);
+    if (mine === turn) say(error.message, "urgent");
   } finally {
     part("main").setAttribute("aria-busy", "false");
   }
@@ -117,7 +118,7 @@ async function renew() {
     part("renewed").textContent = `Renewed at ${new Date().toLocaleTimeString()}`;
   } catch (error) {
     if (mine !== turn) return;
-    say(error.message, true);
+    say(error.message, "urgent");
   }
   const pause = Math.max(running ? SOON : LATER, (20 * (Date.now() - begun)) / 1000);
   timer = window.setTimeout(() => (document.hidden ? null : renew()), pause * 1000);
@@ -141,14 +142,17 @@ async function show(experiment, found, mine) {
   const names = new Map(study.runs.map((run) => [run.run_id, run.run_name]));
   const waiting = missing.filter((run) => !isRunning(run)).length;
   const ended = study.runs.filter((run) => !isRunning(run)).length;
-  say(trouble || (ended < study.runs.length ? `${ended} of ${study.runs.length} runs have ended.` : ""), Boolean(trouble));
+  say(trouble || `${ended} of ${study.runs.length} runs have ended.`, trouble ? "urgent" : "quiet");
   put("live", live(experiment.id, experiment.name, study, Date.now()));
   put("summary",
     result ? [el("h2", { class: "visually-hidden" }, "Result"), facts(result, rows), links(experiment.id, study.analysis)] : null,
     result?.notes.length ? el("ul", { class: "notes" }, result.notes.map((one) => el("li", {}, `${one[0].toUpperCase()}${one.slice(1)}.`))) : null,
     !study.analysis || waiting ? notAnalysed(experiment.name, study, waiting) : null);
-  draw(figures({ experimentId: experiment.id, rows, study: result, losses: known.losses, names }));
-  put("runs", el("h2", {}, "Runs"), table(experiment.id, rows, names));
+  draw(figures({ experimentId: experiment.id, rows, study: result, losses: known.losses, names, running: ended < study.runs.length }));
+  // What runs and has no numbers yet is in the list above.
+  const active = new Set(study.runs.filter(isRunning).map((run) => run.run_id));
+  const settled = rows.filter((row) => row.loss || !active.has(row.runId));
+  put("runs", settled.length ? [el("h2", {}, "Runs"), table(experiment.id, settled, names)] : []);
   const listed = statuses(rows, known.remedies);
   put("statuses", listed && el("h2", {}, "Statuses, and what to do"), listed);
 }

@@ -119,7 +119,7 @@ export function live(experimentId, experiment, study, now) {
     el("h2", {}, el("span", { class: "pulse", "aria-hidden": "true" }), `Training: ${ended} of ${study.runs.length} runs have ended`),
     el("p", {}, "This page renews itself."),
     silent.length
-      ? el("p", { class: "warning" }, `${silent.length} of them gave no sign of life for ${spell(Math.min(...silent))}: if the program was killed, close its runs with `,
+      ? el("p", { class: "warning" }, `${silent.length} of them ${silent.length === 1 ? "has" : "have"} given no sign of life for ${spell(Math.min(...silent))}: if the program was killed, close its runs with `,
         el("code", {}, `mlflow-thermo doctor ${quoted(experiment)} --fix`))
       : null,
     el("ul", { class: "progress" }, listed.map((run) => progress(experimentId, run, now))),
