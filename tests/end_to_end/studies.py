@@ -56,6 +56,8 @@ def analysed(client, uri, root, name, place=None):
     for folder, lr in zip(study.write_all(), study.lrs, strict=True):
         tags = {schema.TAG_SWEEP: "first", "mlflow.runName": f"run of {lr:.3g}"}
         run_id = study.log_run(client, experiment_id, folder, lr, tags=tags)
+        # MLflow's charts put runs together by it.
+        client.log_param(run_id, "lr", lr)
         log_course(client, run_id, lr)
     selection = from_tracking(name, uri)
     result = analyze(selection)

@@ -34,7 +34,8 @@ export function chart({ title, text, x, y, series, levels = [], spans = [], lege
   const drawn = series
     .map((one) => ({ ...one, points: one.points.filter((p) => fits(p.x, x) && fits(p.y, y)).sort((a, b) => a.x - b.x) }))
     .filter((one) => one.points.length);
-  const plot = svg("svg", { class: "plot", tabindex: "0", role: "img" });
+  // An application: of an image, screen readers would keep the arrow keys for themselves.
+  const plot = svg("svg", { class: "plot", tabindex: "0", role: "application", "aria-roledescription": "chart" });
   const count = drawn.reduce((sum, one) => sum + (one.note === false ? 0 : one.points.length), 0);
   plot.setAttribute("aria-label", `${title}. ${text} ${count} points: the arrow keys go from one to the next.`);
   const note = el("div", { class: "note", role: "status", "aria-live": "polite", hidden: true });
@@ -48,7 +49,8 @@ export function chart({ title, text, x, y, series, levels = [], spans = [], lege
     const area = areaOf(drawn, x, y, levels, width);
     plot.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     plot.setAttribute("height", HEIGHT);
-    plot.replaceChildren(...axes(area, x, y, width), ...marks(area, drawn, levels, spans, width), svg("path", { class: "ring" }));
+    const parts = [axes(area, x, y, width), marks(area, drawn, levels, spans, width), svg("path", { class: "ring" })];
+    plot.replaceChildren(svg("g", { "aria-hidden": "true" }, parts));
     noted.moved(area);
   };
   new ResizeObserver(draw).observe(frame);
