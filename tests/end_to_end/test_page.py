@@ -57,7 +57,7 @@ def test_what_a_point_is(shown, visit):
     words = note.inner_text()
     for part in (f"run of {run.lr:.3g}", f"{run.lr:.4g}", "seed", run.status):
         assert part in words
-    assert re.search(r"T = dU/dS\s+[\d.×⁻⁰-⁹]+ \([\d.×⁻⁰-⁹]+ to [\d.×⁻⁰-⁹]+\)", words)
+    assert re.search(r"T = dU/dS\s+[\d.×⁻⁰-⁹]+\s+95 % interval\s+[\d.×⁻⁰-⁹]+ to [\d.×⁻⁰-⁹]+\s", words)
     page.mouse.move(5, 5)
     assert not note.is_visible()
     page.mouse.click(*at)
@@ -231,13 +231,14 @@ def test_texts_of_strangers_are_texts(server, visit):
 def test_numbers_and_axes(shown, visit):
     page = visit(shown.address)
     found = page.evaluate("""async () => {
-      const { shown, withError, logTicks, axis } = await import("./numbers.js");
+      const { shown, withError, between, logTicks, axis } = await import("./numbers.js");
       const { nearNames } = await import("./studies.js");
       const { quoted } = await import("./dom.js");
       return {
         shown: [0.03539, 2.8e-4, 1e-4, -123.456, null, NaN].map((value) => shown(value)),
         column: shown(0.0013, 3, 0.01, true),
         errors: [[0.90824, 0.0047], [-195.4426, 0.56], [2, null], [1e9, 2e7]].map((pair) => withError(...pair)),
+        ends: [[-249.38, -248.72], [1.31e-4, 1.38e-4], [0, 5], [1, 1]].map((pair) => between(...pair)),
         ticks: logTicks(0.015, 0.33, 6).filter((tick) => tick.text).map((tick) => tick.text),
         at: [0.01, 0.1, 1].map((value) => axis([0.01, 1], { log: true, start: 0, end: 228 }).at(value)),
         near: nearNames("digit", ["digits", "something else", "Digits-up"]),
@@ -247,6 +248,7 @@ def test_numbers_and_axes(shown, visit):
     assert found["shown"] == ["0.0354", "2.8×10⁻⁴", "10⁻⁴", "−123", "–", "–"]
     assert found["column"] == "1.30×10⁻³"
     assert found["errors"] == ["0.9082 ± 0.0047", "−195.44 ± 0.56", "2", "10⁹ ± 2×10⁷"]
+    assert found["ends"] == ["−249.4 to −248.7", "1.31×10⁻⁴ to 1.38×10⁻⁴", "0 to 5.00", "1.00 to 1.00"]
     assert found["ticks"] == ["0.02", "0.05", "0.1", "0.2"]
     assert found["at"] == pytest.approx([14, 114, 214])
     assert found["near"] == ["digits", "Digits-up"]

@@ -26,13 +26,16 @@ export const ramp = (t) => `oklch(calc(var(--ramp-start) + ${t.toFixed(4)} * var
 /**
  * A chart as a figure element.
  *
- * `x` and `y` are {title, log, zero}. A series has a `name`, a `tone` of the style sheet or a `colour`, a `mark` or none, and
- * `points` of {x, y, low, high, hollow, note, href}; `line`, `dash` and `band` say what else is drawn of it. A note is a
- * list of [name, value]. `levels` are labelled horizontal lines, `spans` shaded ranges of x.
+ * `x` and `y` are {title, log, zero}. A series has a `name`, a `tone` of the style sheet or a `colour`, a `mark` or
+ * none, and `points` of {x, y, low, high, hollow, note, href}; `line`, `dash` and `band` say what else is drawn of it.
+ * A note is a list of [name, value]. `levels` are labelled horizontal lines, `spans` shaded ranges of x.
  */
 export function chart({ title, text, x, y, series, levels = [], spans = [], legend = "marks" }) {
   const drawn = series
-    .map((one) => ({ ...one, points: one.points.filter((p) => fits(p.x, x) && fits(p.y, y)).sort((a, b) => a.x - b.x) }))
+    .map((one) => ({
+      ...one,
+      points: one.points.filter((p) => fits(p.x, x) && fits(p.y, y)).sort((a, b) => a.x - b.x),
+    }))
     .filter((one) => one.points.length);
   // An application: of an image, screen readers would keep the arrow keys for themselves.
   const plot = svg("svg", { class: "plot", tabindex: "0", role: "application", "aria-roledescription": "chart" });
@@ -40,9 +43,18 @@ export function chart({ title, text, x, y, series, levels = [], spans = [], lege
   plot.setAttribute("aria-label", `${title}. ${text} ${count} points: the arrow keys go from one to the next.`);
   const note = el("div", { class: "note", role: "status", "aria-live": "polite", hidden: true });
   const frame = el("div", { class: "frame" }, plot, note);
-  const figure = el("figure", { class: "chart" }, el("figcaption", {}, el("h3", {}, title), el("p", {}, text)), frame,
-    legend ? legendOf(drawn, legend) : null);
-  const noted = pointer(plot, note, drawn.filter((one) => one.note !== false));
+  const figure = el(
+    "figure",
+    { class: "chart" },
+    el("figcaption", {}, el("h3", {}, title), el("p", {}, text)),
+    frame,
+    legend ? legendOf(drawn, legend) : null,
+  );
+  const noted = pointer(
+    plot,
+    note,
+    drawn.filter((one) => one.note !== false),
+  );
   const draw = () => {
     const width = Math.round(frame.clientWidth);
     if (width < 100) return;
@@ -65,9 +77,20 @@ function areaOf(drawn, x, y, levels, width) {
   // A log axis has no zero: a bound far below everything, or at zero, is drawn down to the foot of the axis.
   const floor = y.log ? Math.min(...points.map((p) => p.y)) / 3 : -Infinity;
   return {
-    x: axis(points.map((p) => p.x), { log: x.log, start: EDGE.left, end: width - EDGE.right, room: 52 }),
-    y: axis(heights.map((one) => (isNumber(one) ? Math.max(one, floor) : one)), {
-      log: y.log, zero: y.zero, start: HEIGHT - EDGE.bottom, end: EDGE.top, room: 34 }),
+    x: axis(
+      points.map((p) => p.x),
+      { log: x.log, start: EDGE.left, end: width - EDGE.right, room: 52 },
+    ),
+    y: axis(
+      heights.map((one) => (isNumber(one) ? Math.max(one, floor) : one)),
+      {
+        log: y.log,
+        zero: y.zero,
+        start: HEIGHT - EDGE.bottom,
+        end: EDGE.top,
+        room: 34,
+      },
+    ),
     floor,
   };
 }
@@ -84,7 +107,8 @@ function axes(area, x, y, width) {
     const at = area.y.at(value).toFixed(1);
     const weight = major || text ? "grid" : "grid minor";
     parts.push(svg("line", { class: weight, x1: EDGE.left, x2: width - EDGE.right, y1: at, y2: at }));
-    if (text) parts.push(svg("text", { class: "tick", x: EDGE.left - 7, y: at, dy: "0.34em", "text-anchor": "end" }, text));
+    if (text)
+      parts.push(svg("text", { class: "tick", x: EDGE.left - 7, y: at, dy: "0.34em", "text-anchor": "end" }, text));
   }
   const middle = (EDGE.left + width - EDGE.right) / 2;
   const height = (EDGE.top + foot) / 2;
@@ -104,11 +128,14 @@ function marks(area, drawn, levels, spans, width) {
   for (const { low, high } of spans) {
     const left = Math.max(EDGE.left, area.x.at(low));
     const right = Math.min(width - EDGE.right, area.x.at(high));
-    if (right > left) parts.push(svg("rect", { class: "span", x: left, width: right - left, y: EDGE.top, height: foot - EDGE.top }));
+    if (right > left)
+      parts.push(svg("rect", { class: "span", x: left, width: right - left, y: EDGE.top, height: foot - EDGE.top }));
   }
   for (const { y, text } of levels) {
-    parts.push(svg("line", { class: "level", x1: EDGE.left, x2: width - EDGE.right, y1: Y(y), y2: Y(y) }),
-      svg("text", { class: "tick", x: EDGE.left + 6, y: Y(y), dy: "-0.4em" }, text));
+    parts.push(
+      svg("line", { class: "level", x1: EDGE.left, x2: width - EDGE.right, y1: Y(y), y2: Y(y) }),
+      svg("text", { class: "tick", x: EDGE.left + 6, y: Y(y), dy: "-0.4em" }, text),
+    );
   }
   for (const one of drawn) {
     const group = svg("g", { class: `series ${one.tone ? `tone-${one.tone}` : ""}` });
@@ -117,7 +144,10 @@ function marks(area, drawn, levels, spans, width) {
     const bounded = points.filter((p) => isNumber(p.low) && isNumber(p.high));
     if (one.band && bounded.length > 1) {
       const there = bounded.map((p) => `${X(p.x)},${Y(p.high)}`).join("L");
-      const back = bounded.map((p) => `${X(p.x)},${Y(p.low)}`).reverse().join("L");
+      const back = bounded
+        .map((p) => `${X(p.x)},${Y(p.low)}`)
+        .reverse()
+        .join("L");
       group.append(svg("path", { class: "band", d: `M${there}L${back}Z` }));
     }
     if (one.line) {
@@ -130,7 +160,9 @@ function marks(area, drawn, levels, spans, width) {
     }
     for (const p of one.mark ? points : []) {
       const mark = MARKS[p.mark ?? one.mark];
-      group.append(svg("path", { class: p.hollow ? "mark hollow" : "mark", d: mark, transform: `translate(${X(p.x)},${Y(p.y)})` }));
+      group.append(
+        svg("path", { class: p.hollow ? "mark hollow" : "mark", d: mark, transform: `translate(${X(p.x)},${Y(p.y)})` }),
+      );
     }
     parts.push(group);
   }
@@ -141,7 +173,11 @@ function legendOf(drawn, kind) {
   const named = drawn.filter((one) => one.name);
   if (named.length < 2 && kind === "marks") return null;
   const keys = named.map((one) => {
-    const key = svg("svg", { class: `key ${one.tone ? `tone-${one.tone}` : ""}`, viewBox: "-9 -7 18 14", "aria-hidden": "true" });
+    const key = svg("svg", {
+      class: `key ${one.tone ? `tone-${one.tone}` : ""}`,
+      viewBox: "-9 -7 18 14",
+      "aria-hidden": "true",
+    });
     if (one.colour) key.style.color = one.colour;
     if (one.line || one.dash) key.append(svg("path", { class: one.dash ? "line dash" : "line", d: "M-9,0H9" }));
     if (one.mark) key.append(svg("path", { class: "mark", d: MARKS[one.mark] }));
@@ -175,24 +211,29 @@ function pointer(plot, note, series) {
     const width = plot.clientWidth;
     plot.querySelector(".ring").setAttribute("d", "M-8,0a8,8 0 1,0 16,0a8,8 0 1,0 -16,0Z");
     plot.querySelector(".ring").setAttribute("transform", `translate(${left},${top})`);
-    const side = left > width / 2 ? left - note.offsetWidth - 14 : left + 14;
-    note.style.left = `${Math.max(0, Math.min(side, width - note.offsetWidth))}px`;
-    note.style.top = `${Math.max(0, Math.min(top - 20, HEIGHT - note.offsetHeight))}px`;
+    // Above or below the point, which it must not cover.
+    note.style.left = `${Math.max(0, Math.min(left - note.offsetWidth / 2, width - note.offsetWidth))}px`;
+    note.style.top = `${top > HEIGHT / 2 ? top - note.offsetHeight - 14 : top + 14}px`;
   };
   const nearest = (event) => {
     const box = plot.getBoundingClientRect();
     const [left, top] = [event.clientX - box.left, event.clientY - box.top];
     let [best, reach] = [null, REACH];
-    series.forEach((one, s) => one.points.forEach((_, p) => {
-      const [x, y] = place([s, p]);
-      const far = Math.hypot(x - left, y - top);
-      if (far < reach) [best, reach] = [[s, p], far];
-    }));
+    series.forEach((one, s) =>
+      one.points.forEach((_, p) => {
+        const [x, y] = place([s, p]);
+        const far = Math.hypot(x - left, y - top);
+        if (far < reach) [best, reach] = [[s, p], far];
+      }),
+    );
     return best;
   };
   const step = (key) => {
     if (!series.length) return false;
-    if (!at) { show([0, 0], true); return true; }
+    if (!at) {
+      show([0, 0], true);
+      return true;
+    }
     let [s, p] = at;
     if (key === "ArrowRight" || key === "ArrowLeft") {
       p = Math.max(0, Math.min(series[s].points.length - 1, p + (key === "ArrowRight" ? 1 : -1)));
@@ -223,5 +264,10 @@ function pointer(plot, note, series) {
     else if (event.key.startsWith("Arrow") && area && step(event.key)) event.preventDefault();
   });
   plot.addEventListener("blur", (event) => note.contains(event.relatedTarget) || hide());
-  return { moved: (now) => { area = now; hide(); } };
+  return {
+    moved: (now) => {
+      area = now;
+      hide();
+    },
+  };
 }

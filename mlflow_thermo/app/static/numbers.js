@@ -5,14 +5,15 @@ const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴",
 export const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 /**
- * A number with `digits` significant digits, as people write it: 0.0354, 2.8×10⁻⁴. Below `smallest` with a power; with
- * `zeros` all its digits stay, as in a column of measured values.
+ * A number with `digits` significant digits, as people write it: 0.0354, 2.8×10⁻⁴. Below `smallest` with a power;
+ * with `zeros` all its digits stay, as in a column of measured values.
  */
 export function shown(value, digits = 3, smallest = 1e-3, zeros = false) {
   if (!isNumber(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= smallest && size < 1e5) return minus(zeros ? value.toPrecision(digits) : String(Number(value.toPrecision(digits))));
+  if (size >= smallest && size < 1e5)
+    return minus(zeros ? value.toPrecision(digits) : String(Number(value.toPrecision(digits))));
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
   const power = [...String(Number(exponent))].map((sign) => SUPERSCRIPT[sign]).join("");
   const front = zeros ? mantissa : String(Number(mantissa));
@@ -26,6 +27,13 @@ export function withError(value, error) {
   const size = Math.abs(value);
   if (places < 0 || places > 7 || size >= 1e6) return `${shown(value, 4)} ± ${shown(error, 2)}`;
   return minus(`${value.toFixed(places)} ± ${error.toFixed(places)}`);
+}
+
+/** Both ends of an interval, with as many digits as tell them apart: −249.4 to −248.7. */
+export function between(low, high) {
+  const digits = 1 + Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / (high - low)));
+  const most = Math.max(3, Math.min(Number.isFinite(digits) ? digits : 3, 9));
+  return `${shown(low, most, 1e-3, true)} to ${shown(high, most, 1e-3, true)}`;
 }
 
 const minus = (text) => text.replace(/^-/, "−");

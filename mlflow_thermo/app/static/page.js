@@ -63,17 +63,31 @@ function listExperiments() {
 function offer(name, what = JSON.stringify(name)) {
   clear();
   document.title = "Thermodynamics";
-  const near = name ? nearNames(name, known.experiments.map((one) => one.name)) : [];
+  const near = name
+    ? nearNames(
+        name,
+        known.experiments.map((one) => one.name),
+      )
+    : [];
   const listed = name ? near : known.experiments.slice(0, 30).map((one) => one.name);
   const updated = new Map(known.experiments.map((one) => [one.name, one.updated]));
   say(name ? `There is no experiment ${what} that you may read.` : "");
   const heading = name ? (near.length ? "Did you mean" : "Choose one above") : "Experiments";
   const items = listed.map((one) => {
     const age = (Date.now() - updated.get(one)) / 1000;
-    return el("li", {}, link("./", { experiment: one }, {}, one), age > 0 ? el("small", {}, `changed ${spell(age)} ago`) : null);
+    return el(
+      "li",
+      {},
+      link("./", { experiment: one }, {}, one),
+      age > 0 ? el("small", {}, `changed ${spell(age)} ago`) : null,
+    );
   });
-  put("summary", el("h2", {}, heading), items.length ? el("ul", { class: "names" }, items) : null,
-    known.experiments.length ? null : el("p", {}, "There are no experiments that you may read: train some runs first."));
+  put(
+    "summary",
+    el("h2", {}, heading),
+    items.length ? el("ul", { class: "names" }, items) : null,
+    known.experiments.length ? null : el("p", {}, "There are no experiments that you may read: train some runs first."),
+  );
 }
 
 /** Shows what the address asks for. */
@@ -144,11 +158,30 @@ async function show(experiment, found, mine) {
   const ended = study.runs.filter((run) => !isRunning(run)).length;
   say(trouble || `${ended} of ${study.runs.length} runs have ended.`, trouble ? "urgent" : "quiet");
   put("live", live(experiment.id, experiment.name, study, Date.now()));
-  put("summary",
-    result ? [el("h2", { class: "visually-hidden" }, "Result"), facts(result, rows), links(experiment.id, study.analysis)] : null,
-    result?.notes.length ? el("ul", { class: "notes" }, result.notes.map((one) => el("li", {}, `${one[0].toUpperCase()}${one.slice(1)}.`))) : null,
-    !study.analysis || waiting ? notAnalysed(experiment.name, study, waiting) : null);
-  draw(figures({ experimentId: experiment.id, rows, study: result, losses: known.losses, names, running: ended < study.runs.length }));
+  put(
+    "summary",
+    result
+      ? [el("h2", { class: "visually-hidden" }, "Result"), facts(result, rows), links(experiment.id, study.analysis)]
+      : null,
+    result?.notes.length
+      ? el(
+          "ul",
+          { class: "notes" },
+          result.notes.map((one) => el("li", {}, `${one[0].toUpperCase()}${one.slice(1)}.`)),
+        )
+      : null,
+    !study.analysis || waiting ? notAnalysed(experiment.name, study, waiting) : null,
+  );
+  draw(
+    figures({
+      experimentId: experiment.id,
+      rows,
+      study: result,
+      losses: known.losses,
+      names,
+      running: ended < study.runs.length,
+    }),
+  );
   // What runs and has no numbers yet is in the list above.
   const active = new Set(study.runs.filter(isRunning).map((run) => run.run_id));
   const settled = rows.filter((row) => row.loss || !active.has(row.runId));
@@ -190,7 +223,10 @@ async function analysed(run) {
 /** The losses of runs that go on, and of those that are not here yet. */
 async function loadLosses(runs) {
   const wanted = runs.filter((run) => isRunning(run) || known.losses.get(run.run_id)?.final !== run.status);
-  const found = await histories(wanted.map((run) => run.run_id), "train/loss");
+  const found = await histories(
+    wanted.map((run) => run.run_id),
+    "train/loss",
+  );
   for (const run of wanted) {
     known.losses.set(run.run_id, Object.assign(found.get(run.run_id) ?? [], { final: run.status }));
   }
@@ -207,7 +243,8 @@ function draw(specs) {
   }
   const kept = Object.keys(specs).map((name) => known.drawn.get(name).figure);
   const grid = part("charts");
-  if (kept.length !== grid.children.length || kept.some((figure, i) => grid.children[i] !== figure)) grid.replaceChildren(...kept);
+  if (kept.length !== grid.children.length || kept.some((figure, i) => grid.children[i] !== figure))
+    grid.replaceChildren(...kept);
   grid.hidden = !kept.length;
 }
 

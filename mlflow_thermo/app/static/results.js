@@ -26,8 +26,15 @@ function estimate(get, name) {
 }
 
 function rowBy(get) {
-  const names = ["loss", "entropy", "temperature", "virial_temperature", "noise_temperature", "paper_temperature",
-    "equipartition_temperature"];
+  const names = [
+    "loss",
+    "entropy",
+    "temperature",
+    "virial_temperature",
+    "noise_temperature",
+    "paper_temperature",
+    "equipartition_temperature",
+  ];
   return {
     ...Object.fromEntries(names.map((name) => [name, estimate(get, name)])),
     nEff: number(get("n_eff")),
@@ -90,7 +97,9 @@ export function studyOf(raw) {
     law: isNumber(law.exponent) && isNumber(law.prefactor) && isNumber(law.lr_min) && isNumber(law.lr_max) ? law : null,
     estimator: record(found.estimator),
     method: text(found.method, 64),
-    notes: list(found.notes).map((one) => text(one)).filter(Boolean),
+    notes: list(found.notes)
+      .map((one) => text(one))
+      .filter(Boolean),
     checks,
     baselines: record(found.baselines),
     boundaries: ["to_stationary", "to_uniform"]
@@ -112,8 +121,14 @@ export function states(rows) {
     }
   }
   const mean = (of, name) => of.reduce((sum, row) => sum + row[name].value, 0) / of.length;
-  return [...byRate].sort((a, b) => a[0] - b[0]).map(([lr, of]) => (
-    { lr, loss: mean(of, "loss"), entropy: mean(of, "entropy"), temperature: mean(of, "temperature") }));
+  return [...byRate]
+    .sort((a, b) => a[0] - b[0])
+    .map(([lr, of]) => ({
+      lr,
+      loss: mean(of, "loss"),
+      entropy: mean(of, "entropy"),
+      temperature: mean(of, "temperature"),
+    }));
 }
 
 /** F(lr'; T(lr)) = U(lr') − T(lr)·S(lr') of each state, from its minimum 0 to its maximum 1. */

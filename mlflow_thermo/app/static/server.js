@@ -20,7 +20,10 @@ async function get(path, query) {
   try {
     answer = await fetch(address(path, query), { headers: { Accept: "application/json" }, cache: "no-store" });
   } catch {
-    throw new Refused("The server does not answer: look whether it is running, and whether this device has a network.", 0);
+    throw new Refused(
+      "The server does not answer: look whether it is running, and whether this device has a network.",
+      0,
+    );
   }
   if (answer.status === 401) throw new Refused("You are not logged in: load the page again.", 401);
   if (answer.status === 403) throw new Refused("You may not read this: ask an administrator of this server.", 403);
@@ -42,7 +45,11 @@ export async function experiments() {
     found.push(...(page.experiments ?? []));
     token = page.next_page_token;
   } while (token && found.length < 20000);
-  return found.map((one) => ({ id: String(one.experiment_id), name: String(one.name), updated: Number(one.last_update_time) }));
+  return found.map((one) => ({
+    id: String(one.experiment_id),
+    name: String(one.name),
+    updated: Number(one.last_update_time),
+  }));
 }
 
 /** The newest runs of an experiment and its analyses, both the newest first. */

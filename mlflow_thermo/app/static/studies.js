@@ -32,7 +32,10 @@ export function studiesOf({ runs, analyses }) {
     if (scope === "all runs") one.runs = training;
   }
   for (const one of found.values()) {
-    const times = [...one.runs.map((run) => run.start_time ?? 0), one.analysis?.end_time ?? one.analysis?.start_time ?? 0];
+    const times = [
+      ...one.runs.map((run) => run.start_time ?? 0),
+      one.analysis?.end_time ?? one.analysis?.start_time ?? 0,
+    ];
     one.time = Math.max(0, ...times);
   }
   return [...found.values()].sort((a, b) => b.time - a.time);
@@ -59,7 +62,9 @@ export function progressOf(run, now) {
   if (isNumber(step)) parts.push(`step ${step.toLocaleString("en")}`);
   if (isNumber(have) && need > 0) {
     fraction = Math.min(1, have / need);
-    parts.push(`${Math.round(have).toLocaleString("en")} of ${Math.round(need).toLocaleString("en")} independent snapshots`);
+    parts.push(
+      `${Math.round(have).toLocaleString("en")} of ${Math.round(need).toLocaleString("en")} independent snapshots`,
+    );
   } else if (isNumber(step) && steps > 0) {
     fraction = open ? null : Math.min(1, step / steps);
     parts[0] += ` of ${open ? "at most " : ""}${steps.toLocaleString("en")}`;
@@ -76,9 +81,16 @@ export function nearNames(asked, names, most = 5) {
   const scored = names.map((name) => {
     const has = name.toLowerCase();
     const part = wanted.length > 1 && (has.includes(wanted) || wanted.includes(has)) && has.length > 1;
-    return { name, far: part ? 0 : distance(wanted.slice(0, 60), has.slice(0, 60)) / Math.max(wanted.length, has.length, 1) };
+    return {
+      name,
+      far: part ? 0 : distance(wanted.slice(0, 60), has.slice(0, 60)) / Math.max(wanted.length, has.length, 1),
+    };
   });
-  return scored.filter((one) => one.far <= 0.5).sort((a, b) => a.far - b.far).slice(0, most).map((one) => one.name);
+  return scored
+    .filter((one) => one.far <= 0.5)
+    .sort((a, b) => a.far - b.far)
+    .slice(0, most)
+    .map((one) => one.name);
 }
 
 /** Letters to insert, leave out or change to come from one word to the other. */

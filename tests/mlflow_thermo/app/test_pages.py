@@ -1,6 +1,7 @@
 """The page's files and its two searches, against MLflow's own app and a real store."""
 
 import hashlib
+import importlib
 import json
 import math
 import re
@@ -168,6 +169,13 @@ def test_who_forgets_the_passwords_is_stopped(monkeypatch):
     ) as stop:
         serving.refuse_forgotten_passwords()
     assert "kT-is-a-secret" not in stop.value.message
+
+
+def test_a_server_with_passwords_needs_its_key(app, monkeypatch):
+    """It is missed before there are workers."""
+    monkeypatch.delenv("MLFLOW_FLASK_SERVER_SECRET_KEY", raising=False)
+    with pytest.raises(ClickException, match="MLFLOW_FLASK_SERVER_SECRET_KEY"):
+        importlib.import_module("mlflow_thermo.app.basic_auth")
 
 
 def test_nothing_is_loaded_before_a_server_starts():
