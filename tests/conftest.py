@@ -72,7 +72,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, empty_database):
-    """One tracking server for all tests that need one; it proxies the artifacts, as a shared server does."""
+    """One tracking server for all tests that need one, with our page; it proxies the artifacts, as shared ones do."""
     from mlflow import MlflowClient
 
     folder = tmp_path_factory.mktemp("server")
@@ -83,7 +83,8 @@ def server(tmp_path_factory, empty_database):
     uri = f"http://127.0.0.1:{port}"
     log = folder / "server.log"
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        sys.executable, "-m", "mlflow", "server", "--app-name", "thermo", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
         "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
@@ -107,6 +108,20 @@ def _wait_for(uri, process, log):
                 break
             time.sleep(0.5)
     raise RuntimeError(f"mlflow server did not start:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One headless Chromium for all tests that look at a page."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import CHROMIUM
+
+    with sync_playwright() as playwright:
+        # As root, as in a container, it starts without its sandbox only.
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 @pytest.fixture

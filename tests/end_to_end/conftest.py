@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.end_to_end.studies import DESKTOP, analysed
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -170,3 +172,36 @@ def production(tmp_path_factory):
         log = folder / "mlflow.log"
         stack.enter_context(running(server, log, f"{uri}/health", env=environment, cwd=folder))
         yield Production(uri, name, password, log)
+
+
+@pytest.fixture(scope="session")
+def shown(server, tmp_path_factory):
+    """A study on the shared server."""
+    return analysed(server.client, server.uri, tmp_path_factory.mktemp("shown"), "shown")
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens pages, which must ask this server alone and complain about nothing."""
+    opened, wrong = [], []
+
+    def asked(request):
+        if not request.url.startswith((f"{server.uri}/", "data:")):
+            wrong.append(request.url)
+
+    def go(address, **options):
+        context = browser.new_context(**{**DESKTOP, **options})
+        opened.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", asked)
+        page.goto(address)
+        page.wait_for_selector("main[aria-busy=false]")
+        return page
+
+    yield go
+    for context in opened:
+        context.close()
+    assert wrong == []

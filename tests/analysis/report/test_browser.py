@@ -1,9 +1,6 @@
 """Texts of strangers on a report, in a real browser: shown as text, and never run."""
 
-import html
 import json
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,24 +8,14 @@ from pathlib import Path
 import pytest
 
 from mlflow_thermo import schema
+from tests.browser import EVIL, RAN, needs_chromium, unharmed
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
-RAN = "document.title='pwned';document.documentElement.dataset.pwned=1"
-#: In names of runs and experiments, tags, params; a folder's name has no slash.
-EVIL = (
-    f"<script>{RAN}</script>",
-    f'<img src=x onerror="{RAN}">',
-    f"</script><script>{RAN}</script>",
-    f"[click](javascript:{RAN})",
-    "{{ 7 * 7 }}${7 * 7}",
-)
-#: Goes over every mark of the figures with the pointer, and keeps what the tooltips show.
+#: Goes over every mark of the figures with the pointer, and returns what the tooltips show.
 HOVER = """
-<pre id="tooltips"></pre><script>
-const seen = new Set();
-function sweep() {
+() => {
+  const seen = new Set();
   for (const mark of document.querySelectorAll(".figure svg path")) {
     const box = mark.getBoundingClientRect();
     const at = {clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true};
@@ -38,20 +25,9 @@ function sweep() {
     const shown = document.getElementById("vg-tooltip-element");
     if (shown) seen.add(shown.innerHTML);
   }
-  document.getElementById("tooltips").textContent = JSON.stringify([...seen]);
+  return [...seen];
 }
-setTimeout(sweep, 3000);
-</script>
 """
-
-
-def browsed(page, *options):
-    """What a browser makes of a page after ten seconds of its own time."""
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1300,2600",
-        "--virtual-time-budget=10000", *options, page.as_uri(),
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 @pytest.fixture
@@ -71,25 +47,23 @@ def reported(study, store, tmp_path, monkeypatch):
     return run
 
 
-def check(page, tmp_path, shown):
-    copy = tmp_path / "hovered.html"
-    # The library of the figures holds the ends of pages too.
-    before, end, after = page.read_text(encoding="utf-8").rpartition("</body>")
-    copy.write_text(before + HOVER + end + after, encoding="utf-8")
-    dom = browsed(copy, "--dump-dom")
-    title = html.unescape(re.search(r"<title>(.*?)</title>", dom, re.DOTALL)[1])
-    assert title != "pwned"
-    assert "data-pwned" not in dom[: dom.index("<head")]
-    # The script of the figures ran to its end.
-    body = re.sub(r"<script.*?</script>", "", dom[dom.index("<body>") :], flags=re.DOTALL)
-    assert body.count("<svg") >= 3
-    assert not re.search(r"<img|<svg[^>]*onload|href=.javascript", body)
-    assert shown in html.unescape(body)
-    tooltips = json.loads(html.unescape(re.search(r'<pre id="tooltips">(.*?)</pre>', dom, re.DOTALL)[1]))
+def check(browser, report, shown):
+    """The report in the browser: title and tooltips, where nothing has run that was a text."""
+    page = browser.new_page(viewport={"width": 1300, "height": 2600})
+    page.goto(report.as_uri())
+    # The script of the figures runs to its end.
+    page.wait_for_function("document.querySelectorAll('.figure svg').length >= 3", timeout=60_000)
+    tooltips = page.evaluate(HOVER)
+    assert unharmed(page)
+    assert page.locator("body img, body svg[onload], a[href^=javascript]").count() == 0
+    assert shown in page.locator("body").inner_text()
+    title, picture = page.title(), page.screenshot()
+    page.close()
+    assert len(picture) > 10_000
     return title, tooltips
 
 
-def test_an_experiment(study, store, tmp_path, reported):
+def test_an_experiment(study, store, tmp_path, reported, browser):
     """Its name, the sweep's id, and names, tags and params of its runs; one of them has snapshots with bad names."""
     experiment = store.create_experiment("".join(EVIL[::2]), artifact_location=str(tmp_path / "kept"))
     sweep = " ".join(EVIL)
@@ -101,21 +75,18 @@ def test_an_experiment(study, store, tmp_path, reported):
     # Its error quotes what is in the index.
     path = Path(store.get_run(run_id).info.artifact_uri) / schema.ARTIFACT_ROOT / schema.SPACED / schema.INDEX_NAME
     path.write_text(path.read_text().replace('"protocol":"fixed_lr"', f'"protocol":{json.dumps(EVIL[0])}'))
-    page = reported("--experiment", "".join(EVIL[::2]))
-    title, tooltips = check(page, tmp_path, EVIL[0])
+    title, tooltips = check(browser, reported("--experiment", "".join(EVIL[::2])), EVIL[0])
     assert title == f"{''.join(EVIL[::2])}: sweep {sweep}"
     assert any("lr" in one for one in tooltips)
-    browsed(page, f"--screenshot={tmp_path / 'page.png'}")
-    assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
-def test_a_folder(study, tmp_path, reported):
+def test_a_folder(study, reported, browser):
     """The names of its runs, which are ids on the page and in the tooltips."""
     name = f'<img src=x onerror="{RAN}"><svg onload="{RAN}">'
     for i, folder in enumerate(study.write_all()):
         folder.rename(study.root / f"{name}{i}")
     page = reported("--folder", str(study.root))
-    _, tooltips = check(page, tmp_path, name)
+    _, tooltips = check(browser, page, name)
     # Shown as they are, and as text.
     assert any("&lt;img src=x" in one for one in tooltips)
     assert not any("<img" in one or "<svg" in one for one in tooltips)

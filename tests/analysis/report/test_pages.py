@@ -1,32 +1,22 @@
 """Pages in a real browser: in MLflow's artifact viewer, on a desk, on a phone, on paper, and without scripts."""
 
 import contextlib
-import shutil
 
 import pytest
 
 from analysis.report.captions import CAPTIONS
 from analysis.report.page import page as page_of
 from tests.analysis.report.studies import KINDS
+from tests.browser import needs_chromium
 
 pypdfium2 = pytest.importorskip("pypdfium2")
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 #: What does not fit into the width of the page, or of its own place.
 WIDER = """() => [...document.querySelectorAll(".figure svg, figure, p, .wide")]
     .filter((one) => one.getBoundingClientRect().right > innerWidth + 1
         || one.scrollWidth > one.clientWidth + 1 && PAPER)
     .map((one) => one.outerHTML.slice(0, 80))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as tools:
-        started = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
