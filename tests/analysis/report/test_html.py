@@ -5,7 +5,6 @@ import json
 import re
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -119,11 +118,3 @@ def test_a_picture_is_black_on_white(nine):
     picture = Image.open(io.BytesIO(to_png(nine.figures()["loss"]))).convert("RGB")
     assert picture.getpixel((1, 1)) == (255, 255, 255)
     assert (0, 0, 0) in {color for _, color in picture.getcolors(1 << 20)}
-
-
-def test_the_document_has_every_status_with_its_remedy():
-    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", text, re.MULTILINE))
-    assert list(rows) == list(REMEDIES)
-    for status, words in REMEDIES.items():
-        assert rows[status] == (words or "every number can be trusted within its interval")
