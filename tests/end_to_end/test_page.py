@@ -163,9 +163,12 @@ def test_a_sweep_that_runs_renews_itself(server, visit):
     assert "step 500 of 1,000" in live.inner_text()
     assert "0.500 ± 0.010" in page.locator("tbody").inner_text()
     assert "Record more snapshots: too few are independent." in page.locator("#statuses").inner_text()
-    for lr in (0.01, 0.1):
-        client.set_terminated(runs[lr])
+    client.set_terminated(runs[0.01])
+    client.set_terminated(runs[0.1], "KILLED")
     live.wait_for(state="hidden")
+    assert "1 run was cut off." in page.locator("#summary").inner_text()
+    assert """-P resume='it'\\''s'""" in page.locator("#summary").inner_text()
+    assert "incomplete" in page.locator("#statuses").inner_text()
 
 
 def test_what_to_do_where_there_is_nothing(server, shown, visit):

@@ -7,7 +7,7 @@ import { spell } from "./numbers.js";
 import { ownRow, studyOf } from "./results.js";
 import { experiments, histories, remedies, resultOf, runsOf } from "./server.js";
 import { isRunning, labelOf, nearNames, studiesOf } from "./studies.js";
-import { facts, links, live, notAnalysed, nothingTrained, statuses, table } from "./words.js";
+import { cutOff, facts, links, live, notAnalysed, nothingTrained, statuses, table } from "./words.js";
 
 /** Seconds between two renewals: while something runs, and else. A slow server is asked less often. */
 const SOON = 5;
@@ -170,6 +170,7 @@ async function show(experiment, found, mine) {
           result.notes.map((one) => el("li", {}, `${one[0].toUpperCase()}${one.slice(1)}.`)),
         )
       : null,
+    cutOff(study),
     !study.analysis || waiting ? notAnalysed(experiment.name, study, waiting) : null,
   );
   draw(

@@ -2,6 +2,7 @@
 // anyone may have put there, so that every field is checked before it is used.
 
 import { isNumber } from "./numbers.js";
+import { isCutOff } from "./studies.js";
 
 /** Half-width of a normal 95 % interval, in standard errors. */
 const NORMAL_95 = 1.959964;
@@ -76,7 +77,7 @@ export function ownRow(run) {
     runId: run.run_id,
     lr: number(metric("set_temperature")) ?? number(metric("lr")) ?? given("lr"),
     seed: given("seed"),
-    status: text(run.tags["thermo.status"], 64),
+    status: text(run.tags["thermo.status"], 64) || (isCutOff(run) ? "incomplete" : ""),
     regime: text(run.tags["thermo.regime"], 64),
     remark: "",
     rhat: null,

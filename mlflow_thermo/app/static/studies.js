@@ -14,6 +14,8 @@ const isTraining = (run) =>
 
 export const isRunning = (run) => run.status === "RUNNING" || run.status === "SCHEDULED";
 
+export const isCutOff = (run) => run.status === "KILLED" || run.status === "FAILED";
+
 /** The studies of an experiment, the newest first, each with its training runs and its newest analysis. */
 export function studiesOf({ runs, analyses }) {
   const training = runs.filter(isTraining);

@@ -5,7 +5,7 @@ import { el, link, quoted, runPage } from "./dom.js";
 import { isNumber, shown, spell, withError } from "./numbers.js";
 import { said } from "./points.js";
 import { isGibbs } from "./results.js";
-import { isRunning, progressOf } from "./studies.js";
+import { isCutOff, isRunning, progressOf } from "./studies.js";
 
 const BAD = ["diverged", "corrupt", "inconsistent-record", "empty"];
 /** The saved view that an analysis puts on its experiment. */
@@ -253,5 +253,17 @@ export function notAnalysed(experiment, study, missing) {
     study.analysis ? null : el("h2", {}, "Not analysed yet"),
     el("p", {}, words),
     commands(`mlflow-thermo analyze --tracking-uri ${quoted(server())} --experiment ${quoted(experiment)}${selected}`),
+  );
+}
+
+/** What to run where trainings of a sweep were cut off; null where none was. */
+export function cutOff(study) {
+  const count = study.runs.filter(isCutOff).length;
+  if (!count || !study.scope.startsWith("sweep ")) return null;
+  return el(
+    "div",
+    { class: "empty" },
+    el("p", {}, `${count} ${count === 1 ? "run was" : "runs were"} cut off. To train what is missing, where it began:`),
+    commands(`mlflow run . -e sweep -P resume=${quoted(study.scope.slice(6))}`),
   );
 }
