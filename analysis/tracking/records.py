@@ -185,6 +185,14 @@ class DroppedFromCache(RunError):
     """The copy in the cache was damaged and has been removed."""
 
 
+@dataclass(frozen=True)
+class Other:
+    """A run beside those of a study which has nothing of ours: another tool's."""
+
+    run_id: str
+    name: str
+
+
 @dataclass(frozen=True, repr=False)
 class StudyRuns(Sequence[RunRecord]):
     """The runs of a study and where they came from.
@@ -195,10 +203,12 @@ class StudyRuns(Sequence[RunRecord]):
     ----------
     records : the runs.
     origin : where they came from; `analysis.analyze` hands it on to the result.
+    others : runs of other tools that the same selection holds.
     """
 
     records: tuple[RunRecord, ...]
     origin: Origin
+    others: tuple[Other, ...] = ()
 
     @property
     def title(self) -> str:
