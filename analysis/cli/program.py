@@ -54,6 +54,9 @@ def entry(command: click.Command) -> None:
     except Exception as error:
         if isinstance(error, OSError) and (trouble := disk_trouble(error)):
             _fail(f"{error.filename or 'a file'} cannot be written: {trouble}", error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            # A path of the user's, on which something else lies than what is needed.
+            _fail(f"{error.filename} cannot be used ({error.strerror[0].lower()}{error.strerror[1:]}): check it", error)
         click.echo(_traceback(error), err=True, nl=False)
         sys.exit(1)
 

@@ -17,7 +17,6 @@ from mlflow_thermo.store import read_index
 from tests.analysis.conftest import Study
 from tests.mlflow_thermo.store.samples import shared_folder, unprivileged
 
-
 TRAINING = {schema.TAG_KIND: schema.KIND_TRAIN}
 
 
@@ -197,7 +196,9 @@ class TestTracking:
 def test_a_server_that_does_not_answer_is_one_line_without_the_password(monkeypatch):
     """Also in the traceback of a notebook, which shows the cause of an error."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(ServerError, match=r"^the tracking server http://127\.0\.0\.1:1 does not answer \(conn") as caught:
+    with pytest.raises(
+        ServerError, match=r"^the tracking server http://127\.0\.0\.1:1 does not answer \(conn"
+    ) as caught:
         from_tracking("study", "http://user:secret@127.0.0.1:1")
     shown = "".join(traceback.format_exception(caught.value))
     assert "MlflowException" not in shown
