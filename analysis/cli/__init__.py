@@ -16,7 +16,7 @@ from analysis.cli.display import (
     in_words as in_words,
     steady_progress as steady_progress,
 )
-from analysis.cli.examining import doctor
+from analysis.cli.examining import doctor, watch
 from analysis.cli.program import entry as entry, with_debug
 from analysis.cli.selection import URI
 from analysis.cli.studies import analyze
@@ -88,6 +88,6 @@ def main() -> None:
     entry(cli)
 
 
-for _command in (analyze, calibrate, doctor, advise, export):
+for _command in (analyze, calibrate, doctor, watch, advise, export):
     cli.add_command(_command)
 with_debug(cli)

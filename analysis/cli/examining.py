@@ -1,4 +1,4 @@
-"""The command that says what is wrong with runs, and what to do about it."""
+"""The commands that look at runs: what is wrong with them, and how far those are that are still trained."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analysis.cli.care import AS_JSON, analysed, finite
-from analysis.cli.selection import Selection, selects_runs
+from analysis.cli.care import AS_JSON, Positive, analysed, finite
+from analysis.cli.completion import experiment_names
+from analysis.cli.selection import URI, Selection, selects_runs
 from mlflow_thermo.errors import ThermoError
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def _examined(where: Selection, fix: bool) -> _Found:
     from analysis.study import complaints
     from analysis.tracking import SourceError, close_orphans, experiment_of, from_tracking, orphans_of
 
-    uri, run_id = where.tracking_uri or None, where.experiment if _may_be_a_run(where.experiment) else ""
-    inside = experiment_of(run_id, uri) if run_id else None
+    uri, run_id = where.tracking_uri or None, where.experiment
+    inside = experiment_of(run_id, uri)
     lost = orphans_of(where.experiment, uri, experiment_id=inside)
     runs: Sequence[RunRecord] = ()
     others: Sequence[Other] = ()
@@ -95,10 +96,6 @@ def _examined(where: Selection, fix: bool) -> _Found:
     # What is still being recorded is not complete yet, and nothing is wrong with it.
     healthy = {run.run_id for run in runs if run.ended == "RUNNING"} | {one.run_id for one in lost}
     return _Found(runs, lost, complaints([run for run in _judged(runs) if run.run_id not in healthy]), others)
-
-
-def _may_be_a_run(text: str) -> bool:
-    return len(text) == 32 and all(sign in "0123456789abcdef" for sign in text)
 
 
 def _judged(runs: Sequence[RunRecord]) -> Sequence[RunResult]:
@@ -132,3 +129,14 @@ def _in_words(found: _Found, fixed: bool) -> list[str]:
         going = f", {found.running} still running" if found.running else ""
         lines.append(f"{ended} runs, every one ok{going}; no run says RUNNING whose program has ended")
     return lines
+
+
+@click.command()
+@click.argument("run_or_experiment", default="", metavar="[RUN_OR_EXPERIMENT]", shell_complete=experiment_names)
+@URI
+@click.option("--every", default=5.0, show_default=True, type=Positive(), help="Seconds from one look to the next.")
+def watch(run_or_experiment: str, tracking_uri: str, every: float) -> None:
+    """Show loss, independent snapshots and temperature of runs while they are trained, until they end or Ctrl-C."""
+    from analysis.tracking import watch as watch_runs
+
+    watch_runs(run_or_experiment or None, every=every, tracking_uri=tracking_uri or None)

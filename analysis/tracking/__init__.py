@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from analysis.tracking.reaching import require_store as require_store
     from analysis.tracking.records import Other as Other, RunRecord as RunRecord, StudyRuns as StudyRuns
     from analysis.tracking.server import from_tracking as from_tracking
+    from analysis.tracking.watching import Look as Look, look_at as look_at, watch as watch
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -51,5 +52,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "reaching": ["require_store"],
         "records": ["Other", "RunRecord", "StudyRuns"],
         "server": ["from_tracking"],
+        "watching": ["Look", "look_at", "watch"],
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from shlex import quote
@@ -96,10 +97,12 @@ def did_you_mean(name: str, names: Sequence[str], owner: str) -> str:
 
 
 @server_errors()
-def experiment_of(run_id: str, tracking_uri: str | None = None) -> str | None:
+def experiment_of(run_id: str | None, tracking_uri: str | None = None) -> str | None:
     """Id of the experiment that a run is in; None where no run has that id, SourceError where it is deleted."""
     from mlflow.exceptions import MlflowException
 
+    if not run_id or not re.fullmatch("[0-9a-f]{32}", run_id):
+        return None
     try:
         info = connect(tracking_uri).get_run(run_id).info
     except MlflowException as error:

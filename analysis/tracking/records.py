@@ -48,6 +48,7 @@ class RunRecord:
     params, tags, metrics : of the run in MLflow, the metrics with their last values; empty for a run of a folder.
     fingerprint : returns what identifies the content that the analysis reads of the run, without reading snapshots;
         None where nothing does.
+    partial : whether a run that still goes on is read as far as it is there.
     history : from names of metrics to the steps (n,) and values (n,) of each that was logged, one request for each.
     """
 
@@ -65,6 +66,7 @@ class RunRecord:
     fingerprint: Callable[[], object] = _nothing
     history: History = _no_history
     set_temperature: float | None = None
+    partial: bool = False
 
     @property
     def identity(self) -> str | None:
@@ -116,7 +118,7 @@ class RunRecord:
                 if not path.resolve().is_relative_to(Path(folder).resolve()):
                     raise StoreError(f"series {series!r}: its folder is a link that leads out of the run's: remove it")
                 index = read_index(path, series, self._digest(series))
-                if not index.complete:
+                if not index.complete and not self.partial:
                     raise RunError(
                         f"run {self.run_id} is incomplete ({len(index.steps)} snapshots of series {series!r}): wait "
                         "for it to finish or train it again",

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from analysis import StudyConfig, StudyResult, Trajectory, analyze
-from analysis.cli import entry
+from analysis.cli import entry, steady_progress
 from analysis.results import NO_SNAPSHOTS, OK, Estimate
 from analysis.trajectory import RunError
 from mlflow_thermo import ThermoError, schema
@@ -156,7 +156,8 @@ def calibrate_preset(
     for seed in range(studies):
         runs = sampled_runs(resolve({"preset": preset, "seed": str(seed), **given}))
         for config in configs:
-            rows += calibrated(analyze(runs, config), seed)
+            with steady_progress() as tell:
+                rows += calibrated(analyze(runs, config, progress=tell), seed)
         # A program of an hour that is stopped keeps what it has.
         content = [asdict(row) for row in rows]
         seconds = round(time.monotonic() - begin)
