@@ -53,7 +53,9 @@ class Positive(click.FloatRange):
 
 @click.command()
 @selects_runs()
-@click.option("--lr", type=Positive(), help="A learning rate that was not trained: its loss and length.")
+@click.option(
+    "--lr", type=Positive(), help="A learning rate that was not trained: its loss and length.  [default: none]"
+)
 @click.option(
     "--n-eff",
     type=Positive(),

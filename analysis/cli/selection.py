@@ -72,7 +72,7 @@ def selects_runs(metavar: str = "[EXPERIMENT]") -> Callable[[Callable[..., None]
                 default="",
                 metavar="QUERY",
                 help='Runs that match, in MLflow\'s search syntax, as "metrics.`thermo/lr` > 0.01"; in the place of a '
-                "sweep.",
+                "sweep.  [default: all of the sweep]",
             ),
             URI,
             click.option(

@@ -36,7 +36,12 @@ class _How:
 
 @click.command()
 @selects_runs()
-@click.option("--folder", default="", metavar="DIR", help="Recorded runs in this folder, in the place of a server.")
+@click.option(
+    "--folder",
+    default="",
+    metavar="DIR",
+    help="Recorded runs in this folder, in the place of a server.  [default: a server]",
+)
 @click.option(
     "--entropy", default="auto", show_default=True, metavar="NAME", help="An estimator's short name; auto chooses one."
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         reason_of as reason_of,
     )
     from projects.common.parameters import (
+        EXPERIMENT as EXPERIMENT,
         WholeNumber as WholeNumber,
         parse_jobs as parse_jobs,
         parse_lrs as parse_lrs,
@@ -35,7 +36,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "inputs": ["log_dataset"],
         "lifetime": ["ParentWatch", "Terminated", "reason_of"],
-        "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
+        "parameters": ["EXPERIMENT", "WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
         "system": ["SystemMetrics"],
         "tracking": [
             "await_delivery",

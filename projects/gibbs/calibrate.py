@@ -172,8 +172,10 @@ def calibrate_preset(
 @click.option("--preset", default=f"smooth,{DEFAULT}", help=f"Networks and settings, of {', '.join(PRESETS)}.")
 @click.option("--studies", default="4", help="Ladders of each with seeds of their own.")
 @click.option("--entropies", default="edgeworth,gaussian-ml", help="Comma list of entropy estimators.")
-@click.option("--temperatures", default="", show_default=False, help="lo:hi:n or a list; empty takes the preset's.")
-@click.option("--draws", default="", show_default=False, help="Draws of each chain; empty takes the preset's.")
+@click.option(
+    "--temperatures", default="", show_default=False, help="Temperatures, lo:hi:n or a list.  [default: the preset's]"
+)
+@click.option("--draws", default="", show_default=False, help="Draws of each chain.  [default: the preset's]")
 @click.option("--out", default="thermo-network", help="Folder for PRESET.json, the table of each.")
 def main(preset: str, studies: str, entropies: str, temperatures: str, draws: str, out: str) -> None:
     """The analysis on Gibbs states of networks, against the temperatures that were set."""

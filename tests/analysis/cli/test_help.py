@@ -1,4 +1,4 @@
-"""The help of every program: each option described, with its default; exit statuses and completion in that of the group."""
+"""The help of every program: each option is described, with its default; the group says how it ends."""
 
 import pkgutil
 import subprocess
@@ -45,12 +45,6 @@ def test_every_option_is_described(name):
     assert command.help
     for option in options(command):
         assert option.help, option.opts
-        assert (
-            option.help[0].isupper() or option.help[0] in "`-" or option.help.split()[0] in {"lo:hi:n", "auto,", "auto"}
-        ), (
-            option.opts,
-            option.help,
-        )
         assert option.help.rstrip().endswith((".", "]")), (option.opts, option.help)
 
 
@@ -64,9 +58,7 @@ def test_every_default_is_shown(name):
         if record is None or (option.is_flag and not option.secondary_opts):
             continue
         text = " ".join(record[1].split())
-        needed = "Needed" in text or option.required
-        in_words = any(word in text for word in ("default", "empty", "outside of", "A learning rate that", "Id of a"))
-        assert needed or in_words, (option.opts, text)
+        assert "default" in text or "Needed" in text, (option.opts, text)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
