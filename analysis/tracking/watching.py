@@ -125,8 +125,8 @@ def watch(
 
     >>> from analysis import watch
     >>> look = watch("study", show=lambda look: None)
-    >>> look.over, look.runs[0].missing
-    (True, '')
+    >>> look.over, look.runs[4].source
+    (True, 'dU/dS')
     """
     if not every > 0:
         raise ThermoError(f"every must be a positive number of seconds, got {every}")
