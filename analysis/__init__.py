@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from analysis.stationarity import diagnose as diagnose
     from analysis.study import StudyConfig as StudyConfig, analyze as analyze, analyze_run as analyze_run
     from analysis.temperature import power_law as power_law, temperature_curve as temperature_curve
-    from analysis.tracking import from_folder as from_folder, from_tracking as from_tracking
+    from analysis.tracking import from_folder as from_folder, from_tracking as from_tracking, watch as watch
     from analysis.trajectory import Trajectory as Trajectory
 
 __getattr__, __dir__, __all__ = lazy_names(
@@ -59,7 +59,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "stationarity": ["diagnose"],
         "study": ["StudyConfig", "analyze", "analyze_run"],
         "temperature": ["power_law", "temperature_curve"],
-        "tracking": ["from_folder", "from_tracking"],
+        "tracking": ["from_folder", "from_tracking", "watch"],
         "trajectory": ["Trajectory"],
     },
 )

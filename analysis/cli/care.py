@@ -1,4 +1,4 @@
-"""Commands about studies that are there: what is wrong with them, what they say of other learning rates, their data."""
+"""Commands about studies that are there: what they say of other learning rates, and their data."""
 
 from __future__ import annotations
 
@@ -11,126 +11,69 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from analysis.cli.display import steady_progress
+from analysis.cli.selection import Selection, selects_runs
 from mlflow_thermo.errors import ThermoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from analysis.results import Estimate, RunResult, StudyResult
+    from analysis.results import Estimate, StudyResult
     from analysis.tracking import RunRecord
 
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of words.")
-_URI = click.option("--tracking-uri", default="", help="Tracking server; default MLFLOW_TRACKING_URI.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of words.")
 
 
-def _selection(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that choose runs of an experiment."""
-    for option in (
-        click.option("--filter", "filter_string", default="", help="MLflow search filter; default the newest sweep."),
-        click.option("--sweep", default="", help="Id of the sweep; default the newest."),
-        _URI,
-        click.argument("experiment", default=""),
-    ):
-        command = option(command)
-    return command
-
-
-def _runs(experiment: str, tracking_uri: str, filter_string: str, sweep: str) -> Sequence[RunRecord]:
+def analysed(runs: Sequence[RunRecord]) -> StudyResult:
+    """The result of a study, with a display of how far it is."""
     import analysis
 
-    return analysis.from_tracking(experiment or None, tracking_uri or None, filter_string, sweep or None)
+    with steady_progress() as tell:
+        return analysis.analyze(runs, analysis.StudyConfig(jobs=os.cpu_count() or 1), progress=tell)
 
 
-def _analysed(runs: Sequence[RunRecord]) -> StudyResult:
-    import analysis
+class Positive(click.FloatRange):
+    """A finite positive number; any other value is bad input: one line, exit status 1."""
 
-    return analysis.analyze(runs, analysis.StudyConfig(jobs=os.cpu_count() or 1))
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """`value` as a float."""
+        try:
+            number = float(value)
+        except ValueError:
+            # User input: float has no other way to report text that is no number.
+            number = math.nan
+        if not 0 < number < math.inf:
+            raise ThermoError(
+                f"{param.name if param else 'the number'} must be a finite positive number, got {value!r}"
+            )
+        return number
 
 
 @click.command()
-@click.argument("run_or_experiment", default="")
-@_URI
-@click.option("--fix", is_flag=True, help="Close the runs that say RUNNING although their program has ended.")
-@_AS_JSON
-def doctor(run_or_experiment: str, tracking_uri: str, fix: bool, as_json: bool) -> None:
-    """Say what is wrong with a run, or with the runs of an experiment, and what to do about it.
-
-    Exit status 1 where something is.
-    """
-    from analysis.study import complaints
-    from analysis.tracking import experiment_of, from_tracking, orphans_of
-
-    uri = tracking_uri or None
-    inside = experiment_of(run_or_experiment, uri) if _may_be_a_run(run_or_experiment) else None
-    lost = [] if inside else orphans_of(run_or_experiment, uri, fix=fix)
-    runs: Sequence[RunRecord] = []
-    if inside:
-        chosen = f"attributes.run_id = '{run_or_experiment}'"
-        runs = from_tracking(tracking_uri=uri, filter=chosen, experiment_id=inside)
-    else:
-        try:
-            runs = _runs(run_or_experiment, tracking_uri, "", "")
-        except ThermoError:
-            # An experiment of orphans alone is one, too.
-            if not lost:
-                raise
-    # What is still being recorded is not complete yet, and nothing is wrong with it.
-    healthy = {run.run_id for run in runs if run.ended == "RUNNING"} | {one.run_id for one in lost}
-    found = complaints([run for run in _judged(runs) if run.run_id not in healthy])
-    if as_json:
-        said = {"orphans": [asdict(one) for one in lost], "complaints": [asdict(one) for one in found]}
-        click.echo(json.dumps(_finite(said), indent=1))
-    for orphan in () if as_json else lost:
-        click.echo(f"run {orphan.run_id} ({orphan.name}): {orphan.why}{', closed as KILLED' if fix else ''}")
-    for one in () if as_json else found:
-        longer = "" if one.steps is None else f" (about {one.steps:,} steps more)"
-        click.echo(f"run {one.run_id} (lr={one.lr:g} seed={one.seed}): {one.status}: {one.what}{longer}")
-    if lost and not fix:
-        raise ThermoError(f"{len(lost)} of the runs that say RUNNING will say so for ever: --fix closes them")
-    if found:
-        raise ThermoError(f"{len(found)} of {len(runs)} runs have numbers that are tentative or missing, see above")
-    if not as_json:
-        click.echo(f"{len(runs)} runs, every one ok; no run says RUNNING whose program has ended")
-
-
-def _may_be_a_run(text: str) -> bool:
-    return len(text) == 32 and all(sign in "0123456789abcdef" for sign in text)
-
-
-def _judged(runs: Sequence[RunRecord]) -> Sequence[RunResult]:
-    """The runs as a study, or each alone where they are too few for one."""
-    from analysis import analyze_run
-    from analysis.results import INCOMPLETE, NO_SNAPSHOTS
-
-    if len({run.lr for run in runs}) >= 3:
-        try:
-            return _analysed(runs).runs
-        except ThermoError:
-            # Too few of them can be read: then each says why.
-            pass
-    alone = [analyze_run(run) for run in runs]
-    return [run for run in alone if run.status not in (INCOMPLETE, NO_SNAPSHOTS) or len(runs) == 1] or alone
-
-
-@click.command()
-@_selection
-@click.option("--lr", default=math.nan, type=float, help="A learning rate that was not trained: its loss and length.")
+@selects_runs()
 @click.option(
-    "--n-eff", default=0.0, type=float, help="Independent snapshots that it is to have; default those of now."
+    "--lr", type=Positive(), help="A learning rate that was not trained: its loss and length.  [default: none]"
 )
-@_AS_JSON
-def advise(
-    experiment: str, tracking_uri: str, filter_string: str, sweep: str, lr: float, n_eff: float, as_json: bool
-) -> None:
-    """Say what the curve of an experiment means for the choice of the learning rate.
+@click.option(
+    "--n-eff",
+    type=Positive(),
+    help="Independent snapshots that a run at --lr is to have.  [default: the fewest of the runs]",
+)
+@AS_JSON
+def advise(where: Selection, lr: float | None, n_eff: float | None, as_json: bool) -> None:
+    """Say what the curve of an EXPERIMENT means for the choice of the learning rate.
 
     The largest stable one, the loss at each, which have equilibrated, how many steps another needs, and what a larger
     batch would buy.
     """
     from analysis.study import advise as advice_of
 
-    runs = _runs(experiment, tracking_uri, filter_string, sweep)
-    result = _analysed(runs)
+    if n_eff is not None and lr is None:
+        raise ThermoError("--n-eff is that of a run at --lr: give --lr, too")
+    runs = where.runs()
+    result = analysed(runs)
     sizes = {run.params.get("batch_size") for run in runs}
     batch = next(iter(sizes)) if len(sizes) == 1 else None
     advice = advice_of(result, int(batch) if batch and batch.isdigit() else None)
@@ -141,16 +84,16 @@ def advise(
         "losses": {f"{run.lr:.4g}": _parts(run.loss) for run in result.runs if run.loss is not None},
         "noise_scale": {f"{rate:.4g}": _parts(found) for rate, found in advice.noise_scale.items()},
     }
-    if not math.isnan(lr):
+    if lr is not None:
         said["predicted"] = _predicted(result, lr, n_eff)
     if as_json:
-        click.echo(json.dumps(_finite(said), indent=1))
+        click.echo(json.dumps(finite(said), indent=1))
         return
-    for line in _in_words(said, lr):
+    for line in _in_words(said, math.nan if lr is None else lr):
         click.echo(line)
 
 
-def _predicted(result: StudyResult, lr: float, n_eff: float) -> dict[str, Any]:
+def _predicted(result: StudyResult, lr: float, n_eff: float | None) -> dict[str, Any]:
     from analysis.results import InsufficientData
     from analysis.study import predicted_loss, steps_needed
 
@@ -211,38 +154,60 @@ def _number(found: dict[str, Any]) -> str:
     return f"{found['value']:.4g}" + ("" if found["stderr"] is None else f" ± {found['stderr']:.2g}")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with None in the place of numbers that JSON does not have."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @click.command()
-@_selection
-@click.option("--out", default="thermo-export", show_default=True, help="Folder for the files.")
-@click.option("--snapshots/--no-snapshots", default=True, help="Write RUN_ID.nc for every run, as ArviZ reads it.")
-def export(experiment: str, tracking_uri: str, filter_string: str, sweep: str, out: str, snapshots: bool) -> None:
-    """Write the results as runs.parquet, and the snapshots of every run as a DataTree of (chain, draw)."""
+@selects_runs()
+@click.option("--out", default="thermo-export", show_default=True, metavar="DIR", help="Folder for the files.")
+@click.option(
+    "--snapshots/--no-snapshots",
+    default=True,
+    show_default=True,
+    help="Write RUN_ID.nc for every run, as ArviZ reads it.",
+)
+def export(where: Selection, out: str, snapshots: bool) -> None:
+    """Write the results of an EXPERIMENT as runs.parquet, and its snapshots as a file for every run.
+
+    pandas reads the table, and ArviZ and xarray the snapshots, each as a DataTree of (chain, draw).
+    """
+
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ThermoError(f"{folder} is a file: choose another folder with --out")
+    runs = where.runs()
+    frame = analysed(runs).to_frame()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        frame.to_parquet(folder / "runs.parquet", index=False)
+    except ImportError as error:
+        raise ThermoError("a table in parquet needs pyarrow: pip install pyarrow") from error
+    click.echo(f"wrote {folder / 'runs.parquet'}")
+    with steady_progress() as tell:
+        for i, run in enumerate(runs if snapshots else ()):
+            tell(i / len(runs), "writing snapshots")
+            click.echo(_written(run, folder))
+
+
+def _written(run: RunRecord, folder: Path) -> str:
+    """The snapshots of a run in a file; what to say of it."""
     from analysis.trajectory import RunError, datatree_of
     from mlflow_thermo.schema import SPACED
 
-    runs = _runs(experiment, tracking_uri, filter_string, sweep)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    _analysed(runs).to_frame().to_parquet(folder / "runs.parquet", index=False)
-    click.echo(f"wrote {folder / 'runs.parquet'}")
-    for run in runs if snapshots else ():
-        try:
-            tree = datatree_of(run.load(SPACED))
-        except RunError as error:
-            click.echo(f"note: {error}", err=True)
-            continue
-        try:
-            tree.to_netcdf(folder / f"{run.run_id}.nc", engine="h5netcdf")
-        except (ImportError, ValueError) as error:
-            # A ValueError is xarray's word for an engine that is not there.
-            raise ThermoError(f"snapshots cannot be written ({error}): pip install 'mlflow-thermo[export]'") from error
-        click.echo(f"wrote {folder / f'{run.run_id}.nc'}")
+    path = folder / f"{run.run_id}.nc"
+    try:
+        tree = datatree_of(run.load(SPACED))
+    except RunError as error:
+        return f"left out: {error}"
+    try:
+        tree.to_netcdf(path, engine="h5netcdf")
+    except (ImportError, ValueError) as error:
+        # A ValueError is xarray's word for an engine that is not there.
+        raise ThermoError(f"snapshots cannot be written ({error}): pip install 'mlflow-thermo[export]'") from error
+    return f"wrote {path}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.results import (
+    AUTOCORRELATED,
     IMPRECISE,
     NOT_STATIONARY,
     OK,
@@ -17,7 +18,11 @@ from analysis.results import (
     remedy,
 )
 from analysis.stationarity import FEWEST_SNAPSHOTS, SNAPSHOTS_PER_DIMENSION
+from analysis.study.examination import MIN_INDEPENDENT
 from analysis.study.temperatures import PRECISION
+
+#: Correlation times between two snapshots that count as independent.
+SPACING = 3
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,10 @@ def missing_steps(run: RunResult) -> int | None:
 def _factor(run: RunResult, n_eff: float, dim: float) -> float | None:
     """By how much longer the recording would have to be."""
     if run.status == TOO_FEW:
-        return FEWEST_SNAPSHOTS / n_eff
+        # Of their own, or beside the other runs, whose entropies come from equally many.
+        return max(FEWEST_SNAPSHOTS / n_eff, (run.sampling.n_used or 0) / run.sampling.evidence.n)
+    if run.status == AUTOCORRELATED:
+        return SPACING * MIN_INDEPENDENT / n_eff
     if run.status == UNIDENTIFIED:
         return SNAPSHOTS_PER_DIMENSION * dim / n_eff
     if run.status == NOT_STATIONARY:

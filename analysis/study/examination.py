@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -57,6 +58,10 @@ BALANCED = 0.1
 _BASIS_ROWS, _BASIS_TOTAL, _BASIS_SIZE = 64, 1500, 2**26
 
 
+#: Metrics under which trainers log their learning rate, and by how much it may differ from the recorded one.
+_RATE, _SAME_RATE = re.compile(r"^(train/)?(lr|learning_rate)(-SGD)?$"), 0.01
+
+
 @dataclass(frozen=True)
 class Examined:
     """A run after its first reading.
@@ -108,6 +113,8 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
     if not (np.isfinite(trajectory.weights).all() and np.isfinite(trajectory.loss).all()):
         note = f"run {base.run_id} holds weights or losses that are not finite: lower its lr={base.lr:g}"
         return Examined(replace(base, status=DIVERGED, regime=DIVERGED, note=note))
+    if moved := _moved_rate(trajectory):
+        return Examined(replace(base, status=NOT_STATIONARY, note=f"run {base.run_id} {moved}"))
     n, chains = len(trajectory), trajectory.n_chains
     if n < BLOCKS:
         each = " in each chain" if chains > 1 else ""
@@ -145,6 +152,17 @@ def examine(base: RunResult, load: Callable[[str], Trajectory], uniform_std: flo
         np.array(after.common[evenly_spaced(kept, rows)]),
         full_losses(load, int(after.steps[0])),
     )  # fmt: skip
+
+
+def _moved_rate(run: Trajectory) -> str:
+    """That a trainer logged another learning rate at the end than the one that was recorded; empty if it did not."""
+    for name, value in run.metrics.items():
+        if _RATE.search(name) and math.isfinite(value) and abs(value - run.lr) > _SAME_RATE * run.lr:
+            return (
+                f"was recorded at lr={run.lr:g} and its metric {name!r} ends at {value:g}: a temperature is that of a "
+                "fixed learning rate, so train without a scheduler, or record after it has come to rest"
+            )
+    return ""
 
 
 def _along(run: Trajectory) -> Sampling:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from analysis.entropy import ESTIMATOR_NAMES
-from analysis.results import OK, FloatArray, RunResult, StudyResult
+from analysis.results import CORRUPT, OK, FloatArray, RunResult, StudyResult
 from analysis.study.baselines import baselines_of
 from analysis.study.branches import branches_of
 from analysis.study.checks import identifiability, seeds_disagree
@@ -31,6 +31,10 @@ from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import AUTO, STATIONARY
 
 Answer = TypeVar("Answer")
+#: Told the share of an analysis that is done, and what it is at.
+Progress = Callable[[float, str], None]
+#: Of an analysis each of its two readings takes about so much, and the fits the rest.
+_READ, _MEASURED = 0.48, 0.96
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,10 @@ class StudyConfig:
 
 
 def analyze(
-    runs: Sequence[RunInput], config: StudyConfig | None = None, executor: Executor | None = None
+    runs: Sequence[RunInput],
+    config: StudyConfig | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
 ) -> StudyResult:
     """Analyse a study: entropy, temperature and free energy of its runs, and tests of the study as a whole.
 
@@ -89,6 +96,7 @@ def analyze(
     runs : as `analysis.from_tracking` and `analysis.from_folder` give them.
     config : how to analyse; by default `StudyConfig()`.
     executor : reads and measures the runs, in threads, processes or on a cluster; by default ``config.jobs`` threads.
+    progress : is told after every run the share of the work that is done, and what comes next.
 
     Returns
     -------
@@ -111,13 +119,20 @@ def analyze(
     """
     config = StudyConfig() if config is None else config
     each = partial(_each, executor, config.jobs)
-    examined, repeated = without_repeats(each(partial(examined_run, n_runs=len(runs)), runs))
+    tell = progress or _nobody
+    tell(0.0, "reading runs")
+    first = each(partial(examined_run, n_runs=len(runs)), runs, done=partial(_share, tell, "reading runs", 0.0))
+    examined, repeated = without_repeats(first)
     differ, mixed = differences([e.shape for e in examined if e.shape is not None])
     shape = _require_a_study(examined)
     plan = plan_of(examined, shape, config.entropy, config.jackknife_blocks)
     results = [e.result for e in examined]
     which = [i for i, e in enumerate(examined) if e.shape is not None]
-    again = each(partial(measure, plan=plan), [runs[i] for i in which], [examined[i] for i in which])
+    again = each(
+        partial(measure, plan=plan), [runs[i] for i in which], [examined[i] for i in which],
+        done=partial(_share, tell, "measuring entropies", _READ),
+    )  # fmt: skip
+    tell(_MEASURED, "fitting temperatures")
     measured = dict(zip(which, again, strict=True))
     for i, found in measured.items():
         results[i] = found.result
@@ -163,10 +178,12 @@ def _require_a_study(examined: Sequence[Examined]) -> Trajectory:
     """
     readable = {e.result.lr for e in examined if e.shape is not None}
     if len(readable) < 3:
-        first_problem = next((e.result.note for e in examined if e.shape is None and e.result.note), "")
+        problems = [e.result for e in examined if e.shape is None and e.result.note]
+        if not readable and problems and all(one.status == CORRUPT for one in problems):
+            raise ThermoError(f"none of the {len(examined)} runs can be read: {problems[0].note}")
         raise ThermoError(
             f"a temperature needs at least 3 learning rates, {len(readable)} have usable snapshots: run a sweep with "
-            f"more{'; first problem: ' + first_problem if first_problem else ''}"
+            f"more{'; first problem: ' + problems[0].note if problems else ''}"
         )
     first, *others = (e.shape for e in examined if e.shape is not None)
     for other in others:
@@ -179,12 +196,32 @@ def _require_a_study(examined: Sequence[Examined]) -> Trajectory:
     return first
 
 
+def _nobody(share: float, doing: str) -> None:
+    """A progress that nobody looks at."""
+
+
+def _share(tell: Progress, doing: str, before: float, done: int, total: int) -> None:
+    tell(before + _READ * done / total, doing)
+
+
 def _each(
-    executor: Executor | None, jobs: int, function: Callable[..., Answer], *arguments: Sequence[Any]
+    executor: Executor | None,
+    jobs: int,
+    function: Callable[..., Answer],
+    *arguments: Sequence[Any],
+    done: Callable[[int, int], None],
 ) -> list[Answer]:
-    """`function` of the first of all arguments, of the second, and so on."""
+    """`function` of the first of all arguments, of the second, and so on; `done` is told how many of them there are."""
+
+    def counted(answers: Iterable[Answer]) -> list[Answer]:
+        found = []
+        for answer in answers:
+            found.append(answer)
+            done(len(found), len(arguments[0]))
+        return found
+
     if executor is None and (jobs <= 1 or len(arguments[0]) < 2):
-        return [function(*one) for one in zip(*arguments, strict=True)]
+        return counted(function(*one) for one in zip(*arguments, strict=True))
     with ExitStack() as stack:
         # Threads, not processes: most of the time goes into linear algebra and transfers, which release the interpreter
         # lock, and memory is shared. Single-threaded algebra in each, or they would wait for each other.
@@ -194,7 +231,7 @@ def _each(
             stack.enter_context(threadpool_limits(1))
         else:
             function = partial(_alone, function)
-        return list(pool.map(function, *arguments))
+        return counted(pool.map(function, *arguments))
 
 
 def _alone(function: Callable[..., Answer], *arguments: Any) -> Answer:

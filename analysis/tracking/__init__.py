@@ -9,14 +9,19 @@ if TYPE_CHECKING:
     from analysis.tracking.errors import (
         ServerError as ServerError,
         SourceError as SourceError,
-        require_store as require_store,
         server_errors as server_errors,
     )
     from analysis.tracking.experiment import name_run as name_run, prepare_experiment as prepare_experiment
+    from analysis.tracking.finding import (
+        default_uri as default_uri,
+        experiment_of as experiment_of,
+        search_runs as search_runs,
+    )
     from analysis.tracking.folder import from_folder as from_folder
     from analysis.tracking.heartbeat import (
         Orphan as Orphan,
         close_orphan as close_orphan,
+        close_orphans as close_orphans,
         orphans as orphans,
         orphans_of as orphans_of,
     )
@@ -27,24 +32,26 @@ if TYPE_CHECKING:
         publish_study as publish_study,
         upload_report as upload_report,
     )
-    from analysis.tracking.records import RunRecord as RunRecord, StudyRuns as StudyRuns
-    from analysis.tracking.server import (
-        default_uri as default_uri,
-        experiment_of as experiment_of,
-        from_tracking as from_tracking,
-        search_runs as search_runs,
-    )
+    from analysis.tracking.quick import quick_experiment_names as quick_experiment_names
+    from analysis.tracking.reaching import require_store as require_store
+    from analysis.tracking.records import Other as Other, RunRecord as RunRecord, StudyRuns as StudyRuns
+    from analysis.tracking.server import from_tracking as from_tracking
+    from analysis.tracking.watching import Look as Look, look_at as look_at, watch as watch
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "publish": ["publish_accuracy", "publish_result", "publish_run", "publish_study", "upload_report"],
         "download": ["cache_folder"],
-        "errors": ["ServerError", "SourceError", "require_store", "server_errors"],
+        "errors": ["ServerError", "SourceError", "server_errors"],
         "experiment": ["name_run", "prepare_experiment"],
+        "finding": ["default_uri", "experiment_of", "search_runs"],
         "folder": ["from_folder"],
-        "heartbeat": ["Orphan", "close_orphan", "orphans", "orphans_of"],
-        "records": ["RunRecord", "StudyRuns"],
-        "server": ["default_uri", "experiment_of", "from_tracking", "search_runs"],
+        "heartbeat": ["Orphan", "close_orphan", "close_orphans", "orphans", "orphans_of"],
+        "quick": ["quick_experiment_names"],
+        "reaching": ["require_store"],
+        "records": ["Other", "RunRecord", "StudyRuns"],
+        "server": ["from_tracking"],
+        "watching": ["Look", "look_at", "watch"],
     },
 )

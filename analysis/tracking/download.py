@@ -19,13 +19,14 @@ from analysis.tracking.folder import files_on_disk, in_place
 from analysis.tracking.records import DroppedFromCache
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
-from mlflow_thermo.errors import ThermoError, first_line
+from mlflow_thermo.errors import ThermoError, first_line, without_password
 from mlflow_thermo.store import read_index
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+_AGAIN = "bring them back from a copy, or train it again"
 #: Runs of more series are downloaded every time: they have too many orders to check a copy.
 _MOST_SERIES = 6
 
@@ -60,9 +61,46 @@ def fingerprint(client: MlflowClient, run: Run) -> object:
 
 
 def _local_folder(run: Run) -> Path | None:
-    """The run's snapshot folder where its artifacts are files of this machine."""
-    local = urlparse(run.info.artifact_uri)
-    return Path(local.path) / schema.ARTIFACT_ROOT if local.scheme in ("", "file") else None
+    """The run's snapshot folder where its artifacts are files, as MLflow's own client finds it.
+
+    In a path `%20` may be a space, and `#` and `?` are letters like others.
+    """
+    uri = run.info.artifact_uri
+    scheme = urlparse(uri).scheme
+    # One letter is the drive of a machine with Windows.
+    if scheme not in ("", "file") and len(scheme) > 1:
+        return None
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    return Path(LocalArtifactRepository(uri).artifact_dir) / schema.ARTIFACT_ROOT
+
+
+def _holds_snapshots(run: Run) -> bool:
+    """Whether the run says that all of its snapshots are among its artifacts."""
+    tags = run.data.tags
+    return bool(tags.get(schema.TAG_DIGEST)) or tags.get(schema.TAG_SNAPSHOTS) == schema.SNAPSHOTS_COMPLETE
+
+
+def _require_here(run: Run, folder: Path) -> None:
+    """RunError where the snapshots of the run are not on the disk of this machine on which they should be."""
+    if not _holds_snapshots(run):
+        return
+    try:
+        folder.lstat()
+        return
+    except PermissionError:
+        # What may not be looked at may be there: its reader says so.
+        return
+    except OSError:
+        pass
+    if folder.parent.exists():
+        raise RunError(f"run {run.info.run_id}: its snapshots were removed from {folder}: {_AGAIN}", CORRUPT)
+    raise RunError(
+        f"run {run.info.run_id}: its snapshots are in {folder}, which this machine does not have: they lie on the disk "
+        "of the machine that trained it, or were moved. Analyse them there, move them back, or let the server keep "
+        "artifacts (mlflow server --artifacts-destination)",
+        CORRUPT,
+    )
 
 
 @contextmanager
@@ -70,6 +108,7 @@ def artifacts(client: MlflowClient, run: Run, cache: Path) -> Iterator[Path]:
     """The run's snapshot folder on this machine: in place, from the cache, or downloaded once."""
     local = _local_folder(run)
     if local is not None:
+        _require_here(run, local)
         with in_place(local):
             yield local
         return
@@ -190,13 +229,18 @@ def _intact(folder: Path) -> bool:
 def _download(client: MlflowClient, run: Run, target: Path) -> None:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
+    from mlflow.utils.uri import append_to_uri_path
 
     run_id = run.info.run_id
     try:
         # By the URI, which is known from the search: given the run's id, MLflow would ask for it again, twice.
-        uri = f"{run.info.artifact_uri}/{schema.ARTIFACT_ROOT}"
+        uri = str(append_to_uri_path(run.info.artifact_uri, schema.ARTIFACT_ROOT))  # type: ignore[no-untyped-call]
         download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=client.tracking_uri)
     except (MlflowException, OSError) as error:
-        if not client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
-            return
-        raise RunError(f"run {run_id}: its snapshots could not be downloaded: {first_line(error)}", CORRUPT) from error
+        if client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
+            raise RunError(
+                f"run {run_id}: its snapshots could not be downloaded: {first_line(error)}", CORRUPT
+            ) from error
+    if _holds_snapshots(run) and not any((target / schema.ARTIFACT_ROOT).glob("*")):
+        where = without_password(run.info.artifact_uri)
+        raise RunError(f"run {run_id}: its snapshots were removed from {where}: {_AGAIN}", CORRUPT)

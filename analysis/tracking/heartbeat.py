@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.tracking.errors import server_errors
-from analysis.tracking.server import find_experiment, search_runs
+from analysis.tracking.finding import connect, find_experiment, search_runs
 from mlflow_thermo import schema
 from mlflow_thermo.delivery import Sign
 
@@ -40,16 +41,20 @@ def orphans(client: MlflowClient, experiment_id: str) -> list[Orphan]:
     return found
 
 
-def orphans_of(experiment: str, tracking_uri: str | None = None, *, fix: bool = False) -> list[Orphan]:
-    """`orphans` of the experiment of that name, which end as KILLED where they are to be fixed."""
+@server_errors()
+def orphans_of(experiment: str, tracking_uri: str | None = None, *, experiment_id: str | None = None) -> list[Orphan]:
+    """`orphans` of the experiment of that name, or with that id."""
+    client = connect(tracking_uri)
+    return orphans(client, find_experiment(client, experiment, experiment_id).experiment_id)
+
+
+def close_orphans(found: Sequence[Orphan], tracking_uri: str | None = None) -> None:
+    """End runs as KILLED."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri)
-    found = orphans(client, find_experiment(client, experiment, None).experiment_id)
-    if fix:
-        for orphan in found:
-            close_orphan(client, orphan)
-    return found
+    for orphan in found:
+        close_orphan(client, orphan)
 
 
 @server_errors()

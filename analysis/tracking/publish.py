@@ -17,7 +17,7 @@ from analysis.report import ACCURACY, STUDY, alone, report_files
 from analysis.results import RunResult, StudyResult, run_row
 from analysis.tracking.errors import server_errors
 from analysis.tracking.experiment import name_run, show_in_experiment
-from analysis.tracking.server import search_runs
+from analysis.tracking.finding import search_runs
 from analysis.tracking.turns import in_turn, is_report_of
 from mlflow_thermo import schema
 from mlflow_thermo.disk import disk_errors

@@ -48,6 +48,7 @@ class RunRecord:
     params, tags, metrics : of the run in MLflow, the metrics with their last values; empty for a run of a folder.
     fingerprint : returns what identifies the content that the analysis reads of the run, without reading snapshots;
         None where nothing does.
+    partial : whether a run that still goes on is read as far as it is there.
     history : from names of metrics to the steps (n,) and values (n,) of each that was logged, one request for each.
     """
 
@@ -65,6 +66,7 @@ class RunRecord:
     fingerprint: Callable[[], object] = _nothing
     history: History = _no_history
     set_temperature: float | None = None
+    partial: bool = False
 
     @property
     def identity(self) -> str | None:
@@ -116,7 +118,7 @@ class RunRecord:
                 if not path.resolve().is_relative_to(Path(folder).resolve()):
                     raise StoreError(f"series {series!r}: its folder is a link that leads out of the run's: remove it")
                 index = read_index(path, series, self._digest(series))
-                if not index.complete:
+                if not index.complete and not self.partial:
                     raise RunError(
                         f"run {self.run_id} is incomplete ({len(index.steps)} snapshots of series {series!r}): wait "
                         "for it to finish or train it again",
@@ -185,6 +187,14 @@ class DroppedFromCache(RunError):
     """The copy in the cache was damaged and has been removed."""
 
 
+@dataclass(frozen=True)
+class Other:
+    """A run beside those of a study which has nothing of ours: another tool's."""
+
+    run_id: str
+    name: str
+
+
 @dataclass(frozen=True, repr=False)
 class StudyRuns(Sequence[RunRecord]):
     """The runs of a study and where they came from.
@@ -195,10 +205,12 @@ class StudyRuns(Sequence[RunRecord]):
     ----------
     records : the runs.
     origin : where they came from; `analysis.analyze` hands it on to the result.
+    others : runs of other tools that the same selection holds.
     """
 
     records: tuple[RunRecord, ...]
     origin: Origin
+    others: tuple[Other, ...] = ()
 
     @property
     def title(self) -> str:

@@ -7,36 +7,35 @@ snapshots are cached under the digest of their content, which is a tag of the ru
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.results import FloatArray, IntArray, Origin
 from analysis.tracking.download import artifacts, cache_folder, fingerprint
-from analysis.tracking.errors import SourceError, require_store, server_errors
-from analysis.tracking.records import RunRecord, StudyRuns
+from analysis.tracking.errors import SourceError, server_errors
+from analysis.tracking.finding import (
+    connect,
+    find_experiment,
+    is_ours,
+    is_training,
+    newest_sweep,
+    search_runs,
+    why_none,
+)
+from analysis.tracking.records import Other, RunRecord, StudyRuns
 from mlflow_thermo import schema
 from mlflow_thermo.errors import first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Run
 
 
-#: Kinds of our own runs that are not trainings.
-_NO_TRAINING = (
-    schema.KIND_SWEEP, schema.KIND_ANALYSIS, schema.KIND_CALIBRATION, schema.KIND_PAPER, schema.KIND_TOY,
-    schema.KIND_RESUME,
-)  # fmt: skip
-#: Experiments that an error message lists.
-_LISTED = 10
 #: Seeds have 64 bits; anything larger is not a seed.
 _LARGEST_SEED = 2**64
 
@@ -57,7 +56,7 @@ def from_tracking(
 
     Parameters
     ----------
-    experiment : name; by default MLFLOW_EXPERIMENT_NAME, or ``Default``.
+    experiment : name; by default that of MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME, or ``Default``.
     tracking_uri : of the tracking server; by default MLflow's own choice, MLFLOW_TRACKING_URI.
     filter : MLflow's search syntax, e.g. ``metrics.`thermo/lr` > 0.001``; it replaces the choice of a sweep.
     sweep : id of a sweep, the runs' tag ``thermo.sweep``.
@@ -67,7 +66,8 @@ def from_tracking(
     Returns
     -------
     StudyRuns
-        A sequence of runs, by learning rate and seed. Results made from it can be published.
+        A sequence of runs, by learning rate and seed. Results made from it can be published. Runs of other tools,
+        which have written nothing for us, are no part of it; `StudyRuns.others` names them.
 
     Raises
     ------
@@ -85,17 +85,15 @@ def from_tracking(
     >>> [run.lr for run in from_tracking("study", filter="metrics.`thermo/lr` > 0.5")]
     [0.5623413251903491, 1.0]
     """
-    import mlflow
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    # A file that is there may be read-only.
-    require_store(tracking_uri or mlflow.get_tracking_uri(), writes=False)
-    client = MlflowClient(tracking_uri)
+    if filter and sweep:
+        raise SourceError("a filter replaces the choice of a sweep: give the one or the other")
+    client = connect(tracking_uri)
     found = find_experiment(client, experiment, experiment_id)
     query, scope = filter, f"filter {filter}"
     if not filter:
-        sweep = sweep or _newest_sweep(client, found.experiment_id)
+        sweep = sweep or newest_sweep(client, found.experiment_id)
         # A tag may hold quotes, which MLflow's filter cannot: then all sweeps are asked for, and compared below.
         asked = "LIKE '%'" if set("'\"\\") & set(sweep or "") else f"= '{sweep}'"
         query = f"tags.`{schema.TAG_SWEEP}` {asked}" if sweep else ""
@@ -108,9 +106,11 @@ def from_tracking(
         raise SourceError(f"filter {filter!r} cannot be used: {first_line(error)}") from error
     folder = cache_folder(cache)
     chosen = [run for run in runs if filter or not sweep or run.data.tags.get(schema.TAG_SWEEP) == sweep]
-    records = [_record(client, run, folder) for run in chosen if run.data.tags.get(schema.TAG_KIND) not in _NO_TRAINING]
+    # Each of theirs would cost a download that finds nothing.
+    others = tuple(Other(run.info.run_id, run.info.run_name or "") for run in chosen if not is_ours(run))
+    records = [_record(client, run, folder) for run in chosen if is_ours(run) and is_training(run)]
     if not records:
-        raise SourceError(f"experiment {found.name!r} holds no training runs for {scope}: train some, or change it")
+        raise SourceError(why_none(client, found, sweep, filter, len(others)))
     records.sort(key=lambda record: (record.lr, record.seed))
     origin = Origin(
         title=f"{found.name}: {scope}",
@@ -120,72 +120,7 @@ def from_tracking(
         tracking_uri=tracking_uri,
         known={record.run_id: (record.metrics, record.tags) for record in records},
     )
-    return StudyRuns(tuple(records), origin)
-
-
-def default_uri() -> str:
-    """MLflow's own choice of a tracking server: MLFLOW_TRACKING_URI, or a file in the current folder."""
-    from mlflow import get_tracking_uri
-
-    return str(get_tracking_uri())
-
-
-@server_errors()
-def experiment_of(run_id: str, tracking_uri: str | None = None) -> str | None:
-    """Id of the experiment that a run is in; None where no run has that id."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return str(MlflowClient(tracking_uri).get_run(run_id).info.experiment_id)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return None
-
-
-def find_experiment(client: MlflowClient, name: str | None, experiment_id: str | None) -> Experiment:
-    """The experiment by its id or its name; SourceError where it cannot be used."""
-    from mlflow.exceptions import MlflowException
-
-    name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
-    asked = f"experiment with id {experiment_id!r}" if experiment_id else f"experiment {name!r}"
-    try:
-        found = client.get_experiment(experiment_id) if experiment_id else client.get_experiment_by_name(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        found = None
-    if found is None:
-        names = [one.name for one in client.search_experiments(max_results=1000)]
-        near = [] if experiment_id else get_close_matches(name, names)
-        listed = ", ".join(map(repr, [*near, *(one for one in names if one not in near)][:_LISTED])) or "none"
-        meant = f"did you mean {' or '.join(map(repr, near))}? This server has" if near else "this server has"
-        raise SourceError(f"{asked} does not exist: {meant} {listed}")
-    if found.lifecycle_stage == "deleted":
-        raise SourceError(
-            f"experiment {found.name!r} is deleted: restore it with `mlflow experiments restore "
-            f"--experiment-id {quote(found.experiment_id)}`"
-        )
-    return found
-
-
-def search_runs(client: MlflowClient, experiment_id: str, query: str) -> Iterator[Run]:
-    """All runs of an experiment that match, page after page."""
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], query, max_results=5000, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _newest_sweep(client: MlflowClient, experiment_id: str) -> str | None:
-    page = client.search_runs(
-        [experiment_id], f"tags.`{schema.TAG_SWEEP}` LIKE '%'", order_by=["attributes.start_time DESC"], max_results=1
-    )
-    return page[0].data.tags[schema.TAG_SWEEP] if page else None
+    return StudyRuns(tuple(records), origin, others)
 
 
 def _record(client: MlflowClient, run: Run, cache: Path) -> RunRecord:

@@ -268,3 +268,30 @@ def _tracking_at(uri: str | None) -> Iterator[None]:
         yield
     finally:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
+
+
+class Adapted:
+    """What the callbacks for all trainers share: their settings, and what a user looks at.
+
+    A callback is also of its trainer's own class, whose other methods it has.
+    """
+
+    def __init__(
+        self,
+        *,
+        total_steps: int | None = None,
+        warmup: int | None = None,
+        directory: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        self._adapter = Adapter(total_steps, warmup, directory, options)
+
+    @property
+    def recorder(self) -> SnapshotRecorder | None:
+        """The recorder of this training; None before it begins and on other processes."""
+        return self._adapter.recorder
+
+    @property
+    def error(self) -> str:
+        """Why nothing is recorded any more; empty where all is well."""
+        return self._adapter.error

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 from mlflow_thermo.errors import ThermoError
-from mlflow_thermo.integrations.adapter import Adapter
+from mlflow_thermo.integrations.adapter import Adapted
 from mlflow_thermo.integrations.rates import plain_optimizer, warmup_of
-from mlflow_thermo.recorder import SnapshotRecorder
 
 try:
     from lightning.pytorch import Callback
@@ -21,7 +19,7 @@ except ImportError as error:
     raise ThermoError(f"Lightning cannot be imported ({error}): pip install 'mlflow-thermo[lightning]'") from error
 
 
-class ThermoCallback(Callback):  # type: ignore[misc]
+class ThermoCallback(Adapted, Callback):  # type: ignore[misc]
     """Records the weights of a Lightning training, before each update of its one optimizer.
 
     It counts updates: the micro-batches of one update are one step, whose loss is their mean, and an update that a
@@ -46,29 +44,9 @@ class ThermoCallback(Callback):  # type: ignore[misc]
         Other arguments of `SnapshotRecorder`: `series`, `select`, `seed`, `storage` and so on.
     """
 
-    def __init__(
-        self,
-        *,
-        total_steps: int | None = None,
-        warmup: int | None = None,
-        directory: str | Path | None = None,
-        **options: Any,
-    ) -> None:
-        self._adapter = Adapter(total_steps, warmup, directory, options)
-
     def __getstate__(self) -> dict[str, Any]:
         """Without the logging functions of a model, which the trainer lends to its callbacks."""
         return {"_adapter": self._adapter}
-
-    @property
-    def recorder(self) -> SnapshotRecorder | None:
-        """The recorder of this training; None before it begins and on other processes."""
-        return self._adapter.recorder
-
-    @property
-    def error(self) -> str:
-        """Why nothing is recorded any more; empty where all is well."""
-        return self._adapter.error
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Open the recorder, or go on with that of a checkpoint."""

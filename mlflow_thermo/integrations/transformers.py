@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from mlflow_thermo.errors import ThermoError, first_line
-from mlflow_thermo.integrations.adapter import Adapter, logger
+from mlflow_thermo.integrations.adapter import Adapted, logger
 from mlflow_thermo.integrations.rates import plain_optimizer, warmup_of
-from mlflow_thermo.recorder import SnapshotRecorder
 
 try:
     from transformers import TrainerCallback
@@ -24,7 +23,7 @@ except ImportError as error:
 CHECKPOINT = "thermo_recorder.pt"
 
 
-class ThermoCallback(TrainerCallback):  # type: ignore[misc]
+class ThermoCallback(Adapted, TrainerCallback):  # type: ignore[misc]
     """Records the weights of a Trainer's model, before each update of its optimizer.
 
     It counts updates: the micro-batches of one update are one step, whose loss is theirs together, and an update that a
@@ -54,27 +53,10 @@ class ThermoCallback(TrainerCallback):  # type: ignore[misc]
         Other arguments of `SnapshotRecorder`: `series`, `select`, `seed`, `storage` and so on.
     """
 
-    def __init__(
-        self,
-        *,
-        total_steps: int | None = None,
-        warmup: int | None = None,
-        directory: str | Path | None = None,
-        **options: Any,
-    ) -> None:
-        self._adapter = Adapter(total_steps, warmup, directory, options)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self._own_losses = False
         self._processes = 1
-
-    @property
-    def recorder(self) -> SnapshotRecorder | None:
-        """The recorder of this training; None before it begins and on other processes."""
-        return self._adapter.recorder
-
-    @property
-    def error(self) -> str:
-        """Why nothing is recorded any more; empty where all is well."""
-        return self._adapter.error
 
     def add_loss(self, loss: Tensor) -> None:
         """Take the loss of one micro-batch from a Trainer that computes it itself, in its ``compute_loss``."""

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
-    from projects.common.display import Display as Display, Report as Report, in_words as in_words
     from projects.common.inputs import log_dataset as log_dataset
     from projects.common.lifetime import (
         ParentWatch as ParentWatch,
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
         reason_of as reason_of,
     )
     from projects.common.parameters import (
+        EXPERIMENT as EXPERIMENT,
         WholeNumber as WholeNumber,
         parse_jobs as parse_jobs,
         parse_lrs as parse_lrs,
@@ -34,10 +34,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "display": ["Display", "Report", "in_words"],
         "inputs": ["log_dataset"],
         "lifetime": ["ParentWatch", "Terminated", "reason_of"],
-        "parameters": ["WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
+        "parameters": ["EXPERIMENT", "WholeNumber", "parse_jobs", "parse_lrs", "parse_seeds", "parse_whole"],
         "system": ["SystemMetrics"],
         "tracking": [
             "await_delivery",

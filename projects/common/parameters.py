@@ -11,6 +11,14 @@ import numpy as np
 
 from mlflow_thermo.errors import ThermoError
 
+#: Where a program writes its runs.
+EXPERIMENT = click.option(
+    "--experiment",
+    default=None,
+    metavar="NAME",
+    help="MLflow experiment, outside of `mlflow run`.  [default: MLFLOW_EXPERIMENT_NAME, or Default]",
+)
+
 
 def parse_lrs(text: str) -> list[float]:
     """Learning rates from a comma list whose parts are numbers or log-spaced ``lo:hi:n`` ranges.

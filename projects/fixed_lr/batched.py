@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
-from projects.common import ParentWatch, Terminated, open_run, parse_lrs, reason_of
+from projects.common import EXPERIMENT, ParentWatch, Terminated, open_run, parse_lrs, reason_of
 from projects.fixed_lr.checkpoint import State, save
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.loop import run_loop
@@ -130,13 +130,25 @@ def found(folder: WorkFolder, given: dict[str, Any]) -> tuple[list[StackMember],
 
 
 @click.command()
-@click.option("--lrs", default="", help="Comma list of learning rates.")
-@click.option("--resume", default="", help="Id of the first run of a stack that was cut off: go on with all of it.")
-@click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
-@click.option("--compile", "compiling", default="auto", type=click.Choice(["auto", "always", "never"]))
+@click.option("--lrs", default="", help="Comma list of learning rates. Needed, but with --resume.")
+@click.option(
+    "--resume",
+    default="",
+    help="Id of the first run of a stack that was cut off: go on with all of it.  [default: begin anew]",
+)
+@EXPERIMENT
+@click.option(
+    "--compile",
+    "compiling",
+    default="auto",
+    type=click.Choice(["auto", "always", "never"]),
+    show_default=True,
+    help="Whether torch.compile is used; auto where it pays.",
+)
 @click.option(
     "--shares",
     default=1,
+    show_default=True,
     type=click.IntRange(min=1),
     help="How many such programs share this machine's memory and disk.",
 )

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import mlflow
 
+from analysis.cli import Display
 from analysis.study import Cluster, tell
 from mlflow_thermo.errors import first_line
-from projects.common import Display, Outcome, ParentWatch, Workers
+from projects.common import Outcome, ParentWatch, Workers
 from projects.fixed_lr.assignment import Assignment, Sweep, child_environment, failed, train_anywhere, train_part
 from projects.fixed_lr.sweep_progress import SweepProgress, work_of
 from projects.fixed_lr.unfinished import Part

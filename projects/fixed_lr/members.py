@@ -10,11 +10,12 @@ from dataclasses import asdict
 from mlflow import MlflowClient
 from torch import Tensor
 
+from analysis.cli import Report
 from mlflow_thermo import schema
 from mlflow_thermo.delivery import JOURNAL, deliver
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.together import Together
-from projects.common import ParentWatch, Report, end_run, first_line
+from projects.common import ParentWatch, end_run, first_line
 from projects.fixed_lr.checkpoint import Checkpoints, State
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.loop import Diverged, Observer, require_finite

@@ -15,9 +15,9 @@ from typing import Any
 import click
 import torch
 
+from analysis.cli import Display, Report
 from mlflow_thermo.observables import log_points
 from mlflow_thermo.plugin import SWEEP_VARIABLE
-from projects.common import Display, Report
 from projects.fixed_lr.config import TrainConfig
 from projects.fixed_lr.full_gradients import gradients_at_end
 from projects.fixed_lr.phases import phases_of

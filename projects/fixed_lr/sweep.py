@@ -15,6 +15,7 @@ from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.failures import Failures
 from projects.common import (
+    EXPERIMENT,
     Outcome,
     ParentWatch,
     Terminated,
@@ -62,13 +63,28 @@ def _cluster(scheduler: str, watch: ParentWatch) -> Iterator[Cluster | None]:
 
 
 @click.command()
-@click.option("--lrs", default="", help="lo:hi:n (log-spaced) or a comma list; empty takes the preset's grid.")
-@click.option("--seeds", default="0", help="Comma list of run seeds.")
-@click.option("--jobs", default="", help="Trainings side by side; default one for each core, or thread of a worker.")
-@click.option("--engine", default=AUTO, help="auto, batched (learning rates side by side) or process (one each).")
-@click.option("--resume", default="", help="Id of a sweep that was cut off: train what is missing, from checkpoints.")
-@click.option("--scheduler", default="", help="Address of a Dask scheduler, as tcp://10.0.0.1:8786: its workers train.")
-@click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
+@click.option(
+    "--lrs", default="", help="Learning rates, lo:hi:n (log-spaced) or a comma list.  [default: the preset's grid]"
+)
+@click.option("--seeds", default="0", show_default=True, help="Comma list of run seeds.")
+@click.option("--jobs", default="", help="Trainings side by side.  [default: one for each core, or thread of a worker]")
+@click.option(
+    "--engine",
+    default=AUTO,
+    show_default=True,
+    help="Engine: batched (learning rates side by side), process (one each), or auto.",
+)
+@click.option(
+    "--resume",
+    default="",
+    help="Id of a sweep that was cut off: train what is missing, from checkpoints.  [default: begin anew]",
+)
+@click.option(
+    "--scheduler",
+    default="",
+    help="Address of a Dask scheduler, as tcp://10.0.0.1:8786: its workers train.  [default: this machine]",
+)
+@EXPERIMENT
 @config_options(leave_out=("lr", "seed", "threads"))
 def main(
     lrs: str,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from analysis.cli import Display, Report, in_words
 from mlflow_thermo.errors import ThermoError
-from projects.common import Display, Outcome, Report, in_words
+from projects.common import Outcome
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.need import expected_steps
 

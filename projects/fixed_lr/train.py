@@ -21,7 +21,7 @@ from mlflow_thermo.disk import DiskError
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.packing import Parameters
 from mlflow_thermo.plugin import SWEEP_VARIABLE, run_tags
-from projects.common import ParentWatch, Terminated, end_run, open_run, reason_of
+from projects.common import EXPERIMENT, ParentWatch, Terminated, end_run, open_run, reason_of
 from projects.fixed_lr.checkpoint import State, save
 from projects.fixed_lr.closing import closing_words, look_at, what_next, words_of
 from projects.fixed_lr.config import TrainConfig, resolve
@@ -230,8 +230,12 @@ def run_once(
 
 @click.command(context_settings={"show_default": True})
 @click.option("--lr", default="", help="Learning rate: a finite positive number. Needed, but with --resume.")
-@click.option("--resume", default="", help="Id of a run that was cut off: go on with it from its last checkpoint.")
-@click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
+@click.option(
+    "--resume",
+    default="",
+    help="Id of a run that was cut off: go on with it from its last checkpoint.  [default: begin anew]",
+)
+@EXPERIMENT
 @click.option(
     "--shares", default=1, type=click.IntRange(min=1), help="How many such programs share this machine's disk."
 )

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from analysis import StudyConfig, StudyResult, Trajectory, analyze
-from analysis.cli import entry
+from analysis.cli import entry, steady_progress
 from analysis.results import NO_SNAPSHOTS, OK, Estimate
 from analysis.trajectory import RunError
 from mlflow_thermo import ThermoError, schema
@@ -156,7 +156,8 @@ def calibrate_preset(
     for seed in range(studies):
         runs = sampled_runs(resolve({"preset": preset, "seed": str(seed), **given}))
         for config in configs:
-            rows += calibrated(analyze(runs, config), seed)
+            with steady_progress() as tell:
+                rows += calibrated(analyze(runs, config, progress=tell), seed)
         # A program of an hour that is stopped keeps what it has.
         content = [asdict(row) for row in rows]
         seconds = round(time.monotonic() - begin)
@@ -171,8 +172,10 @@ def calibrate_preset(
 @click.option("--preset", default=f"smooth,{DEFAULT}", help=f"Networks and settings, of {', '.join(PRESETS)}.")
 @click.option("--studies", default="4", help="Ladders of each with seeds of their own.")
 @click.option("--entropies", default="edgeworth,gaussian-ml", help="Comma list of entropy estimators.")
-@click.option("--temperatures", default="", show_default=False, help="lo:hi:n or a list; empty takes the preset's.")
-@click.option("--draws", default="", show_default=False, help="Draws of each chain; empty takes the preset's.")
+@click.option(
+    "--temperatures", default="", show_default=False, help="Temperatures, lo:hi:n or a list.  [default: the preset's]"
+)
+@click.option("--draws", default="", show_default=False, help="Draws of each chain.  [default: the preset's]")
 @click.option("--out", default="thermo-network", help="Folder for PRESET.json, the table of each.")
 def main(preset: str, studies: str, entropies: str, temperatures: str, draws: str, out: str) -> None:
     """The analysis on Gibbs states of networks, against the temperatures that were set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from projects.common import Display, Report
+from analysis.cli import Display, Report
 
 #: Seconds between two words to the display.
 EVERY = 0.2

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.stationarity import classify
 from mlflow_thermo import Schedule, SnapshotRecorder, run_tags, schema
-from projects.common import ParentWatch, end_run, first_line, log_new_params
+from projects.common import ParentWatch, end_run, first_line, log_dataset, log_new_params
 from projects.gibbs.config import GibbsConfig
 from projects.gibbs.surfaces import Surface
 
@@ -82,6 +82,7 @@ class TemperatureRun:
         params = {key: value for key, value in asdict(config).items() if key != "temperatures"}
         params |= {"temperature": f"{self.outcome.temperature:g}", "d": surface.d, "n_train": surface.n_train}
         log_new_params(run_id, params)
+        log_dataset(self._client, run_id, surface.name, {"training": surface.data})
         mean, std = self._uniform
         known = {schema.METRIC_SET_TEMPERATURE: self.outcome.temperature}
         if mean is not None and std is not None:

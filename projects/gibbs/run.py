@@ -11,6 +11,7 @@ import click
 
 from analysis.cli import entry
 from mlflow_thermo import ThermoError, schema
+from projects.common import EXPERIMENT
 from projects.gibbs.config import DEFAULT, DTYPES, GibbsConfig, resolve
 from projects.gibbs.presets import PRESETS
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def _preset_option(name: str, words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that is left to the preset where it is empty; its help names the values of all presets."""
     values = ", ".join(f"{preset} {given[name]}" for preset, given in PRESETS.items())
-    return click.option(f"--{name}", default="", show_default=False, help=f"{words}. By preset: {values}.")
+    return click.option(f"--{name}", default="", show_default=False, help=f"{words}. [default by preset: {values}]")
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -73,15 +74,15 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
 
 @click.command(context_settings={"show_default": True})
 @click.option("--preset", default=DEFAULT, help=f"Network and settings: {', '.join(PRESETS)}.")
-@_preset_option("temperatures", "lo:hi:n (log-spaced) or a comma list")
+@_preset_option("temperatures", "Temperatures, lo:hi:n (log-spaced) or a comma list")
 @_preset_option("chains", "Chains of each temperature")
 @_preset_option("draws", "Recorded draws of each chain")
 @_preset_option("every", "Trajectories from one draw to the next")
 @_preset_option("leapfrogs", "Steps of a trajectory, one gradient each")
 @_preset_option("burn_in", "Trajectories before the first draw, which tune the sampler")
-@_preset_option("dtype", " or ".join(DTYPES))
+@_preset_option("dtype", f"Type of the weights, {' or '.join(DTYPES)}")
 @click.option("--seed", default="0", help="Seed of all that is random: the same seed gives the same runs.")
-@click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
+@EXPERIMENT
 def main(experiment: str | None, **options: Any) -> None:
     """Exact Gibbs states p(w) ∝ exp(−L(w)/T) of a network at set temperatures, each as its own MLflow run."""
     config = resolve(options)

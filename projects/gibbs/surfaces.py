@@ -36,7 +36,7 @@ class Surface:
     energy : L and its gradient on all of the data.
     sizes : weights of each unit, each on a sphere of its own; none where the weights are free.
     layout : the parameters in a weight vector.
-    n_train : samples of the data.
+    name, data : of what the loss is on, samples (n, ...) and labels (n,).
     start : see `Start`.
     start_cost : gradients that the start takes.
     """
@@ -44,9 +44,15 @@ class Surface:
     energy: Energy
     sizes: tuple[int, ...]
     layout: tuple[ParameterSlice, ...]
-    n_train: int
+    name: str
+    data: tuple[Tensor, Tensor]
     start: Start
     start_cost: int = 0
+
+    @property
+    def n_train(self) -> int:
+        """Samples of the data."""
+        return len(self.data[1])
 
     @property
     def d(self) -> int:
@@ -114,7 +120,7 @@ def _shallow(dtype: torch.dtype) -> Surface:
     named = [(name, p) for name, p in setup.model.named_parameters() if p.requires_grad]
     head = setup.model.get_parameter("head.weight").detach().to(dtype)
     energy = ScaleInvariantMLP(x, y, head, (head.shape[1],), TANH)
-    return Surface(energy, tuple(energy.block_sizes), layout_of(named), len(y), _anywhere)
+    return Surface(energy, tuple(energy.block_sizes), layout_of(named), "digits", (x, y), _anywhere)
 
 
 def _two_layers(dtype: torch.dtype) -> Surface:
@@ -126,11 +132,12 @@ def _two_layers(dtype: torch.dtype) -> Surface:
     x = torch.tensor((small - small.mean()) / small.std(), dtype=dtype)[:400]
     head = torch.empty(10, 4).normal_(generator=torch.Generator().manual_seed(0))
     head = (10 * head / head.norm()).to(dtype)
-    energy = ScaleInvariantMLP(x, torch.tensor(labels)[: len(x)], head, (4, 4))
+    y = torch.tensor(labels)[: len(x)]
+    energy = ScaleInvariantMLP(x, y, head, (4, 4))
     layers = [(f"layers.{i}.weight", torch.empty(shape)) for i, shape in enumerate(energy.shapes)]
     sizes = tuple(energy.block_sizes)
     cost = _HOT[2] * _SEARCH_CHAINS * _SEARCH_LEAPFROGS * _SEARCH_DRAWS
-    return Surface(energy, sizes, layout_of(layers), len(x), _settled(sizes), cost)
+    return Surface(energy, sizes, layout_of(layers), "digits 4x4", (x, y), _settled(sizes), cost)
 
 
 def _smooth(dtype: torch.dtype) -> Surface:
@@ -141,7 +148,7 @@ def _smooth(dtype: torch.dtype) -> Surface:
     def start(energy: Energy, like: Tensor, generator: torch.Generator) -> Tensor:
         return network.teacher.expand_as(like).clone()
 
-    return Surface(network, (), layout_of(named), len(network.y), start)
+    return Surface(network, (), layout_of(named), "smooth network", (network.x, network.y), start)
 
 
 _SURFACES: dict[str, Callable[[torch.dtype], Surface]] = {

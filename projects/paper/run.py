@@ -14,7 +14,7 @@ import click
 from analysis.cli import entry
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError
-from projects.common import parse_jobs, parse_lrs
+from projects.common import EXPERIMENT, parse_jobs, parse_lrs
 from projects.paper.needs import estimate, require
 from projects.paper.plan import LAPTOP, Plan, make_plan
 
@@ -99,14 +99,22 @@ def given_options(arguments: list[str]) -> dict[str, str]:
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@click.option("--scale", default=LAPTOP, show_default=True, help="laptop, or full: the eight published settings.")
-@click.option("--lrs", default="", help="Learning rates of every study in place of its own.")
-@click.option("--seeds", default="", help="Seeds of every study in place of its own.")
-@click.option("--jobs", default="", help="Trainings side by side; default one for each core.")
-@click.option("--engine", default="", help="auto, batched or process.")
-@click.option("--toy", default="", help="Learning rates of the sphere toy, or none.")
+@click.option(
+    "--scale", default=LAPTOP, show_default=True, help="Either laptop, or full: the eight published settings."
+)
+@click.option("--lrs", default="", help="Learning rates of every study.  [default: those of the plan]")
+@click.option("--seeds", default="", help="Seeds of every study.  [default: those of the plan]")
+@click.option("--jobs", default="", help="Trainings side by side.  [default: one for each core]")
+@click.option(
+    "--engine",
+    default="",
+    help="How learning rates are trained side by side: auto, batched or process.  [default: auto]",
+)
+@click.option(
+    "--toy", default="", help="Learning rates of the sphere toy, or none.  [default: 1e-3:10:60 with laptop, else none]"
+)
 @click.option("--out", default="thermo-paper", show_default=True, help="Folder for the report.")
-@click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
+@EXPERIMENT
 @click.pass_context
 def main(
     context: click.Context,

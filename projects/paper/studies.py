@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from analysis import StudyConfig, StudyResult, analyze, from_tracking
+from analysis.cli import steady_progress
 from analysis.tracking import RunRecord, ServerError, SourceError
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import DIVERGED
@@ -25,7 +26,8 @@ def analyse_study(study: Study, scale: str, experiment_id: str, out: Path, jobs:
     """
     runs = from_tracking(experiment_id=experiment_id, sweep=study.key(scale))
     records, missing = usable_runs(study, runs.records)
-    result = analyze(replace(runs, records=tuple(records)), StudyConfig(jobs=jobs))
+    with steady_progress() as tell:
+        result = analyze(replace(runs, records=tuple(records)), StudyConfig(jobs=jobs), progress=tell)
     folder = out / "studies" / study.name
     result.write(folder, study.name)
     result.publish(folder)

@@ -9,7 +9,7 @@ import click
 from analysis.cli import entry
 from analysis.report import TOY, require_folder
 from mlflow_thermo import schema
-from projects.common import WholeNumber, parse_lrs
+from projects.common import EXPERIMENT, WholeNumber, parse_lrs
 from projects.toy_sphere.measurement import CHAINS, STEPS, run_toys
 
 
@@ -25,7 +25,7 @@ from projects.toy_sphere.measurement import CHAINS, STEPS, run_toys
 )
 @click.option("--seed", default=0, type=WholeNumber(0), show_default=True, help="Seed of start and samples.")
 @click.option("--out", default="thermo-toy", show_default=True, help="Folder for tables and figures.")
-@click.option("--experiment", default=None, help="MLflow experiment, outside of `mlflow run`.")
+@EXPERIMENT
 def main(lrs: str, steps: int, chains: int, seed: int, out: str, experiment: str | None) -> None:
     """SGD on the sphere at many learning rates, over- and under-parameterised, with its exact answers."""
     rates = parse_lrs(lrs)

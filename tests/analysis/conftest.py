@@ -1,10 +1,13 @@
 """A study whose temperatures are known: SGD on an isotropic quadratic with Gaussian gradient noise."""
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
+from analysis import cli
+from analysis.cli.program import DEBUG
 from mlflow_thermo import schema
 from mlflow_thermo.schema import SeriesIndex
 from mlflow_thermo.store import SeriesWriter
@@ -79,3 +82,22 @@ def tracked(study, store):
     for folder, lr in zip(study.write_all(), study.lrs, strict=True):
         study.log_run(store, experiment, folder, lr, tags={schema.TAG_SWEEP: "first"})
     return store
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Exit status and outputs of the console command, in this process."""
+    # What --debug leaves for the programs that a command starts.
+    monkeypatch.setenv(DEBUG, "")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mlflow-thermo", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run

@@ -16,7 +16,7 @@ NAMES = {
     "from_tracking", "from_folder", "analyze", "analyze_run", "StudyConfig", "StudyResult", "Trajectory", "diagnose",
     "temperature_curve", "power_law", "convexity_test", "EdgeworthEntropy", "GaussianEntropy",
     "GaussianMixtureEntropy", "KNNGraphEntropy", "KernelDensityEntropy", "KozachenkoLeonenkoEntropy",
-    "ProbabilisticPCAEntropy",
+    "ProbabilisticPCAEntropy", "watch",
 }  # fmt: skip
 
 

@@ -4,32 +4,16 @@ import re
 
 import pytest
 
+from benchmarks import places
 from benchmarks.disk import kept, tried
-from benchmarks.places import (
-    ANALYZE,
-    ARTIFACTS,
-    FULL,
-    MIDDLE,
-    OUT,
-    POINTS,
-    PROCESSES,
-    READ_ONLY,
-    STACK,
-    STORE,
-    TRAIN,
-    WORK,
-    Case,
-    Place,
-    Stores,
-    can_mount,
-)  # fmt: skip
+from benchmarks.places import Case, Place, Stores, can_mount
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not can_mount(), reason="only root on Linux can make a disk"),
     pytest.mark.xdist_group("disk"),
 ]
-WHOLE = f"FINISHED, {POINTS} points, complete snapshots"
+WHOLE = f"FINISHED, {places.POINTS} points, complete snapshots"
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +24,56 @@ def stores(tmp_path_factory):
 @pytest.mark.parametrize(
     ("case", "lines", "says", "left"),
     [
-        (Case(TRAIN, STORE, READ_ONLY), 1, "the tracking store .* the disk is read-only: make it", "no run was begun"),
-        (Case(TRAIN, STORE, FULL, MIDDLE), 6, r"the disk is full.*safe in .*, deliver it with", f"delivered; {WHOLE}"),
-        (Case(TRAIN, ARTIFACTS, READ_ONLY), 6, "artifacts/.*the disk is read-only.*deliver", f"delivered; {WHOLE}"),
-        (Case(TRAIN, WORK, FULL, MIDDLE), 4, "the disk is full.*afterwards go on with", f"delivered; resumed; {WHOLE}"),
-        (Case(PROCESSES, STORE, FULL, MIDDLE), 14, "2 of 2 runs failed, see the table", f"; {WHOLE}; {WHOLE}"),
-        (Case(STACK, WORK, READ_ONLY, MIDDLE), 12, "2 of 2 runs failed, see the table", f"resumed; {WHOLE}; {WHOLE}"),
-        (Case(ANALYZE, OUT, FULL), 1, "the report cannot be written to .*: the disk is full", "no report; again: done"),
-        (Case(ANALYZE, STORE, READ_ONLY), 8, "the disk is read-only", "the report is there; again: done"),
         (
-            Case(ANALYZE, ARTIFACTS, FULL),
+            Case(places.TRAIN, places.STORE, places.READ_ONLY),
+            1,
+            "the tracking store .* the disk is read-only: make it",
+            "no run was begun",
+        ),
+        (
+            Case(places.TRAIN, places.STORE, places.FULL, places.MIDDLE),
+            6,
+            r"the disk is full.*safe in .*, deliver it with",
+            f"delivered; {WHOLE}",
+        ),
+        (
+            Case(places.TRAIN, places.ARTIFACTS, places.READ_ONLY),
+            6,
+            "artifacts/.*the disk is read-only.*deliver",
+            f"delivered; {WHOLE}",
+        ),
+        (
+            Case(places.TRAIN, places.WORK, places.FULL, places.MIDDLE),
+            4,
+            "the disk is full.*afterwards go on with",
+            f"delivered; resumed; {WHOLE}",
+        ),
+        (
+            Case(places.PROCESSES, places.STORE, places.FULL, places.MIDDLE),
+            14,
+            "2 of 2 runs failed, see the table",
+            f"; {WHOLE}; {WHOLE}",
+        ),
+        (
+            Case(places.STACK, places.WORK, places.READ_ONLY, places.MIDDLE),
+            12,
+            "2 of 2 runs failed, see the table",
+            f"resumed; {WHOLE}; {WHOLE}",
+        ),
+        (
+            Case(places.ANALYZE, places.OUT, places.FULL),
+            1,
+            "the report cannot be written to .*: the disk is full",
+            "no report; again: done",
+        ),
+        (
+            Case(places.ANALYZE, places.STORE, places.READ_ONLY),
+            8,
+            "the disk is read-only",
+            "the report is there; again: done",
+        ),
+        (
+            Case(places.ANALYZE, places.ARTIFACTS, places.FULL),
             8,
             "artifacts of run .*: the disk is full",
             "the report is there; again: done",

@@ -1,5 +1,6 @@
 """Runs from folders and from a real store; every way in which a run can be unreadable."""
 
+import math
 import traceback
 
 import numpy as np
@@ -15,6 +16,8 @@ from mlflow_thermo import schema
 from mlflow_thermo.store import read_index
 from tests.analysis.conftest import Study
 from tests.mlflow_thermo.store.samples import shared_folder, unprivileged
+
+TRAINING = {schema.TAG_KIND: schema.KIND_TRAIN}
 
 
 def experiment_id(client):
@@ -134,7 +137,7 @@ class TestTracking:
         assert runs.origin.known[runs[2].run_id][0][schema.METRIC_LR] == runs[2].lr
 
     def test_no_runs(self, store):
-        with pytest.raises(SourceError, match="experiment 'study' holds no training runs for all runs"):
+        with pytest.raises(SourceError, match="experiment 'study' holds no training runs: train some, or name another"):
             from_tracking("study")
 
     def test_bad_filter_is_one_line(self, tracked):
@@ -155,9 +158,9 @@ class TestTracking:
         assert statuses == [NO_SNAPSHOTS, INCOMPLETE, DIVERGED]
 
     def test_learning_rate_from_params(self, study, store):
-        run = store.create_run(experiment_id(store))
+        run = store.create_run(experiment_id(store), tags=TRAINING)
         store.log_param(run.info.run_id, "lr", "1e-2")
-        other = store.create_run(experiment_id(store))
+        other = store.create_run(experiment_id(store), tags=TRAINING)
         store.log_param(other.info.run_id, "lr", "fast")
         by_id = {r.run_id: r.lr for r in from_tracking("study")}
         assert by_id[run.info.run_id] == 0.01
@@ -169,18 +172,33 @@ class TestTracking:
         + [(text, 0) for text in ("None", "", "nan", "snan", "inf", "1e999999999", "a seed", "0x10")],
     )
     def test_every_parameter_is_read_on_its_own(self, store, text, seed):
-        run = store.create_run(experiment_id(store)).info.run_id
+        run = store.create_run(experiment_id(store), tags=TRAINING).info.run_id
         store.log_param(run, "seed", text)
         store.log_param(run, "lr", "0.25")
         (found,) = from_tracking("study")
         assert (found.lr, found.seed) == (0.25, seed)
         assert found.params == {"seed": text, "lr": "0.25"}
 
+    @pytest.mark.parametrize(
+        ("text", "lr"),
+        [("1e-1", 0.1), (" .5 ", 0.5), ("1E-3", 0.001), ("+2.", 2.0)]
+        + [(text, math.nan) for text in ("0,1", "None", "", "0x10", "1/3", "0.1 (warm)", "inf", "{'w': 0.1}")],
+    )
+    def test_a_learning_rate_is_read_on_its_own(self, store, text, lr):
+        run = store.create_run(experiment_id(store), tags=TRAINING).info.run_id
+        store.log_param(run, "lr", text)
+        store.log_param(run, "seed", "3")
+        (found,) = from_tracking("study")
+        assert found.seed == 3
+        assert found.lr == pytest.approx(lr, nan_ok=True)
+
 
 def test_a_server_that_does_not_answer_is_one_line_without_the_password(monkeypatch):
     """Also in the traceback of a notebook, which shows the cause of an error."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(ServerError, match=r"MLflow: API request to http://127\.0\.0\.1:1/") as caught:
+    with pytest.raises(
+        ServerError, match=r"^the tracking server http://127\.0\.0\.1:1 does not answer \(conn"
+    ) as caught:
         from_tracking("study", "http://user:secret@127.0.0.1:1")
     shown = "".join(traceback.format_exception(caught.value))
     assert "MlflowException" not in shown
@@ -191,11 +209,11 @@ def test_a_server_that_goes_away_while_runs_are_read(study, tracked, monkeypatch
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     client = MlflowClient("http://user:secret@127.0.0.1:1")
     run = tracked.search_runs([experiment_id(tracked)])[0]
-    with pytest.raises(ServerError, match="MLflow: API request"):
+    with pytest.raises(ServerError, match="the tracking server http://127.0.0.1:1 does not answer"):
         _history(client, run, [*run.data.metrics])
     run.data.tags.pop(schema.TAG_DIGEST, None)
     run.info._artifact_uri = "mlflow-artifacts:/1/a/artifacts"
-    with pytest.raises(ServerError, match="MLflow: API request"):
+    with pytest.raises(ServerError, match="the tracking server http://127.0.0.1:1 does not answer"):
         fingerprint(client, run)
 
 

@@ -3,11 +3,23 @@
 import os
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
 from mlflow_thermo import SnapshotRecorder
 from mlflow_thermo.store import read_index, read_weights
+
+#: Marks of tests in which Lightning trains, with what it warns of in trainings as short as these.
+LIGHTNING = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*LeafSpec"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval"),
+    pytest.mark.filterwarnings("ignore:.*litlogger"),
+    pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
+]
+
 
 LR, BATCH = 0.1, 8
 #: Environment of a program that imports from the tests.

@@ -11,16 +11,9 @@ import torch
 
 from mlflow_thermo import ThermoError, schema
 from mlflow_thermo.store import read_index
-from tests.mlflow_thermo.integrations.problem import WITH_TESTS, network, plain_loop, recorded, same
+from tests.mlflow_thermo.integrations.problem import LIGHTNING, WITH_TESTS, network, plain_loop, recorded, same
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*LeafSpec"),
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval"),
-    pytest.mark.filterwarnings("ignore:.*litlogger"),
-    pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
-]
+pytestmark = LIGHTNING
 
 
 class TestCheckpoints:

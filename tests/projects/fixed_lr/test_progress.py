@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from projects.common import Display, Outcome
+from analysis.cli import Display
+from projects.common import Outcome
 from projects.fixed_lr import progress
 from projects.fixed_lr.config import resolve
 from projects.fixed_lr.need import Need

@@ -42,6 +42,11 @@ def test_a_ladder_in_flat_space(store, capsys):
     assert {one.info.status for one in (parent, cold, hot)} == {"FINISHED"}
     assert len({one.data.tags[schema.TAG_SWEEP] for one in (parent, cold, hot)}) == 1
     network = smooth_network()
+    for one in (cold, hot):
+        # As the other projects' runs: the UI's Dataset column, and a digest that is that of the data.
+        ((data,),) = [one.inputs.dataset_inputs for one in (store.get_run(one.info.run_id),)]
+        assert (data.dataset.name, data.tags[0].value) == ("smooth network", "training")
+        assert '"features_shape": [300, ' in data.dataset.profile
     for one, temperature in ((cold, 1e-3), (hot, 2e-3)):
         index, weights = snapshots_of(store, one)
         assert index.attributes["set_temperature"] == temperature

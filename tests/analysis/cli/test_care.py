@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray
 
-from analysis import Trajectory, cli
+from analysis import Trajectory
 from analysis.study import complaints
 from analysis.trajectory import datatree_of
 from mlflow_thermo import schema
@@ -16,21 +16,6 @@ from mlflow_thermo.delivery import Sign
 from mlflow_thermo.errors import ThermoError
 from mlflow_thermo.schema import ParameterSlice
 from tests.analysis.study.test_advice import run as run_result
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mlflow-thermo", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def write_run(study, where, lr, weights, loss):
@@ -123,7 +108,7 @@ def test_orphans_and_unfinished_runs(tracked, command):
     assert code == 1
     assert f"run {lost}" in out
     code, out, err = command("doctor", "study", "--json")
-    assert set(json.loads(out)) == {"orphans", "complaints"}
+    assert set(json.loads(out)) == {"orphans", "complaints", "others", "running"}
 
 
 def test_one_run_alone(tracked, command):

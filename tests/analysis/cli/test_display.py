@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from projects.common import Display, Report, in_words
+from analysis.cli import Display, Report, in_words
 
 
 class Clock:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from shutil import get_terminal_size
 from typing import Any
@@ -13,6 +14,10 @@ import click
 
 #: Seconds between two lines where there is no terminal.
 LINE_EVERY = 10.0
+#: Seconds before a bar for what may be over at once.
+PATIENCE = 2.0
+#: Share of the work from which on the time for the rest is told.
+_ENOUGH = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,13 @@ class Report:
     fraction : share of its work that is done, by what is planned now.
     spent : seconds since it began.
     left : seconds that it will still take; None while nobody can tell within a factor of two.
+    doing : what it is at, in a few words.
     """
 
     fraction: float
     spent: float
     left: float | None
+    doing: str = ""
 
 
 def in_words(seconds: float) -> str:
@@ -64,6 +71,8 @@ class Display:
             # The share of the time, which an estimate that grows must not move back.
             self._share = max(self._share, report.spent / max(report.spent + report.left, 1e-9))
             share, words = self._share, f"about {in_words(report.left)} left"
+        if report.doing:
+            words = f"{report.doing}, {words}"
         if self._draws and self._bar is None:
             self._bar = _new_bar()
             self._draws = self._bar is not None
@@ -99,3 +108,23 @@ def _new_bar() -> Any:
     # By itself it shows nothing on a terminal that does not know its size, as in a container.
     columns, rows = get_terminal_size()
     return tqdm(total=1.0, file=sys.stderr, bar_format=form, leave=False, ncols=columns, nrows=rows)
+
+
+@contextmanager
+def steady_progress() -> Iterator[Callable[[float, str], None]]:
+    """A display of work whose shares take about as long as each other: it is told the share that is done, and of what.
+
+    Examples
+    --------
+    >>> with steady_progress() as tell:
+    ...     tell(0.5, "reading runs")
+    """
+    begin = time.monotonic()
+    with Display(PATIENCE if sys.stderr.isatty() else None) as display:
+
+        def tell(fraction: float, doing: str) -> None:
+            spent = time.monotonic() - begin
+            left = spent * (1 - fraction) / fraction if fraction >= _ENOUGH else None
+            display.show(Report(fraction, spent, left, doing))
+
+        yield tell
