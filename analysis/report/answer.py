@@ -210,7 +210,7 @@ def parting(result: StudyResult) -> str:
     where = f"From {_at(result.axis, apart[0])} up" if tail else f"At {len(apart)} of {len(theirs)} learning rates"
     where = "At all learning rates" if len(apart) == len(theirs) else where
     found = f"the virial, a thermometer without entropy, is more than {100 * _FAR:.0f} % off T"
-    return f"{where} {found}: SGD is not in a Gibbs state there."
+    return f"{where} {found}: SGD is not in a Gibbs state there, and T is the slope dU/dS alone."
 
 
 def _means(runs: Sequence[RunResult], lrs: Iterable[float]) -> dict[float, Estimate]:

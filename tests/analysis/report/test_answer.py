@@ -133,7 +133,9 @@ class TestParting:
         study = self.judged([1, 0.95, 0.8, 0.5])
         found = said(parting(study))
         assert found.startswith(f"From lr = {study.runs[2].lr:.3g} up the virial, a thermometer without entropy")
-        assert found.endswith("more than 10 % off T: SGD is not in a Gibbs state there.")
+        assert found.endswith(
+            "more than 10 % off T: SGD is not in a Gibbs state there, and T is the slope dU/dS alone."
+        )
         assert parting(self.judged([0.5, 0.5, 0.5])).startswith("At all learning rates the virial")
         assert parting(self.judged([1, 0.5, 1, 1.5, 1])).startswith("At 2 of 5 learning rates the virial")
 
