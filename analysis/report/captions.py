@@ -7,8 +7,8 @@ from dataclasses import dataclass
 #: By name of the figure.
 CAPTIONS = {
     "temperature": "Bars and band: the interval of T. Empty points are tentative. Thermometers that need no entropy "
-    "agree with dU/dS where SGD is in a Gibbs state. The paper is arXiv 2505.23489, whose estimate has no interval, and "
-    "none at the ends of the curve.",
+    "agree with dU/dS where SGD is in a Gibbs state. The paper is arXiv 2505.23489; its estimate has no interval, "
+    "and none at the ends of the curve.",
     "loss": "Stationary training loss U against learning rate, with 95 % intervals.",
     "entropy": "Entropy S of the weights against learning rate, in nats, with 95 % intervals.",
     "paper_entropy": "Entropy by the paper's graph of consecutive iterates, which has no stated error.",

@@ -14,7 +14,9 @@ from analysis.results import OK, SKEWED, TOO_FEW
 
 def gamma_product(shape, d, n, rng):
     """Independent gamma variables in rotated and stretched coordinates, and their entropy in nats."""
-    stretch = ortho_group.rvs(d, random_state=0) @ np.diag(np.geomspace(0.1, 3.0, d))
+    # SciPy before 1.16 knows no rotation of a line.
+    rotation = ortho_group.rvs(d, random_state=0) if d > 1 else np.eye(1)
+    stretch = rotation @ np.diag(np.geomspace(0.1, 3.0, d))
     truth = d * stats.gamma(shape).entropy() + np.linalg.slogdet(stretch)[1]
     return rng.gamma(shape, size=(n, d)) @ stretch.T, truth
 
