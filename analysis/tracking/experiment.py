@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KIND, NOTE = "mlflow.experimentKind", "mlflow.note.content"
-#: Of an experiment that trains models: without a kind the UI opens the one for language models and their traces.
+#: Of an experiment that trains models. In MLflow 3.17 a link, and not this, says on which side the UI opens it.
 TRAINING = "custom_model_development"
 #: Signs around what is ours in a note: the rest is the user's.
 _BEGIN, _END = "<!-- mlflow-thermo -->", "<!-- end of mlflow-thermo -->"
