@@ -52,16 +52,23 @@ def test_sweep_and_analysis(user, production, client):
 
 def test_credentials_that_are_wrong(user, production):
     wrong = {**production.access, "MLFLOW_TRACKING_PASSWORD": "not-the-password"}
-    for command in (
-        ("mlflow-thermo", "analyze", "--experiment", "team"),
-        ("mlflow-thermo", "doctor", "team"),
+    in_the_uri = {"MLFLOW_TRACKING_URI": production.uri.replace("//", "//physicist:not-the-password@")}
+    for command, access in (
+        (("mlflow-thermo", "analyze", "--experiment", "team"), wrong),
+        (("mlflow-thermo", "doctor", "team"), wrong),
+        (("mlflow-thermo", "watch", "team"), in_the_uri),
+        (("mlflow-thermo", "export", "team"), {"MLFLOW_TRACKING_URI": production.uri}),
     ):
-        done = user(*command, **wrong)
+        done = user(*command, **access)
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if line]
         assert len(lines) == 1, done.stderr
-        assert lines[0].startswith("error: MLflow: ")
-        assert "not-the-password" not in done.stdout + done.stderr
+        assert lines[0].startswith(
+            "error: the tracking server needs a login, and that of now is missing or wrong: set "
+        )
+        shown = user(*command, MLFLOW_THERMO_DEBUG="1", **access)
+        assert "Traceback" in shown.stderr
+        assert "not-the-password" not in done.stdout + done.stderr + shown.stdout + shown.stderr
 
 
 def test_two_sweeps_at_once(user, production, client):

@@ -149,6 +149,19 @@ def test_advice_in_words_and_as_json(tracked, command):
     )
 
 
+@pytest.mark.parametrize("arguments", [("doctor", "study"), ("advise", "study")], ids=lambda one: one[0])
+def test_progress_goes_to_stderr(tracked, command, monkeypatch, arguments):
+    """Without a terminal as lines; what --json says on stdout stays one object."""
+    monkeypatch.setattr("analysis.cli.display.LINE_EVERY", 0.0)
+    _, out, err = command(*arguments, "--json")
+    assert isinstance(json.loads(out), dict)
+    shares = [int(line.split("%")[0]) for line in err.splitlines() if "% done, " in line]
+    assert len(shares) >= 18
+    assert shares == sorted(shares)
+    assert "reading runs" in err
+    assert "measuring entropies, about " in err
+
+
 def test_an_experiment_that_does_not_exist_has_near_matches(tracked, command):
     for name in ("doctor", "advise", "export"):
         code, _, err = command(name, "studdy")

@@ -57,7 +57,7 @@ def all_runs(study, store):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(one, marks=[pytest.mark.slow] * (one != "nested")) for one in KINDS])
 def test_runs_of_other_tools(all_runs, store: MlflowClient, command, tmp_path, kind):
     """In one line however many they are; nothing of them is read, and nothing is written to them."""
     alone = command("doctor", "study")
@@ -100,7 +100,7 @@ def test_many_of_them_in_doctor(all_runs, store, command):
     assert "3 more runs of other tools, left out" in out
 
 
-@pytest.mark.parametrize("status", ["KILLED", "FAILED", "RUNNING"])
+@pytest.mark.parametrize("status", [pytest.param("KILLED", marks=pytest.mark.slow), "FAILED", "RUNNING"])
 def test_runs_that_were_cut_short(all_runs, study, store, command, tmp_path, status):
     """They are named, and the study of the others is sound: exit status 0."""
     weights, loss = study.samples(0.2)
