@@ -228,7 +228,7 @@ def run_once(
     click.echo(what_next(begun.config))
 
 
-@click.command(context_settings={"show_default": True})
+@click.command()
 @click.option("--lr", default="", help="Learning rate: a finite positive number. Needed, but with --resume.")
 @click.option(
     "--resume",
@@ -237,9 +237,19 @@ def run_once(
 )
 @EXPERIMENT
 @click.option(
-    "--shares", default=1, type=click.IntRange(min=1), help="How many such programs share this machine's disk."
+    "--shares",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many such programs share this machine's disk.",
 )
-@click.option("--summary", default=True, type=click.BOOL, help="Analyse the run at its end and say what it shows.")
+@click.option(
+    "--summary",
+    default=True,
+    show_default=True,
+    type=click.BOOL,
+    help="Analyse the run at its end and say what it shows.",
+)
 @config_options(leave_out=("lr",))
 def main(lr: str, resume: str, experiment: str | None, shares: int, summary: bool, **options: str) -> None:
     """Train at one fixed learning rate and record weight snapshots into an MLflow run."""

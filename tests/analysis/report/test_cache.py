@@ -10,13 +10,12 @@ from analysis.results import OK, Estimate, EstimatorUsed, RunResult, StudyResult
 from analysis.study import StudyConfig, analyze
 from analysis.tracking import from_folder, from_tracking, records
 from mlflow_thermo import schema
-from tests.analysis.test_cli import command  # noqa: F401
 
 WORDS = "nothing has changed"
 
 
 @pytest.fixture
-def analysed(tracked, tmp_path, command):  # noqa: F811
+def analysed(tracked, tmp_path, command):
     """The study after its first analysis, and what analyses it again; snapshots cannot be read any more."""
 
     def again(*options):

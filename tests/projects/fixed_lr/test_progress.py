@@ -320,4 +320,4 @@ class TestSingleRun:
             run.step()
         event = json.loads(capsys.readouterr().out)
         assert event.pop("spent") >= 0
-        assert event == {"event": "progress", "fraction": pytest.approx(1 / 3000), "left": None}
+        assert event == {"event": "progress", "fraction": pytest.approx(1 / 3000), "left": None, "doing": ""}
