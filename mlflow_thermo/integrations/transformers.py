@@ -53,8 +53,15 @@ class ThermoCallback(Adapted, TrainerCallback):  # type: ignore[misc]
         Other arguments of `SnapshotRecorder`: `series`, `select`, `seed`, `storage` and so on.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(
+        self,
+        *,
+        total_steps: int | None = None,
+        warmup: int | None = None,
+        directory: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(total_steps=total_steps, warmup=warmup, directory=directory, **options)
         self._own_losses = False
         self._processes = 1
 
