@@ -61,6 +61,7 @@ def check_sweep_and_analysis(client, experiment_id, folder, printed):
     assert {f.path for f in client.list_artifacts(analysis[0].info.run_id)} >= {"report.html", "result.json"}
 
 
+@pytest.mark.slow
 def test_sweep_then_analyze(user):
     done = user("mlflow", "run", ".", *SWEEP)
     assert done.returncode == 0, done.stderr

@@ -57,6 +57,7 @@ def test_whitened_neighbours_keep_their_worst_error():
     assert row.worst_error <= 0.10, table_row(row)
 
 
+@pytest.mark.slow
 def test_von_mises_fisher_in_a_thousand_dimensions():
     for seed in range(3):
         row = measure(*samples_of("von Mises-Fisher", 1000, seed), "oas")

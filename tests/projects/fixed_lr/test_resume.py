@@ -66,6 +66,7 @@ def newest(store, n=1):
     return [run.info.run_id for run in store.search_runs([experiment])][:n]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on(program, store, tmp_path):
     killed(store, "projects.fixed_lr.train", tmp_path, lr=0.1, **{**TINY, "steps": 600})
     (run_id,) = newest(store)

@@ -148,6 +148,7 @@ class TestCompiling:
     def test_never(self):
         assert self.stack(steps=10**9).compile_if_worth_it("never") is False
 
+    @pytest.mark.slow
     def test_compiled_and_eager_gradients_agree(self):
         stack = self.stack(steps=10**9)
         trial = stack._trial(1)

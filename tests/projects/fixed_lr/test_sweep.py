@@ -120,6 +120,7 @@ def test_an_ended_sweep_ends_its_runs(sweep, engine):
     assert by_kind(client, schema.KIND_SWEEP)[0].info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_leaves_no_run_open(sweep):
     """Nobody tells the child, and nobody reads what it says: it must notice, and save what every run has."""
     client = sweep.ready_client()
@@ -203,6 +204,7 @@ def test_a_killed_process_fails_its_runs_and_not_the_others(sweep, engine):
     assert "killed by signal 9" in text
 
 
+@pytest.mark.slow
 def test_batched_runs_are_complete_and_readable(sweep):
     process = sweep(lrs="0.001,0.01", jobs=1, seeds="0,1", engine="batched")
     _, err = process.communicate(timeout=300)
@@ -223,6 +225,7 @@ def test_batched_runs_are_complete_and_readable(sweep):
         assert read_weights(folder).shape == (30, index.d)
 
 
+@pytest.mark.slow
 def test_a_password_in_the_tracking_uri_is_shown_nowhere(sweep, server):
     """Neither on the screen nor in the table that is uploaded, where a run failed."""
     uri = server.uri.replace("://", "://user:secret@")
