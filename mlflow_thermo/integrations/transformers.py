@@ -53,17 +53,8 @@ class ThermoCallback(Adapted, TrainerCallback):  # type: ignore[misc]
         Other arguments of `SnapshotRecorder`: `series`, `select`, `seed`, `storage` and so on.
     """
 
-    def __init__(
-        self,
-        *,
-        total_steps: int | None = None,
-        warmup: int | None = None,
-        directory: str | Path | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(total_steps=total_steps, warmup=warmup, directory=directory, **options)
-        self._own_losses = False
-        self._processes = 1
+    _own_losses = False
+    _processes = 1
 
     def add_loss(self, loss: Tensor) -> None:
         """Take the loss of one micro-batch from a Trainer that computes it itself, in its ``compute_loss``."""
