@@ -26,7 +26,7 @@ from projects.fixed_lr.loop import run_loop
 from projects.fixed_lr.members import StackCheckpoints, StackMember, StackObserver, describe
 from projects.fixed_lr.memory import models_that_fit
 from projects.fixed_lr.need import expected_steps
-from projects.fixed_lr.options import config_options, parse_options
+from projects.fixed_lr.options import SHARES, config_options, parse_options
 from projects.fixed_lr.progress import emit
 from projects.fixed_lr.recording import Baseline, RecordedRun, recording_bytes
 from projects.fixed_lr.resuming import facts_of, same_config
@@ -145,13 +145,7 @@ def found(folder: WorkFolder, given: dict[str, Any]) -> tuple[list[StackMember],
     show_default=True,
     help="Whether torch.compile is used; auto where it pays.",
 )
-@click.option(
-    "--shares",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="How many such programs share this machine's memory and disk.",
-)
+@SHARES
 @config_options(leave_out=("lr",))
 def main(lrs: str, resume: str, experiment: str | None, compiling: str, shares: int, **options: str) -> None:
     """Train several fixed learning rates side by side, each as its own MLflow run."""

@@ -195,7 +195,10 @@ class StackObserver(Observer):
         if losses.ndim == 1:
             losses = losses.unsqueeze(1).expand(-1, self._stack.config.chains)
         open_now = self._open()
-        self._record(losses if len(open_now) == len(losses) else losses[[position for position, _ in open_now]])
+        if self._together is None:
+            self._together = Together([member.run.recorder for _, member in open_now if member.run is not None])
+        all_open = len(open_now) == len(losses)
+        self._together.step(losses if all_open else losses[[position for position, _ in open_now]])
         for position, member in open_now:
             assert member.run is not None
             weights = self._stack.weights[position]
@@ -204,11 +207,6 @@ class StackObserver(Observer):
         # Between two checks of a large model minutes may pass.
         if time.monotonic() - self._reported > LONG_SILENCE:
             self._report(self._step)
-
-    def _record(self, losses: Tensor) -> None:
-        if self._together is None:
-            self._together = Together([member.run.recorder for _, member in self._open() if member.run is not None])
-        self._together.step(losses)
 
     def _settle(self) -> None:
         """Let the recorders know all steps, and be called one by one."""

@@ -16,6 +16,16 @@ from projects.fixed_lr.presets import PRESETS
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
+#: Given by a sweep to each of the programs that it starts.
+SHARES = click.option(
+    "--shares",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many such programs share this machine.",
+)
+
+
 def parse_lr(text: str) -> float:
     """The learning rate as a float; ThermoError where it is not a number (`TrainConfig.validate` checks the value)."""
     try:

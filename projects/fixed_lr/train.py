@@ -26,7 +26,7 @@ from projects.fixed_lr.checkpoint import State, save
 from projects.fixed_lr.closing import closing_words, look_at, what_next, words_of
 from projects.fixed_lr.config import TrainConfig, resolve
 from projects.fixed_lr.loop import Diverged, Observer, require_finite, run_loop
-from projects.fixed_lr.options import config_options, parse_lr, parse_options
+from projects.fixed_lr.options import SHARES, config_options, parse_lr, parse_options
 from projects.fixed_lr.progress import RunProgress, emit, progress_of
 from projects.fixed_lr.recording import Baseline, RecordedRun, break_off
 from projects.fixed_lr.resuming import Begun, facts_of, find_begun, how_to_go_on, take_over
@@ -236,13 +236,7 @@ def run_once(
     help="Id of a run that was cut off: go on with it from its last checkpoint.  [default: begin anew]",
 )
 @EXPERIMENT
-@click.option(
-    "--shares",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="How many such programs share this machine's disk.",
-)
+@SHARES
 @click.option(
     "--summary",
     default=True,
