@@ -110,7 +110,8 @@ def analyze(
         with steady_progress() as tell:
             result = _analysed(runs, how, tell)
             tell(_ANALYSED, "drawing the report")
-            cache.put(key, result.write(out), Path(out))
+            result.write(out)
+            cache.put(key, result, Path(out))
     else:
         result = replace(result, origin=runs.origin)
         click.echo("nothing has changed: this is the report made before (--no-cache makes a new one)", err=True)

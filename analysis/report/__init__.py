@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlflow_thermo.faces import lazy_names
 
 if TYPE_CHECKING:
-    from analysis.report.cache import ReportCache as ReportCache, study_key as study_key
+    from analysis.report.cache import ReportCache as ReportCache, copy_report as copy_report, study_key as study_key
     from analysis.report.figures import (
         BELOW as BELOW,
         HEIGHT as HEIGHT,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "cache": ["ReportCache", "study_key"],
+        "cache": ["ReportCache", "copy_report", "study_key"],
         "figures": [
             "BELOW",
             "HEIGHT",

@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from analysis.report.folder import STUDY, new_report
+from analysis.report.folder import STUDY, alone, new_report, report_files
 from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
 from mlflow_thermo.errors import ThermoError
 
@@ -61,8 +61,10 @@ class ReportCache:
         if kept is None or not kept.is_dir():
             return None
         try:
-            files = {path.relative_to(kept).as_posix(): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
-            listed = json.loads(files.pop(_DIGESTS))
+            listed = json.loads((kept / _DIGESTS).read_text(encoding="utf-8"))
+            # Those with a dot are the lists of what is there.
+            paths = [path for path in kept.rglob("[!.]*") if path.is_file()]
+            files = {path.relative_to(kept).as_posix(): path.read_bytes() for path in paths}
             if listed != {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}:
                 return None
             result = StudyResult.from_dict(json.loads(files[_RESULT]))
@@ -75,24 +77,45 @@ class ReportCache:
                 (staged / name).write_bytes(content)
         return result
 
-    def put(self, key: str | None, files: Sequence[Path], root: Path) -> None:
-        """Keep the `files` of a report in `root`; if that fails (a full disk), the next analysis is not faster."""
+    def put(self, key: str | None, result: StudyResult, out: Path) -> None:
+        """Keep the report of a result that lies in `out`; if that fails (a full disk), the next analysis is not faster.
+
+        Where another analysis has put its own report into `out` since, nothing is kept.
+        """
         if key is None:
             return
         temporary: Path | None = None
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix="report-", dir=self._folder))
-            digests = {}
-            for path in files:
-                target = temporary / path.relative_to(root)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                content = path.read_bytes()
-                target.write_bytes(content)
-                digests[path.relative_to(root).as_posix()] = hashlib.sha256(content).hexdigest()
-            (temporary / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
-            # One that is there was not good enough to be handed out.
-            shutil.rmtree(self._folder / key, ignore_errors=True)
-            os.replace(temporary, self._folder / key)
+            names = copy_report(result, out, temporary)
+            if names:
+                digests = {name: hashlib.sha256((temporary / name).read_bytes()).hexdigest() for name in names}
+                (temporary / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
+                # One that is there was not good enough to be handed out.
+                shutil.rmtree(self._folder / key, ignore_errors=True)
+                os.replace(temporary, self._folder / key)
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def copy_report(result: StudyResult, folder: Path, target: Path) -> list[str]:
+    """Make a copy of the report of a result; returns the names of its files.
+
+    None where the report of another analysis lies in `folder`: two analyses at once may have been given the same.
+    """
+    if not folder.is_dir():
+        return []
+    with alone(folder):
+        try:
+            there: object = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        if there != json.loads(json.dumps(result.to_dict())):
+            return []
+        names = [path.relative_to(folder).as_posix() for path in report_files(folder, STUDY)]
+        with new_report(target, STUDY, names) as staged:
+            for name in names:
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / name, staged / name)
+    return names

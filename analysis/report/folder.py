@@ -56,8 +56,9 @@ def require_folder(folder: str | Path, kind: str | None = None) -> None:
         reason = str(error.strerror)
     if reason:
         raise ThermoError(f"out {str(folder)!r} cannot be written ({reason}): choose another folder")
-    if kind is not None:
-        _require_own(path, NAMES[kind])
+    if kind is not None and path.exists():
+        with disk_errors(folder, "the report"), alone(path):
+            _require_own(path, NAMES[kind])
 
 
 @contextmanager
@@ -81,7 +82,8 @@ def new_report(folder: str | Path, kind: str, names: Iterable[str | PurePath]) -
     listed = sorted(PurePath(name).as_posix() for name in names)
     with disk_errors(folder, "the report"):
         folder.mkdir(parents=True, exist_ok=True)
-        _require_own(folder, listed)
+        with alone(folder):
+            _require_own(folder, listed)
         staged = Path(tempfile.mkdtemp(prefix=".thermo-", dir=folder))
         try:
             yield staged
@@ -156,7 +158,10 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _require_own(folder: Path, names: Iterable[str]) -> None:
-    """Raise ThermoError where writing these files would touch one that no report has written, or leave the folder."""
+    """Raise ThermoError where writing these files would touch one that no report has written, or leave the folder.
+
+    To be called with the folder `alone`: a report that takes its place meanwhile has files that an older list lacks.
+    """
     own = {name for kind in NAMES for name in _listed(folder, kind)}
     remedy = "move it away, or choose another folder"
     for name in names:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag
 
-from analysis.report import ACCURACY, STUDY, alone, report_files
+from analysis.report import ACCURACY, STUDY, alone, copy_report, report_files
 from analysis.results import RunResult, StudyResult, run_row
 from analysis.tracking.errors import server_errors
 from analysis.tracking.experiment import name_run, show_in_experiment
 from analysis.tracking.finding import search_runs
-from analysis.tracking.turns import in_turn, is_report_of
+from analysis.tracking.turns import in_turn
 from mlflow_thermo import schema
 from mlflow_thermo.disk import disk_errors
 from mlflow_thermo.errors import ThermoError
@@ -165,14 +165,12 @@ def publish_result(
         found = search_runs(MlflowClient(origin.tracking_uri), origin.experiment_id, "")
         known = {run.info.run_id: (run.data.metrics, run.data.tags) for run in found}
     with TemporaryDirectory(prefix="thermo-report-") as temporary:
-        # Another analysis may have put its report there since.
-        own = folder is not None and is_report_of(Path(folder), result)
-        if folder is None or not own:
+        # A copy: another analysis may put its own report into the folder before this one has arrived on the server.
+        if folder is None or not copy_report(result, Path(folder), Path(temporary)):
             result.write(temporary)
-            folder = temporary
         return publish_study(
             result,
-            folder,
+            temporary,
             experiment_id=origin.experiment_id,
             scope=origin.scope,
             run_id=run_id,

@@ -1,16 +1,13 @@
-"""Several analyses at once: whose turn it is to publish, and whose report lies in a folder."""
+"""Several analyses at once: whose turn it is to publish."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from analysis.results import StudyResult
 from analysis.tracking.download import cache_folder
 
 
@@ -33,12 +30,3 @@ def in_turn(what: str) -> Iterator[bool]:
                 waited = True
                 held.enter_context(lock.acquire())
         yield waited
-
-
-def is_report_of(folder: Path, result: StudyResult) -> bool:
-    """Whether the report in a folder is that of a result."""
-    try:
-        there: object = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(there == json.loads(json.dumps(result.to_dict())))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -122,13 +123,13 @@ class TestReportCache:
 
     def fill(self, tmp_path):
         made = tmp_path / "made"
-        (made / "figures").mkdir(parents=True)
-        files = [made / "result.json", made / "figures" / "a.png"]
-        files[0].write_text(json.dumps(self.RESULT.to_dict()))
-        files[1].write_bytes(b"png")
+        with new_report(made, STUDY, ["result.json", "figures/a.png"]) as staged:
+            (staged / "figures").mkdir()
+            (staged / "result.json").write_text(json.dumps(self.RESULT.to_dict()))
+            (staged / "figures" / "a.png").write_bytes(b"png")
         (made / "of somebody else").write_text("x")
         store = ReportCache(tmp_path / "store")
-        store.put("key", files, made)
+        store.put("key", self.RESULT, made)
         return store
 
     def test_gives_back_what_was_put(self, tmp_path):
@@ -182,7 +183,16 @@ class TestReportCache:
         made = tmp_path / "made"
         made.mkdir()
         (tmp_path / "store").write_text("a file in its place")
-        ReportCache(tmp_path / "store").put("key", [], made)
+        ReportCache(tmp_path / "store").put("key", self.RESULT, made)
+
+    def test_the_report_of_another_analysis_is_not_kept(self, tmp_path):
+        """Two analyses wrote into one folder at once, and the other one was last."""
+        self.fill(tmp_path)
+        store = ReportCache(tmp_path / "store")
+        store.put("other", replace(self.RESULT, notes=("another note",)), tmp_path / "made")
+        store.put("nowhere", self.RESULT, tmp_path / "gone")
+        assert store.get("other", tmp_path / "out") is None
+        assert [path.name for path in (tmp_path / "store").iterdir()] == ["key"]
 
     def test_twice(self, tmp_path):
         store = self.fill(tmp_path)

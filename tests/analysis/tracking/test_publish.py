@@ -1,6 +1,8 @@
 """What an analysis leaves on the tracking server."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +93,15 @@ class TestFromTheResult:
         again.publish(folder)
         assert client.get_run(item.run_id).data.metrics[schema.METRIC_TEMPERATURE] == item.temperature.value
         assert len(client.get_metric_history(again.runs[1].run_id, schema.METRIC_TEMPERATURE)) == 1
+
+    def test_the_report_of_another_analysis_in_the_folder_is_not_sent(self, done, tmp_path):
+        """Two analyses wrote into one folder at once, and the other one was last."""
+        client, _, result, _ = done
+        folder = tmp_path / "shared"
+        result.write(folder)
+        replace(result, notes=("of another",)).write(folder)
+        sent = client.download_artifacts(result.publish(folder), "result.json", tmp_path)
+        assert json.loads(Path(sent).read_text()) == json.loads(json.dumps(result.to_dict()))
 
     def test_without_a_folder_the_report_is_made(self, done, tmp_path):
         client, _, result, _ = done
