@@ -107,6 +107,7 @@ class TestRowsOf:
         (row,) = self.rows(measurements.dies)
         assert row == ["what", 1, "how", FAILED, "-", "its process ended with code -9"]
 
+    @pytest.mark.slow
     def test_one_that_hangs_is_stopped_with_its_children(self, tmp_path):
         told = tmp_path / "pid"
         before = time.monotonic()

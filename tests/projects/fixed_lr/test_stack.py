@@ -159,6 +159,7 @@ class TestCompiling:
         torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(again, metrics)
 
+    @pytest.mark.slow
     def test_models_may_leave_a_compiled_program_of_chains(self):
         """Compiled before the chains part, by the program of one model."""
         stack = ModelStack(prepare(config(model="mlp", width=4, batch_size=16, steps=10**9, chains=3), CPU), 3)
