@@ -14,6 +14,7 @@ from pathlib import Path
 
 from analysis.report.folder import STUDY, alone, new_report, report_files
 from analysis.results import RESULT_SCHEMA_VERSION, StudyResult
+from mlflow_thermo.disk import DiskError
 from mlflow_thermo.errors import ThermoError
 
 _RESULT = "result.json"
@@ -85,7 +86,7 @@ class ReportCache:
         if key is None:
             return
         temporary: Path | None = None
-        with suppress(OSError):
+        with suppress(OSError, DiskError):
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix="report-", dir=self._folder))
             names = copy_report(result, out, temporary)
@@ -100,9 +101,10 @@ class ReportCache:
 
 
 def copy_report(result: StudyResult, folder: Path, target: Path) -> list[str]:
-    """Make a copy of the report of a result; returns the names of its files.
+    """Make a copy of the report of a result in `target`; returns the names of its files.
 
-    None where the report of another analysis lies in `folder`: two analyses at once may have been given the same.
+    Nothing is copied, and no name returned, where the report of another analysis lies in `folder`: two at once may
+    have been given the same.
     """
     if not folder.is_dir():
         return []

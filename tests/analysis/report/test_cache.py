@@ -185,6 +185,14 @@ class TestReportCache:
         (tmp_path / "store").write_text("a file in its place")
         ReportCache(tmp_path / "store").put("key", self.RESULT, made)
 
+    def test_a_full_disk_costs_nothing(self, tmp_path, small_disk):
+        self.fill(tmp_path)
+        store = small_disk.folder / "store"
+        store.mkdir()
+        small_disk.fill()
+        ReportCache(store).put("key", self.RESULT, tmp_path / "made")
+        assert list(store.iterdir()) == []
+
     def test_the_report_of_another_analysis_is_not_kept(self, tmp_path):
         """Two analyses wrote into one folder at once, and the other one was last."""
         self.fill(tmp_path)
