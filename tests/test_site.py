@@ -108,8 +108,11 @@ def test_descriptions_of_parameters_are_not_shown_as_types(site):
 @pytest.mark.slow
 def test_the_reference_has_every_option(site):
     from analysis.cli import cli
+    from analysis.cli.program import with_debug
     from projects.fixed_lr.train import main
 
+    # As a test that starts the program in this process leaves it.
+    with_debug(main)
     page = site["reference/commands.html"].read_text()
     for command in cli.commands.values():
         for option in command.params:

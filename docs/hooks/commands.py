@@ -18,6 +18,8 @@ import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from outside import ROOT
 
+from analysis.cli.program import with_debug
+
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Let the training programs be found, which are not installed with the package."""
@@ -33,7 +35,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def _command(found: re.Match[str]) -> str:
     marks, module, name, shown = found.groups()
-    return "\n\n".join(described(getattr(import_module(module), name), shown, len(marks)))
+    command = getattr(import_module(module), name)
+    # As `entry` does where the command is started.
+    with_debug(command)
+    return "\n\n".join(described(command, shown, len(marks)))
 
 
 def described(command: click.Command, name: str, level: int, parent: click.Context | None = None) -> Iterator[str]:
