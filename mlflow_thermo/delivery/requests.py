@@ -45,14 +45,19 @@ def send(client: MlflowClient, run_id: str, folder: Path, journal: Journal) -> N
     entries = _together(journal.peek(MAX_METRICS))
     if not entries:
         return
-    try:
-        _request(client, run_id, folder, entries)
-    except MlflowException as error:
-        if not _blames_the_request(error):
-            raise
-        _require_run(client, run_id, error)
-        # One name that the server does not like must not hold up all that comes after it.
-        logger.warning("run %s: the server refuses %s: %s", run_id, _named(entries), first_line(error))
+    for again in (True, False):
+        try:
+            _request(client, run_id, folder, entries)
+            break
+        except MlflowException as error:
+            if not _blames_the_request(error):
+                raise
+            _require_run(client, run_id, error)
+            if again:
+                # Two programs that write the same row at once: MLflow blames the request of the slower one.
+                continue
+            # One name that the server does not like must not hold up all that comes after it.
+            logger.warning("run %s: the server refuses %s: %s", run_id, _named(entries), first_line(error))
     journal.delivered(entries)
 
 

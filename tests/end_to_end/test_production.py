@@ -78,7 +78,7 @@ def test_two_sweeps_at_once(user, production, client):
     client.create_experiment("both")
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda _: user(*command, **production.access), range(2)))
-    assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
+    assert [one.returncode for one in done] == [0, 0], "".join(one.stderr + one.stdout for one in done)
     where = client.get_experiment_by_name("both").experiment_id
     runs = client.search_runs([where], f"tags.`{schema.TAG_KIND}` = 'train'")
     assert len(runs) == 16
@@ -95,7 +95,7 @@ def test_two_sweeps_at_once_on_a_fresh_database(user):
     assert first.returncode == 0, first.stderr
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda _: user("mlflow", "run", ".", *sweep), range(2)))
-    assert [one.returncode for one in done] == [0, 0], done[0].stderr + done[1].stderr
+    assert [one.returncode for one in done] == [0, 0], "".join(one.stderr + one.stdout for one in done)
     runs = user.client().search_runs(["0"], f"tags.`{schema.TAG_KIND}` = 'train'")
     assert len(runs) == 16
     assert {(run.info.status, run.data.tags[TAG_SNAPSHOTS]) for run in runs} == {("FINISHED", SNAPSHOTS_COMPLETE)}

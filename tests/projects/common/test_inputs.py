@@ -1,9 +1,12 @@
 """What a run says of its data and of its machine."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from projects.common import SystemMetrics, log_dataset
 
@@ -21,6 +24,28 @@ def test_a_data_set_is_an_input_with_its_shape_and_digest(store):
     assert '"features_shape": [2, 1, 2, 3]' in found[0]["testing"].profile
     digests = [one["training"].digest for one in found]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_runs_that_begin_together_have_their_data_set_all(store):
+    """Each finds that the experiment does not have it yet, and adds it: MLflow takes the first and refuses the rest."""
+    parts = {"training": (torch.zeros(4, 1, 2, 3), torch.zeros(4))}
+    for number in range(5):
+        experiment = store.create_experiment(str(number))
+        ids = [store.create_run(experiment).info.run_id for _ in range(4)]
+        start = threading.Barrier(len(ids))
+
+        def log(run_id, start=start):
+            start.wait()
+            log_dataset(MlflowClient(), run_id, "tiny", parts)
+
+        with ThreadPoolExecutor(len(ids)) as pool:
+            list(pool.map(log, ids))
+        assert [len(store.get_run(run_id).inputs.dataset_inputs) for run_id in ids] == [1] * len(ids)
+
+
+def test_a_data_set_that_is_not_taken_costs_a_warning(store, caplog):
+    log_dataset(store, "0" * 32, "tiny", {"training": (torch.zeros(4, 2), torch.zeros(4))})
+    assert "its data set tiny is not logged: Run with id=" in caplog.text
 
 
 @pytest.mark.parametrize("on", [True, False])
