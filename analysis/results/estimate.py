@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from analysis.results.statuses import OK, Status, remedy
 
 #: Half-width of a normal 95 % interval, in standard errors.
-NORMAL_95 = float(norm.ppf(0.975))
+NORMAL_95 = float(ndtri(0.975))
 
 
 def number(value: float) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.signal import detrend
 
 from analysis.stationarity.correlation import integrated_time
 from analysis.stationarity.thinning import INDEPENDENT_TAU
@@ -46,6 +45,8 @@ def kpss_statistic(series: ArrayLike) -> float:
     Independent samples exceed 0.739 once in a hundred times and `KPSS_RARE` once in a thousand. NaN when fewer than 10
     independent samples are left, or for a constant series.
     """
+    # Imported here: trainings use this module, and start sooner without.
+    from scipy.signal import detrend
 
     x = np.asarray(series, dtype=float)
     # A trend is what the test is for: it must not be taken for correlation, which would thin it away.

@@ -9,11 +9,8 @@ from tempfile import TemporaryDirectory
 import mlflow
 from mlflow import MlflowClient
 
-from analysis import analyze_run, from_tracking
-from analysis.report import run_figure, to_png
 from analysis.results import Estimate, InsufficientData, RunResult
 from analysis.stationarity import Regime
-from analysis.tracking import publish_run
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
 from mlflow_thermo.errors import ThermoError, without_password
@@ -49,6 +46,11 @@ def look_at(run_id: str) -> RunResult | None:
 
 
 def _analysed(run_id: str) -> RunResult:
+    # Imported here: what a training needs at its end alone must not make it start later.
+    from analysis import analyze_run, from_tracking
+    from analysis.report import run_figure, to_png
+    from analysis.tracking import publish_run
+
     client = MlflowClient()
     experiment = client.get_experiment(client.get_run(run_id).info.experiment_id).name
     (run,) = from_tracking(experiment, filter=f"attributes.run_id = '{run_id}'")

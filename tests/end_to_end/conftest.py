@@ -162,7 +162,7 @@ def production(tmp_path_factory):
         ).create_bucket(Bucket="thermo")  # fmt: skip
         environment = {
             **os.environ, **keys, "MLFLOW_S3_ENDPOINT_URL": store, "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 20, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 20,
         }  # fmt: skip
         server = [
             sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--port",

@@ -70,7 +70,7 @@ def protected(tmp_path_factory, empty_database):
     port = free_port()
     environment = {
         **os.environ, "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 20,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
+        "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
     }  # fmt: skip
     # Two workers, and a database of users that is not there yet.
     command = [

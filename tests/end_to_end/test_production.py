@@ -11,6 +11,11 @@ from mlflow_thermo import schema
 from mlflow_thermo.schema import SNAPSHOTS_COMPLETE, TAG_SNAPSHOTS
 from tests.end_to_end.test_commands import SHORT, SWEEP, check_sweep_and_analysis
 
+#: Runs of one chunk a series: what is tried is that they begin and end together.
+EIGHT = (
+    "-e", "sweep", "-P", "preset=digits-up", "-P", "lrs=1e-3:1e-1:8", "-P", "snapshots=50", "-P", "bursts=1", *SHORT,
+)  # fmt: skip
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("production")]
 
 
@@ -73,8 +78,7 @@ def test_credentials_that_are_wrong(user, production):
 
 def test_two_sweeps_at_once(user, production, client):
     """Eight runs each, all of them complete."""
-    sweep = ["-e", "sweep", "-P", "preset=digits-up", "-P", "lrs=1e-3:1e-1:8", *SHORT]
-    command = ["mlflow", "run", ".", "--experiment-name", "both", *sweep]
+    command = ["mlflow", "run", ".", "--experiment-name", "both", *EIGHT]
     client.create_experiment("both")
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda _: user(*command, **production.access), range(2)))
@@ -88,13 +92,12 @@ def test_two_sweeps_at_once(user, production, client):
 
 def test_two_sweeps_at_once_on_a_fresh_database(user):
     """MLflow itself makes a new sqlite file before our programs start, in each of the two commands: one goes first."""
-    sweep = ["-e", "sweep", "-P", "preset=digits-up", "-P", "lrs=1e-3:1e-1:8", *SHORT]
     first = subprocess.run(
         ["mlflow", "db", "upgrade", "sqlite:///mlflow.db"], cwd=user.folder, env=user.environment, capture_output=True
     )
     assert first.returncode == 0, first.stderr
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda _: user("mlflow", "run", ".", *sweep), range(2)))
+        done = list(pool.map(lambda _: user("mlflow", "run", ".", *EIGHT), range(2)))
     assert [one.returncode for one in done] == [0, 0], "".join(one.stderr + one.stdout for one in done)
     runs = user.client().search_runs(["0"], f"tags.`{schema.TAG_KIND}` = 'train'")
     assert len(runs) == 16
