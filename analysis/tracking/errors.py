@@ -20,6 +20,10 @@ _PACKAGES = {
 }
 #: Programs of our own: a module of theirs that is missing is a mistake of ours.
 _OURS = {"analysis", "mlflow_thermo", "projects"}
+#: What SQLAlchemy and alembic say where the tables were being made, or were left so by a program that was killed.
+_HALF_MADE = re.compile(
+    r"_alembic_tmp_|Online migration expected|Circular dependency detected|table \S+ already exists|duplicate column"
+)
 _REMEDY = "start it, or correct MLFLOW_TRACKING_URI"
 
 
@@ -50,10 +54,11 @@ def server_errors() -> Iterator[None]:
         raise ServerError(f"the Python module {module!r} is missing for this store: pip install {package}") from None
     except Exception as error:
         # Imported here: reading a folder, or --help, must not wait for MLflow.
+        from alembic.util import CommandError
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        if not isinstance(error, MlflowException | SQLAlchemyError):
+        if not isinstance(error, MlflowException | SQLAlchemyError | CommandError):
             raise
         # Without its cause, whose text a notebook would show with the password of the tracking URI.
         raise ServerError(_words_of(error)) from None
@@ -63,6 +68,12 @@ def _words_of(error: Exception) -> str:
     trouble = disk_trouble(error)
     if trouble:
         return f"MLflow: the tracking store cannot be written: {trouble}"
+    if _HALF_MADE.search(str(error)):
+        return (
+            f"the tables of the tracking store are half made ({first_line(error)}), as when two commands open a new "
+            "database at once: start again; if that fails, move the new database away, make it with `mlflow db upgrade "
+            "URI` and then start"
+        )
     return _of_the_network(error) or _of_access(error) or f"MLflow: {first_line(error)}"
 
 

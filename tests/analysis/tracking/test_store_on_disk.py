@@ -6,8 +6,10 @@ import time
 from contextlib import closing
 
 import pytest
+from alembic.util import CommandError
 
 from analysis.tracking import ServerError, from_tracking, require_store
+from analysis.tracking.errors import server_errors
 from projects.common import prepare_store
 
 
@@ -59,6 +61,26 @@ def test_a_file_that_is_no_database(tmp_path):
     (tmp_path / "mlflow.db").write_text("years of work" * 1000)
     with pytest.raises(ServerError, match=r"mlflow\.db cannot be written: file is not a database"):
         require_store(f"sqlite:///{tmp_path / 'mlflow.db'}", writes=True)
+
+
+def test_a_store_whose_tables_are_half_made(tmp_path):
+    """As two commands leave it that opened a new one at the same moment, once in twenty times."""
+    import sqlalchemy
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    engine = sqlalchemy.create_engine(uri)
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE _alembic_tmp_latest_metrics (x INTEGER)"))
+    engine.dispose()
+    with pytest.raises(ServerError, match=r"half made \(.*_alembic_tmp_latest_metrics already.*db upgrade URI"):
+        from_tracking("study", uri)
+
+
+def test_words_of_alembic_are_an_error_of_the_store():
+    with pytest.raises(ServerError, match=r"half made \(Online migration expected"), server_errors():
+        raise CommandError("Online migration expected to match one row when updating 'a' to 'b'; 0 found")
 
 
 def test_a_store_that_is_in_use_is_left_alone(tmp_path, empty_database):
