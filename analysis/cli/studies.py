@@ -93,7 +93,7 @@ def analyze(
     read; the report on the others is there all the same.
     """
     from analysis.report import STUDY, ReportCache, require_folder, study_key, summary, text_table
-    from analysis.results import CORRUPT, NO_SNAPSHOTS
+    from analysis.results import NO_SNAPSHOTS, UNREADABLE
     from analysis.tracking import cache_folder
 
     require_folder(out, STUDY)
@@ -132,7 +132,7 @@ def analyze(
         click.echo(f"note: {absent} of {len(result.runs)} runs hold no snapshots and are left out", err=True)
     if runs.others:
         click.echo(f"note: {in_words_of_others(len(runs.others))}", err=True)
-    broken = [run for run in result.runs if run.status == CORRUPT]
+    broken = [run for run in result.runs if run.status in UNREADABLE]
     if broken:
         raise ThermoError(f"{len(broken)} of {len(result.runs)} runs could not be read: {broken[0].note}")
 

@@ -18,6 +18,7 @@ Status: TypeAlias = Literal[
     "uniform",
     "no-snapshots",
     "corrupt",
+    "out-of-reach",
     "incomplete",
     "empty",
     "zero-temperature",
@@ -42,6 +43,7 @@ CONVERGING: Final = "converging"
 UNIFORM: Final = "uniform"
 NO_SNAPSHOTS: Final = "no-snapshots"
 CORRUPT: Final = "corrupt"
+OUT_OF_REACH: Final = "out-of-reach"
 INCOMPLETE: Final = "incomplete"
 EMPTY: Final = "empty"
 ZERO_TEMPERATURE: Final = "zero-temperature"
@@ -68,6 +70,7 @@ REMEDIES: dict[Status, str] = {
     UNIFORM: "the run is in the uniform state on the sphere, where T is infinite: lower the learning rate",
     NO_SNAPSHOTS: "the run holds no snapshots: train it with a SnapshotRecorder",
     CORRUPT: "a snapshot chunk is damaged: upload it again or train the run again",
+    OUT_OF_REACH: "the snapshots are not to be had from this machine: bring them here, or analyse them where they lie",
     INCOMPLETE: "the run did not finish: wait for it, or train it again",
     EMPTY: "the bounds contradict each other: widen epsilon or measure longer",
     ZERO_TEMPERATURE: "the loss does not change while the entropy does: T is zero within its interval",
@@ -81,6 +84,10 @@ REMEDIES: dict[Status, str] = {
     "runs of one kind with --sweep or --filter",
     NO_INTERVAL: "no standard errors, so no interval: give those of loss and entropy, or run several seeds",
 }
+
+
+#: Of runs whose snapshots nobody here can read, whatever they are.
+UNREADABLE: Final = frozenset({CORRUPT, OUT_OF_REACH})
 
 
 def remedy(status: str) -> str:

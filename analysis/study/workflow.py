@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from analysis.entropy import ESTIMATOR_NAMES
-from analysis.results import CORRUPT, OK, FloatArray, RunResult, StudyResult
+from analysis.results import OK, UNREADABLE, FloatArray, RunResult, StudyResult
 from analysis.study.baselines import baselines_of
 from analysis.study.branches import branches_of
 from analysis.study.checks import identifiability, seeds_disagree
@@ -179,7 +179,7 @@ def _require_a_study(examined: Sequence[Examined]) -> Trajectory:
     readable = {e.result.lr for e in examined if e.shape is not None}
     if len(readable) < 3:
         problems = [e.result for e in examined if e.shape is None and e.result.note]
-        if not readable and problems and all(one.status == CORRUPT for one in problems):
+        if not readable and problems and all(one.status in UNREADABLE for one in problems):
             raise ThermoError(f"none of the {len(examined)} runs can be read: {problems[0].note}")
         raise ThermoError(
             f"a temperature needs at least 3 learning rates, {len(readable)} have usable snapshots: run a sweep with "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-from analysis.results import CORRUPT
+from analysis.results import CORRUPT, OUT_OF_REACH
 from analysis.tracking.errors import server_errors
 from analysis.tracking.folder import files_on_disk, in_place
 from analysis.tracking.records import DroppedFromCache
@@ -94,12 +94,12 @@ def _require_here(run: Run, folder: Path) -> None:
     except OSError:
         pass
     if folder.parent.exists():
-        raise RunError(f"run {run.info.run_id}: its snapshots were removed from {folder}: {_AGAIN}", CORRUPT)
+        raise RunError(f"run {run.info.run_id}: its snapshots were removed from {folder}: {_AGAIN}", OUT_OF_REACH)
     raise RunError(
         f"run {run.info.run_id}: its snapshots are in {folder}, which this machine does not have: they lie on the disk "
         "of the machine that trained it, or were moved. Analyse them there, move them back, or let the server keep "
         "artifacts (mlflow server --artifacts-destination)",
-        CORRUPT,
+        OUT_OF_REACH,
     )
 
 
@@ -239,8 +239,8 @@ def _download(client: MlflowClient, run: Run, target: Path) -> None:
     except (MlflowException, OSError) as error:
         if client.list_artifacts(run_id, schema.ARTIFACT_ROOT):
             raise RunError(
-                f"run {run_id}: its snapshots could not be downloaded: {first_line(error)}", CORRUPT
+                f"run {run_id}: its snapshots could not be downloaded: {first_line(error)}", OUT_OF_REACH
             ) from error
     if _holds_snapshots(run) and not any((target / schema.ARTIFACT_ROOT).glob("*")):
         where = without_password(run.info.artifact_uri)
-        raise RunError(f"run {run_id}: its snapshots were removed from {where}: {_AGAIN}", CORRUPT)
+        raise RunError(f"run {run_id}: its snapshots were removed from {where}: {_AGAIN}", OUT_OF_REACH)

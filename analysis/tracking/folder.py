@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from analysis.results import CORRUPT, Origin
+from analysis.results import OUT_OF_REACH, Origin
 from analysis.tracking.errors import SourceError
 from analysis.tracking.records import RunRecord, StudyRuns
 from analysis.trajectory import RunError
@@ -92,7 +92,8 @@ def _may_hold_a_run(folder: Path) -> bool:
 
 def _refused(folder: Path) -> RunError:
     return RunError(
-        f"{folder} cannot be read (permission denied): its owner can allow it with 'chmod -R a+rX {folder}'", CORRUPT
+        f"{folder} cannot be read (permission denied): its owner can allow it with 'chmod -R a+rX {folder}'",
+        OUT_OF_REACH,
     )
 
 

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 from mlflow import MlflowClient
 
-from analysis.results import CORRUPT, NO_SNAPSHOTS
+from analysis.results import NO_SNAPSHOTS, OUT_OF_REACH
 from analysis.tracking import from_tracking
 from analysis.trajectory import RunError
 from mlflow_thermo import schema
@@ -68,7 +68,7 @@ def test_the_disk_of_another_machine(study, store, tmp_path, place):
     with pytest.raises(RunError) as caught:
         recorded.load()
     said = str(caught.value)
-    assert caught.value.status == CORRUPT
+    assert caught.value.status == OUT_OF_REACH
     assert said.startswith(f"run {run_id}: its snapshots are in ")
     # MLflow writes the letter of a drive small.
     assert ("my runs" if "%20" in place else location.removeprefix("C:")) in said

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, Origin
+from analysis.results import CORRUPT, DIVERGED, INCOMPLETE, NO_SNAPSHOTS, OUT_OF_REACH, Origin
 from analysis.tracking import ServerError, SourceError, StudyRuns, from_folder, from_tracking
 from analysis.tracking.download import fingerprint
 from analysis.tracking.server import _history
@@ -75,7 +75,7 @@ class TestFolder:
                 with pytest.raises(RunError, match=f"{second} cannot be read .*'chmod -R a\\+rX {second}'") as caught:
                     hidden.load()
                 assert len(seen.load()) == 600
-            assert caught.value.status == CORRUPT
+            assert caught.value.status == OUT_OF_REACH
             root.chmod(0)
             with unprivileged(), pytest.raises(SourceError, match=f"{root} cannot be read .*'chmod"):
                 from_folder(root)
