@@ -150,3 +150,16 @@ def test_tests_mirror_the_packages(package):
     """A folder of tests without a room of its own would hold what nobody looks for there."""
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests" / package).rglob("test_*.py")}
     assert [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").is_file()] == []
+
+
+def test_the_top_of_the_repository_holds_what_belongs_there():
+    """Output that was committed by mistake shows here first."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a clone")
+    found = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    assert found == {
+        ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MLproject", "README.md", "SECURITY.md",
+        "analysis", "benchmarks", "docs", "examples", "mkdocs.yml", "mlflow_thermo", "projects", "pyproject.toml",
+        "tests",
+    }  # fmt: skip

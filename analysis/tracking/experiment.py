@@ -44,6 +44,8 @@ def show_in_experiment(client: MlflowClient, experiment_id: str, run_id: str, re
     """Prepare the experiment and renew its note, where that is allowed: to write runs may be all that is."""
     with suppress(ServerError):
         prepare_experiment(client, experiment_id)
+    # Also where somebody else was just preparing it.
+    with suppress(ServerError):
         renew_note(client, experiment_id, run_id, result)
 
 
