@@ -19,7 +19,7 @@ def run(name, folder):
     """What an example prints; its warnings are shown by it, as they would be to a user."""
     command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), str(folder)]
     shown = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, timeout=300,
+        command, capture_output=True, text=True, cwd=folder, timeout=600,
         env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr

@@ -28,7 +28,7 @@ def started(code, name):
     # Threads that a library leaves behind have a second to try.
     program = f"{GUARD}\n{code}\nimport time; time.sleep(1)"
     return subprocess.run(
-        [sys.executable, "-c", program, name], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program, name], capture_output=True, text=True, timeout=300, check=False
     )
 
 

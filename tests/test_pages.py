@@ -67,7 +67,7 @@ def test_a_page_runs(name, store, tmp_path, request):
             exec(compile(code, name, "exec"), names)
         else:
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", code], env=environment, capture_output=True, text=True, timeout=120
+                ["bash", "-euo", "pipefail", "-c", code], env=environment, capture_output=True, text=True, timeout=300
             )
             # One of the runs is tentative, which is what `doctor` is there to say.
             assert done.returncode == int("mlflow-thermo doctor" in code), f"{code}\n{done.stderr}"

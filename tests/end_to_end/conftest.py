@@ -40,7 +40,7 @@ def user(tmp_path):
 
     def run(*arguments, **more):
         return subprocess.run(
-            arguments, cwd=copy, env={**environment, **more}, capture_output=True, text=True, timeout=400
+            arguments, cwd=copy, env={**environment, **more}, capture_output=True, text=True, timeout=600
         )
 
     run.folder = copy

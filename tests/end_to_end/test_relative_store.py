@@ -15,7 +15,7 @@ def test_mlflow_run_from_elsewhere(user, tmp_path, entry):
     elsewhere.mkdir()
     before = sorted(os.listdir(user.folder))
     done = subprocess.run(
-        ["mlflow", "run", str(user.folder), "-e", *entry], cwd=elsewhere, capture_output=True, text=True, timeout=200,
+        ["mlflow", "run", str(user.folder), "-e", *entry], cwd=elsewhere, capture_output=True, text=True, timeout=600,
         env={**user.environment, "MLFLOW_TRACKING_URI": "sqlite:///rel.db", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode != 0

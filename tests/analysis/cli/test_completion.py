@@ -30,7 +30,7 @@ def complete(tmp_path):
             'printf "%s\\n" "${COMPREPLY[@]}"'
         )
         done = subprocess.run(
-            ["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True,
+            ["bash", "-c", script], capture_output=True, text=True, timeout=200, check=True,
             env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **environment},
         )  # fmt: skip
         assert done.stderr == ""

@@ -38,7 +38,7 @@ def reported(study, store, tmp_path, monkeypatch):
         out = tmp_path / "out"
         done = subprocess.run(
             [sys.executable, "-m", "analysis.cli", "analyze", "--entropy", "oas", "--out", str(out), *options],
-            capture_output=True, text=True, timeout=300, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
         assert "Traceback" not in done.stderr

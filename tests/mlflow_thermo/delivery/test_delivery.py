@@ -46,7 +46,7 @@ def points(client, run_id, key="loss"):
     return [(m.step, m.value) for m in client.get_metric_history(run_id, key)]
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -143,7 +143,7 @@ KILLED = """
 def test_a_killed_program_loses_no_metric(server, run_id, tmp_path):
     environment = {**os.environ, "MLFLOW_TRACKING_URI": server.uri}
     command = [sys.executable, "-c", textwrap.dedent(KILLED), run_id, str(tmp_path / "run")]
-    assert subprocess.run(command, env=environment, timeout=60).returncode == -signal.SIGKILL
+    assert subprocess.run(command, env=environment, timeout=200).returncode == -signal.SIGKILL
     # The folder of the folder serves too.
     (one,) = deliver(tmp_path, server.uri)
     assert (one.run_id, one.folder) == (run_id, tmp_path / "run")

@@ -138,7 +138,7 @@ def killed(run_id, folder, given):
     command = [sys.executable, "-c", textwrap.dedent(KILLED), run_id, str(folder), str(given)]
     path = os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(command, timeout=60, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, timeout=200, capture_output=True, text=True, env=environment)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 

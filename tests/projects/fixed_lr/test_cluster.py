@@ -74,7 +74,7 @@ def cluster(place):
     log.close()
 
 
-def until(true, seconds=120.0):
+def until(true, seconds=300.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -82,7 +82,7 @@ def until(true, seconds=120.0):
 
 
 def finished(process):
-    _, errors = process.communicate(timeout=400)
+    _, errors = process.communicate(timeout=600)
     return process.returncode, errors
 
 

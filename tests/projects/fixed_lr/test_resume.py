@@ -154,7 +154,7 @@ def test_killed_again_and_again(tmp_path, monkeypatch, module, grid, ways):
     monkeypatch.setattr("benchmarks.faults.KILLS_EACH", 3)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     place, options = Place(tmp_path), {**TINY, "steps": 2000, **grid}
-    place.start(module, **options).communicate(timeout=300)
+    place.start(module, **options).communicate(timeout=600)
     known = {run.info.run_id for run in place.runs()} | {run.data.tags.get(schema.TAG_SWEEP) for run in place.runs()}
     whole = {run.data.params["lr"]: content_of(place.client, run.info.run_id) for run in place.runs() if _trains(run)}
     name, _ = until_it_ends(place, module, random.Random(), ways, options, known)

@@ -78,7 +78,7 @@ def by_kind(client, kind):
 @pytest.mark.parametrize("engine", ["process", "batched"])
 def test_one_failed_run_does_not_stop_the_others(sweep, engine):
     process = sweep(lrs="0.001,0.01,1e30", seeds="0", jobs=1 if engine == "batched" else 2, engine=engine)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "error: sweep" in err.splitlines()[-1]
     assert "1 of 3 runs failed" in err
@@ -112,7 +112,7 @@ def test_an_ended_sweep_ends_its_runs(sweep, engine):
         if len(by_kind(client, schema.KIND_TRAIN)) == started:
             break
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "was ended: stopped by signal 15; finished runs are kept" in err
     runs = by_kind(client, schema.KIND_TRAIN)
@@ -148,7 +148,7 @@ def test_a_killed_sweep_leaves_no_run_open(sweep):
 def test_two_sweeps_that_start_together_on_a_fresh_store(sweep):
     both = [sweep(lrs="0.001,0.01", jobs=1, engine="batched", experiment="both") for _ in range(2)]
     for process in both:
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
     client = sweep.client()
     where = client.get_experiment_by_name("both").experiment_id
@@ -164,7 +164,7 @@ def test_a_member_that_diverges_late_costs_no_other(sweep, storage):
         lrs="0.001,0.01,1", jobs=1, engine="batched", storage=storage, protocol="fixed_lr", weight_decay=20,
         snapshots=20, bursts=2, burst_size=20,
     )  # fmt: skip
-    process.communicate(timeout=300)
+    process.communicate(timeout=600)
     runs = by_kind(sweep.client(), schema.KIND_TRAIN)
     assert sorted((float(r.data.params["lr"]), r.info.status) for r in runs) == [
         (0.001, "FINISHED"), (0.01, "FINISHED"), (1.0, "FAILED"),
@@ -193,7 +193,7 @@ def test_a_killed_process_fails_its_runs_and_not_the_others(sweep, engine):
             break
     assert victim, "no process trains lr=0.01"
     os.kill(victim, signal.SIGKILL)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "1 of 3 runs failed" in err
     runs = by_kind(client, schema.KIND_TRAIN)
@@ -207,7 +207,7 @@ def test_a_killed_process_fails_its_runs_and_not_the_others(sweep, engine):
 @pytest.mark.slow
 def test_batched_runs_are_complete_and_readable(sweep):
     process = sweep(lrs="0.001,0.01", jobs=1, seeds="0,1", engine="batched")
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     client = sweep.client()
     runs = by_kind(client, schema.KIND_TRAIN)
@@ -230,7 +230,7 @@ def test_a_password_in_the_tracking_uri_is_shown_nowhere(sweep, server):
     """Neither on the screen nor in the table that is uploaded, where a run failed."""
     uri = server.uri.replace("://", "://user:secret@")
     process = sweep(uri=uri, lrs="1e30", jobs=1, engine="process", experiment="password")
-    shown = "".join(process.communicate(timeout=300))
+    shown = "".join(process.communicate(timeout=600))
     assert "0 of 1 runs trained" in shown
     where = server.client.get_experiment_by_name("password").experiment_id
     found = server.client.search_runs([where], f"tags.`{schema.TAG_KIND}` = '{schema.KIND_SWEEP}'")[0]

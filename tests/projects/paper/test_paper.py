@@ -154,7 +154,7 @@ def paper(store, folder, *arguments):
     command = [sys.executable, "-m", "projects.paper.run", "--experiment", "study", *QUICK, *arguments]
     environment = {"MLFLOW_TRACKING_URI": store.tracking_uri, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=500
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600
     )
 
 
