@@ -90,7 +90,9 @@ def direction_temperatures(
     medians = np.array([np.median(one) for one in left])
     median_error = float(np.sqrt((len(groups) - 1) / len(groups) * np.sum((medians - medians.mean()) ** 2)))
     excess = float(np.mean((temperatures - virial) ** 2 - stderr**2))
-    chi_square = float(np.sum(((temperatures - virial) / np.maximum(stderr, 1e-300)) ** 2))
+    # Infinite for a state that stands still, whose errors are nothing.
+    with np.errstate(over="ignore"):
+        chi_square = float(np.sum(((temperatures - virial) / np.maximum(stderr, 1e-300)) ** 2))
     # The errors come from so many chains themselves: their squares scatter, and the sum with them.
     free = len(groups) - 1
     scaled = chi_square * (free - 2) / free if free > 2 else chi_square

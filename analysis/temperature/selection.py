@@ -24,6 +24,8 @@ _ROUNDS = 3
 #: prediction. A state with a much smaller error than its neighbours is fitted almost exactly at every useful bandwidth,
 #: so that a larger share would leave only the stiff fits.
 _LEAST_FREEDOM = 0.01
+#: Degrees of freedom that differ by less are the same.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,9 @@ class GuidedFit:
     def can_be_judged(self) -> bool:
         """Whether cross-validation can judge the fit: it passes through no inner state, and is not too flexible."""
         spare = min(self.u_fit.degrees_of_freedom(), self.s_fit.degrees_of_freedom())
-        # Without errors, five states would be joined by a curve through all of them, noise included.
-        if not self.data.has_errors and spare < 1.0:
+        # Without errors, five states would be joined by a curve through all of them, noise included. A global fit may
+        # leave exactly one degree of freedom: how a processor rounds must not decide.
+        if not self.data.has_errors and spare < 1.0 - _ROUNDING:
             return False
         return all(
             _least_freedom(fit.level, one) > _LEAST_FREEDOM
