@@ -7,10 +7,12 @@ from dataclasses import dataclass
 #: By name of the figure.
 CAPTIONS = {
     "temperature": "Bars and band: the interval of T. Empty points are tentative. Thermometers that need no entropy "
-    "agree with dU/dS where SGD is in a Gibbs state. The paper is arXiv 2505.23489; its estimate has no interval, "
-    "and none at the ends of the curve.",
-    "loss": "Stationary training loss U against learning rate, with 95 % intervals.",
-    "entropy": "Entropy S of the weights against learning rate, in nats, with 95 % intervals.",
+    "(gradient noise, and the virial: mean product of displacement and gradient per dimension) agree with dU/dS where "
+    "SGD is in a Gibbs state, in which weights have probabilities as exp(−U/T). The paper is arXiv 2505.23489; its "
+    "estimate has no interval, and none at the ends of the curve.",
+    "loss": "Stationary training loss U against learning rate, with 95 % intervals, also where the points hide them.",
+    "entropy": "Entropy S of the weights against learning rate, in nats, with 95 % intervals, also where the points "
+    "hide them.",
     "paper_entropy": "Entropy by the paper's graph of consecutive iterates, which has no stated error.",
     "free_energy": "Free energy F = U − T·S of every state, at the temperature of each learning rate. If SGD minimises "
     "F, each curve has its minimum at its star.",
