@@ -22,7 +22,7 @@ _PACKAGES = {
 _OURS = {"analysis", "mlflow_thermo", "projects"}
 #: What SQLAlchemy and alembic say where the tables were being made, or were left so by a program that was killed.
 _HALF_MADE = re.compile(
-    r"_alembic_tmp_|Online migration expected|Circular dependency detected|table \S+ already exists|duplicate column"
+    r"_alembic_tmp_|Online migration expected|Circular dependency detected|Error\) (table \S+ already|duplicate column)"
 )
 _REMEDY = "start it, or correct MLFLOW_TRACKING_URI"
 

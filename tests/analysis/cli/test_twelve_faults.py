@@ -130,7 +130,8 @@ FAULTS = {
     too_few: r"too-few-samples: .*has 7 snapshots, at least \d+ are needed: record more",
     diverged: r"diverged: .*not finite: lower its lr=",
     orphaned: r"its program on this machine has ended",
-    missing_artifact: r"out-of-reach: .*its snapshots were removed from .*: bring them back from a copy",
+    missing_artifact: r"out-of-reach: .*its snapshots were removed from .*: bring them back from a copy, or train it "
+    "again",
     damaged_artifact: r"corrupt: .*chunk weights-\S+ is half-written",
     frozen_weights: r"inconsistent-record: .*(never|not) (change|move)",
     moved_lr: r"not-stationary: .*its metric 'learning_rate' ends at .*: .*train without a scheduler",

@@ -62,8 +62,7 @@ def test_a_server_in_trouble_holds_nobody_up_and_gets_everything_once(server, pr
     for step in range(1, 21):
         train(recorder, w, 1, first=step - 1)
         recorder.outbox.metrics({"loss": step / 2}, step)
-    # Waiting for each answer takes twice as long where the server is slow, and no end where it hangs.
-    assert time.monotonic() - begin < 3.0
+    assert time.monotonic() - begin < 0.5
     time.sleep(0.5)
     proxy.state = "pass"
     recorder.close()
@@ -78,7 +77,7 @@ def test_a_server_in_trouble_holds_nobody_up_and_gets_everything_once(server, pr
 def test_metrics_are_on_the_server_while_the_training_goes_on(server, proxy, run_id):
     recorder = SnapshotRecorder([("w", make())], series=SERIES, run_id=run_id)
     recorder.outbox.metrics({"loss": 1.0}, 1)
-    until(lambda: points(server.client, run_id) == [(1, 1.0)])
+    until(lambda: points(server.client, run_id) == [(1, 1.0)], 5.0)
     recorder.close()
 
 
@@ -110,7 +109,7 @@ def test_a_server_that_is_gone_for_good(server, proxy, run_id):
     begin = time.monotonic()
     with pytest.raises(ThermoError) as caught:
         recorder.close()
-    assert time.monotonic() - begin < 10.0
+    assert time.monotonic() - begin < 1.5
     folder = recorder.directory
     assert f"deliver it with 'mlflow-thermo deliver {folder} --tracking-uri {proxy.uri}'" in str(caught.value)
     assert server.client.get_run(run_id).data.tags[schema.TAG_SNAPSHOTS] == schema.SNAPSHOTS_RECORDING

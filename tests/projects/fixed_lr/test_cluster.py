@@ -90,7 +90,7 @@ def finished(process):
 @pytest.mark.parametrize("checkpoint_every", [1e-6, 0])
 def test_what_a_lost_worker_was_at_is_trained_again(place, cluster, checkpoint_every):
     """By another worker, from the checkpoint if there is one; the runs equal those of one machine to the last bit."""
-    options = {**TINY, "steps": 800, "lrs": LRS, "engine": "process", "checkpoint_every": checkpoint_every}
+    options = {**TINY, "steps": 1500, "lrs": LRS, "engine": "process", "checkpoint_every": checkpoint_every}
     process = place.start(SWEEP, scheduler=cluster.address, jobs=2, **options)
     # The first chunk of a series is on disk: it trains.
     until(lambda: [*place.folder.glob(".thermo/*/thermo/bursts/weights-*.safetensors")] or not checkpoint_every)

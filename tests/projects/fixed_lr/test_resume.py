@@ -151,7 +151,7 @@ def test_a_run_that_is_told_to_stop_goes_on(program, store, tmp_path, monkeypatc
     ids=["isometric", "until", "process", "batched"],
 )
 def test_killed_again_and_again(tmp_path, monkeypatch, module, grid, ways):
-    monkeypatch.setattr("benchmarks.faults.KILLS_EACH", 3)
+    monkeypatch.setattr("benchmarks.faults.KILLS_EACH", 4)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     place, options = Place(tmp_path), {**TINY, "steps": 2000, **grid}
     place.start(module, **options).communicate(timeout=600)

@@ -106,10 +106,10 @@ def test_replica_exchange_fills_a_double_well():
     assert (sampler.state.replicas != torch.arange(6).unsqueeze(-1)).double().mean() > 0.5
 
     alone = GibbsSampler(stacked(loss), FlatSpace("unit"), temperatures, weights, exchange_every=0, **options)
-    alone.adapt(200)
-    stuck = (alone.sample(100).weights[:, 0] > 0).double().mean()
-    # Ten other generators gave 0.86 to 0.96; a state in equilibrium has 0.02.
-    assert stuck > 0.7 > 10 * right[0]
+    # So few steps that hardly any crosses the barrier: eight generators leave 0.96 to 0.99 where they began.
+    alone.adapt(50)
+    stuck = (alone.sample(50).weights[:, 0] > 0).double().mean()
+    assert stuck > 0.9 > 3 * right[0]
 
 
 @pytest.mark.parametrize("spheres", SPHERES.values(), ids=SPHERES)

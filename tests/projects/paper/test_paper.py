@@ -19,7 +19,7 @@ from projects.paper.needs import require
 from projects.paper.plan import FULL, LAPTOP, OVER, SUBSET, UNDER, Study, make_plan
 from projects.paper.run import given_options
 from projects.paper.studies import usable_runs
-from projects.paper.training import done_runs, train_study
+from projects.paper.training import done_runs
 from tests.projects.fixed_lr.test_data import write_miniature
 
 ROOT = Path(__file__).parents[3]
@@ -127,25 +127,6 @@ def test_only_finished_or_diverged_runs_are_done(store):
     assert set(done_runs(store, experiment, "key")) == {(0.1, 0), (0.4, 0)}
 
 
-def test_learning_rates_that_are_added_are_trained_alone(store, monkeypatch):
-    study = replace(make_plan(LAPTOP, {}).studies[0], lrs=(0.1, 0.2, 0.4), seeds=(0,))
-    experiment = store.get_experiment_by_name("study").experiment_id
-    whole = {schema.TAG_SWEEP: study.key(LAPTOP), schema.TAG_SNAPSHOTS: schema.SNAPSHOTS_COMPLETE}
-    for lr in (0.1, 0.2):
-        run = store.create_run(experiment, tags=whole)
-        store.log_metric(run.info.run_id, schema.METRIC_LR, lr)
-        store.set_terminated(run.info.run_id, "FINISHED")
-    asked = []
-
-    def run_sweep(parts, options, sweep, jobs, watch):
-        asked.extend(place for part in parts for place in part.places)
-        return []
-
-    monkeypatch.setattr("projects.paper.training.run_sweep", run_sweep)
-    assert train_study(study, LAPTOP, experiment, 2, "", None) == (2, [])
-    assert asked == [(0.4, 0)]
-
-
 QUICK = ("--log_points", "3", "--noise_batches", "2", "--jobs", "2")
 
 
@@ -200,15 +181,15 @@ def test_laptop_scale_reports_with_holes_and_goes_on_where_it_stopped(store, tmp
     assert {file.path for file in store.list_artifacts(own[0].info.run_id)} >= {"paper.html", "claims.json", "figures"}
     assert sum(own[0].data.metrics[f"thermo/claims_{v.replace(' ', '_')}"] for v in VERDICTS) == 16
 
-    # A run is lost: only that one is trained.
+    # A run is lost, and a learning rate is added: only those are trained.
     def trained():
         return store.search_runs(["1"], f"tags.`{schema.TAG_KIND}` = '{schema.KIND_TRAIN}'", max_results=1000)
 
     before = {run.info.run_id for run in trained()}
     lost = next(run for run in trained() if run.data.tags[schema.TAG_SWEEP].startswith("paper-laptop-digits-up"))
     store.delete_run(lost.info.run_id)
-    second = paper(store, tmp_path, *arguments, "--lrs", "1e-3,1e-2,0.1", "--toy", "none")
+    second = paper(store, tmp_path, *arguments, "--lrs", "1e-3,1e-2,0.1,0.3", "--toy", "none")
     assert second.returncode == 0, second.stderr[-2000:]
-    assert "digits-up: 2 of 3 runs were there already" in second.stderr
-    (fresh,) = [run for run in trained() if run.info.run_id not in before]
-    assert fresh.data.params["lr"] == lost.data.params["lr"]
+    assert "digits-up: 2 of 4 runs were there already" in second.stderr
+    fresh = [run for run in trained() if run.info.run_id not in before]
+    assert len(fresh) == 7 + 1  # the new learning rate in each of seven studies, and the lost run
