@@ -69,7 +69,7 @@ class SnapshotRecorder(ResumableRecorder, PassingRecorder, Recording):
     attributes : dict, optional
         Anything else that a reader of the index should know; has to fit into JSON.
     wait : float
-        Seconds that `close` waits at most for a tracking server that does not answer.
+        Seconds that `close` waits for a tracking server that takes nothing.
     select : str, re.Pattern, sequence of them, or int, optional
         Record these only: parameters or modules by a glob (``"head.*"``) or a regular expression, or that many of
         the last layers.
@@ -284,10 +284,10 @@ class SnapshotRecorder(ResumableRecorder, PassingRecorder, Recording):
         failures.raise_first()
         self._whole = True
 
-    def await_delivery(self, seconds: float | None = None) -> None:
-        """The second half of `close`: wait for the server, by default as long as `wait` allows."""
+    def await_delivery(self, since: float | None = None) -> None:
+        """The second half of `close`: wait for the server; `since` is that of `Outbox.wait`."""
         if self._uploader is not None:
-            self._uploader.await_delivery(self._wait if seconds is None else seconds)
+            self._uploader.await_delivery(self._wait, since)
         if self._whole:
             self._reducer.clean_up()
 

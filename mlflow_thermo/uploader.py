@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a recording waits at its end for a server that does not answer, and that nobody minds.
+#: Seconds that a recording waits at its end for a server that takes nothing, and that nobody minds.
 WAIT, _LONG = 60.0, 3.0
 
 
@@ -103,25 +103,32 @@ class Uploader:
                 digests[writer.facts.series] = sha256_of(writer.index_path)
         tag = schema.SNAPSHOTS_COMPLETE if complete else schema.SNAPSHOTS_PARTIAL
         self.outbox.tags({schema.TAG_DIGEST: json.dumps(digests)})
-        # In a request of its own: what marks the snapshots as complete has to be the last thing written.
+        # On its own, and last: it marks the snapshots as complete, whatever the server thinks of the digests.
         self.outbox.tags({schema.TAG_SNAPSHOTS: tag})
         failures.raise_first()
 
-    def await_delivery(self, seconds: float) -> None:
+    def await_delivery(self, seconds: float, since: float | None = None) -> None:
         """Wait until the server has everything, and close the outbox.
+
+        Parameters
+        ----------
+        seconds, since : float
+            As of `Outbox.wait`.
 
         Raises
         ------
         Undelivered
-            It has not after so many seconds; the message says where the rest is and how to deliver it.
+            It took nothing for so many seconds; the message says where the rest is and how to deliver it.
         ThermoError
             The server will never take it: the run was deleted.
         """
         outbox = self.outbox
         if outbox.trouble and seconds >= _LONG:
             # Nobody knows otherwise what the program is waiting for.
-            logger.warning("run %s: waiting at most %.0f s for the tracking server", self.run_id, seconds)
-        if outbox.wait(seconds):
+            logger.warning(
+                "run %s: waiting for the tracking server, until it has taken nothing for %.0f s", self.run_id, seconds
+            )
+        if outbox.wait(seconds, since):
             outbox.close()
             return
         if outbox.refused:

@@ -101,9 +101,19 @@ class Outbox:
         # With the time: what is delivered a day later has not run for a day.
         self._add(END, [status, time.time_ns() // 1_000_000])
 
-    def wait(self, seconds: float) -> bool:
-        """Wait at most so long until the server has everything, and return whether it has."""
-        return _COURIER.wait(self, seconds)
+    def wait(self, seconds: float, since: float | None = None) -> bool:
+        """Wait until the server has everything, and return whether it has.
+
+        Parameters
+        ----------
+        seconds : float
+            For which the server may take nothing before the waiting ends. One that is slow and takes something is
+            waited for.
+        since : float, optional
+            Time of `time.monotonic` from which on they count, by default now: outboxes that are waited for one after
+            the other share it.
+        """
+        return _COURIER.wait(self, seconds, time.monotonic() if since is None else since)
 
     def close(self) -> None:
         """Send no more."""
@@ -180,12 +190,16 @@ class _Courier:
         with self._news:
             return next((one for one in self._outboxes if one.run_id == run_id), None)
 
-    def wait(self, outbox: Outbox, seconds: float) -> bool:
+    def wait(self, outbox: Outbox, seconds: float, since: float) -> bool:
         with self._news:
             outbox.urgent = True
             self._ask_again = min(self._ask_again, time.monotonic() + LONGEST_PAUSE_AT_END)
             self._news.notify_all()
-            self._news.wait_for(lambda: outbox.empty or bool(outbox.refused), timeout=seconds)
+            while not (outbox.empty or outbox.refused):
+                left = max(since, outbox.sent) + seconds - time.monotonic()
+                if left <= 0:
+                    break
+                self._news.wait(left)
             return outbox.empty
 
     def _work(self) -> None:
@@ -220,6 +234,10 @@ class _Courier:
                 longest = LONGEST_PAUSE_AT_END if any(one.urgent for one in self._outboxes) else LONGEST_PAUSE
                 self._ask_again = time.monotonic() + min(FIRST_PAUSE * 2.0**self._failures, longest)
                 self._failures = min(self._failures + 1, 10)
+                if outbox in self._outboxes:
+                    # What is wrong with one, as a file that cannot be read, must not hold up the others.
+                    self._outboxes.remove(outbox)
+                    self._outboxes.append(outbox)
             return False
         with self._news:
             outbox.trouble = ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Requests carry at most so many metrics (MLflow's limit for log_batch).
+#: Requests carry at most so many metrics and tags (MLflow's limit for log_batch).
 MAX_METRICS = 1000
 #: Answers of a server that may be other ones a minute later, although their numbers blame the request.
 _PASSING = {401, 403, 407, 408, 425, 429}
@@ -54,37 +54,41 @@ def send(client: MlflowClient, run_id: str, folder: Path, journal: Journal) -> N
                 raise
             _require_run(client, run_id, error)
             if again:
-                # Two programs that write the same row at once: MLflow blames the request of the slower one.
+                # Two programs that write the same row at once: MLflow blames the request of the slower one. And if one
+                # entry is at fault, those that went with it must not be lost.
+                entries = entries[:1]
                 continue
             # One name that the server does not like must not hold up all that comes after it.
-            logger.warning("run %s: the server refuses %s: %s", run_id, _named(entries), first_line(error))
+            logger.warning("run %s: the server refuses %s: %s", run_id, _named(entries[0]), first_line(error))
     journal.delivered(entries)
 
 
 def _together(entries: list[Entry]) -> list[Entry]:
-    """The first entry; of metrics also those that follow at once and go into the same request."""
-    if not entries or entries[0].kind != METRICS:
-        return entries[:1]
+    """The first entry; of metrics and tags also those that follow at once and go into the same request.
+
+    MLflow writes the metrics of a request before its tags: no tag is there before what came before it.
+    """
     taken: list[Entry] = []
     size = 0
     for entry in entries:
         size += len(entry.body)
-        if entry.kind != METRICS or (taken and size > MAX_METRICS):
+        if entry.kind not in (METRICS, TAGS) or (taken and size > MAX_METRICS):
             break
         taken.append(entry)
-    return taken
+    return taken or entries[:1]
 
 
 def _request(client: MlflowClient, run_id: str, folder: Path, entries: list[Entry]) -> None:
     from mlflow.entities import Metric, RunTag
 
     kind, body = entries[0].kind, entries[0].body
-    if kind == METRICS:
-        rows = [Metric(*row) for entry in entries for row in entry.body]
-        for start in range(0, len(rows), MAX_METRICS):
-            client.log_batch(run_id, metrics=rows[start : start + MAX_METRICS])
-    elif kind == TAGS:
-        client.log_batch(run_id, tags=[RunTag(*tag) for tag in body.items()])
+    if kind in (METRICS, TAGS):
+        rows = [Metric(*row) for entry in entries if entry.kind == METRICS for row in entry.body]
+        tags = [RunTag(*tag) for entry in entries if entry.kind == TAGS for tag in entry.body.items()]
+        while len(rows) > MAX_METRICS:
+            client.log_batch(run_id, metrics=rows[:MAX_METRICS])
+            rows = rows[MAX_METRICS:]
+        client.log_batch(run_id, metrics=rows, tags=tags)
     elif kind == END:
         client.set_terminated(run_id, *body)
     else:
@@ -152,8 +156,7 @@ def _require_run(client: MlflowClient, run_id: str, error: MlflowException) -> N
         raise Refused(f"run {run_id} is deleted: restore it with `mlflow runs restore --run-id {run_id}`") from error
 
 
-def _named(entries: list[Entry]) -> str:
-    kind, body = entries[0].kind, entries[0].body
-    if kind == METRICS:
-        return "metrics " + ", ".join(sorted({row[0] for entry in entries for row in entry.body}))
-    return f"{kind} {', '.join(body) if kind == TAGS else body[0]}"
+def _named(entry: Entry) -> str:
+    if entry.kind == METRICS:
+        return "metrics " + ", ".join(sorted({row[0] for row in entry.body}))
+    return f"{entry.kind} {', '.join(entry.body) if entry.kind == TAGS else entry.body[0]}"

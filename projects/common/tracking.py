@@ -133,11 +133,11 @@ def end_run(run_id: str, status: str) -> None:
         logger.warning("run %s could not be marked %s: %s", run_id, status, first_line(error))
 
 
-def await_delivery(recorders: Iterable[SnapshotRecorder], seconds: float) -> None:
-    """Wait at most so long until the server has all that was recorded; the first error is raised, others are logged."""
-    deadline, failures = time.monotonic() + seconds, Failures()
+def await_delivery(recorders: Iterable[SnapshotRecorder]) -> None:
+    """Wait until the server has all that was recorded; the first error is raised, others are logged."""
+    since, failures = time.monotonic(), Failures()
     for recorder in recorders:
-        failures.attempt(recorder.await_delivery, max(0.0, deadline - time.monotonic()))
+        failures.attempt(recorder.await_delivery, since)
     failures.raise_first()
 
 

@@ -183,9 +183,9 @@ def main(lrs: str, resume: str, experiment: str | None, compiling: str, shares: 
             watch.close()
             for member in members:
                 member.abandon(status, reason)
-            deadline = time.monotonic() + (members[0].config.wait if members else 0.0)
+            since = time.monotonic()
             for member in members:
-                member.await_delivery(max(0.0, deadline - time.monotonic()))
+                member.await_delivery(since)
         # First the checkpoint: it needs the folders of the runs.
         folder_of(members).remove()
         for member in members:

@@ -52,11 +52,11 @@ class StackMember:
             self.ok = status == "FINISHED"
             self._tell(regime, message)
 
-    def await_delivery(self, seconds: float) -> None:
-        """Wait at most so long until the server has everything; say where the rest is."""
+    def await_delivery(self, since: float) -> None:
+        """Wait until the server has everything; say where the rest is."""
         try:
             if self.run is not None:
-                self.run.recorder.await_delivery(seconds)
+                self.run.recorder.await_delivery(since)
         except Exception as error:
             self.ok = False
             self._tell("", describe(error))

@@ -42,7 +42,6 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
     """Sample every temperature into a run of its own; the runs end as the program does, with what they recorded."""
     import torch
 
-    from mlflow_thermo.uploader import WAIT
     from projects.common import Terminated, await_delivery, first_line, reason_of
     from projects.gibbs.ladder import sample_ladder
     from projects.gibbs.recording import TemperatureRun
@@ -68,7 +67,7 @@ def run_ladder(config: GibbsConfig, experiment_id: str, sweep: str, watch: Paren
     finally:
         for run in runs:
             run.abandon(status, reason)
-        await_delivery([recorder for run in runs for recorder in run.recorders], WAIT)
+        await_delivery([recorder for run in runs for recorder in run.recorders])
     return [run.outcome for run in runs]
 
 

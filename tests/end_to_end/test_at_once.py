@@ -57,7 +57,7 @@ def trained(store):
 def test_two_analyses_into_one_folder_and_one_experiment(trained, tmp_path):
     """At first, and where there is an analysis to be replaced: a whole report, on one run, with its own numbers."""
     for round_number in range(2):
-        kinds = ("oas", "gaussian-ml")
+        kinds = ("oas", "ledoit-wolf")
         both = [analyze("--entropy", kind, "--no-cache") for kind in kinds]
         said = [ended(one) for one in both]
         assert [code for code, _, _ in said] == [0, 0], said

@@ -11,13 +11,11 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from analysis.cli import cli
 from benchmarks.proxy import Proxy
 from mlflow_thermo import SnapshotRecorder, ThermoError, schema
-from mlflow_thermo.delivery import Outbox, Sign, courier, deliver
+from mlflow_thermo.delivery import Sign, courier, deliver
 from mlflow_thermo.delivery.journal import FILE, KEEP, Journal
 from mlflow_thermo.store import read_index, read_weights
 from tests.mlflow_thermo.training import SERIES, make, train
@@ -164,38 +162,6 @@ def test_a_run_that_was_deleted_meanwhile(server, proxy, run_id, tmp_path):
     server.client.restore_run(run_id)
     assert list(deliver(tmp_path / "run", server.uri))
     assert points(server.client, run_id) == [(1, 1.0)]
-
-
-def test_a_name_that_the_server_refuses_holds_up_nothing(store, tmp_path, caplog):
-    run = store.create_run(store.get_experiment_by_name("study").experiment_id).info.run_id
-    outbox = Outbox(store, run, tmp_path)
-    outbox.metrics({"no\nname": 1.0}, 1)
-    outbox.tags({"good": "one"})
-    assert outbox.wait(20)
-    outbox.close()
-    assert "the server refuses metrics no\nname" in caplog.text
-    assert store.get_run(run).data.tags["good"] == "one"
-
-
-def test_the_loser_of_a_race_in_the_database_is_heard_again(store, tmp_path, monkeypatch, caplog):
-    """What MLflow says where two programs insert one row blames the request, which is right a moment later."""
-    run = store.create_run(store.get_experiment_by_name("study").experiment_id).info.run_id
-    log_batch, lost = MlflowClient.log_batch, []
-
-    def racing(self, run_id, **what):
-        if not lost:
-            lost.append(what)
-            raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed", BAD_REQUEST)
-        return log_batch(self, run_id, **what)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", racing)
-    outbox = Outbox(store, run, tmp_path)
-    outbox.metrics({"loss": 2.0}, 1)
-    assert outbox.wait(20)
-    outbox.close()
-    assert lost
-    assert points(store, run) == [(1, 2.0)]
-    assert "refuses" not in caplog.text
 
 
 def test_an_index_is_never_ahead_of_its_chunks(store, monkeypatch):

@@ -1,0 +1,114 @@
+"""Outboxes that share one thread: what one of them meets must cost neither it nor the others anything."""
+
+import time
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+from mlflow_thermo.delivery import Outbox
+from mlflow_thermo.store import sha256_of
+from tests.mlflow_thermo.delivery.test_delivery import points
+
+
+def test_a_name_that_the_server_refuses_costs_nothing_else(store, tmp_path, caplog, monkeypatch):
+    """Neither what comes after it, nor what went into the same request."""
+    run = store.create_run(store.get_experiment_by_name("study").experiment_id).info.run_id
+    outbox = Outbox(store, run, tmp_path)
+    log_batch, sent = MlflowClient.log_batch, []
+
+    def watched(self, run_id, **what):
+        sent.append(what)
+        return log_batch(self, run_id, **what)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", watched)
+    outbox.metrics({"before": 1.0}, 1)
+    outbox.metrics({"no\nname": 1.0}, 1)
+    outbox.metrics({"after": 1.0}, 1)
+    outbox.tags({"good": "one"})
+    assert outbox.wait(20)
+    outbox.close()
+    assert caplog.text.count("the server refuses") == 1
+    assert "the server refuses metrics no\nname: " in caplog.text
+    data = store.get_run(run).data
+    assert (set(data.metrics), data.tags["good"]) == ({"before", "after"}, "one")
+    # They did go together, until the server minded.
+    assert max(len(one["metrics"]) for one in sent) > 1
+    assert len(sent) <= 5
+
+
+def test_an_outbox_that_cannot_be_delivered_does_not_hold_up_the_others(store, tmp_path, monkeypatch):
+    experiment = store.get_experiment_by_name("study").experiment_id
+    bad, good = (store.create_run(experiment).info.run_id for _ in range(2))
+    log_batch = MlflowClient.log_batch
+
+    def failing(self, run_id, **what):
+        if run_id == bad:
+            raise OSError("no such disk")
+        return log_batch(self, run_id, **what)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", failing)
+    first, second = (Outbox(store, run, tmp_path / run) for run in (bad, good))
+    first.tags({"bad": "one"})
+    for _ in range(3):
+        second.tags({"good": "one"})
+        assert second.wait(20)
+    assert not first.wait(0)
+    monkeypatch.undo()
+    assert first.wait(20)
+    for one in (first, second):
+        one.close()
+
+
+def test_a_server_that_takes_something_is_waited_for(store, tmp_path, monkeypatch):
+    """The seconds are those without anything taken; recorders that wait one after the other share them."""
+    experiment = store.get_experiment_by_name("study").experiment_id
+    log_artifact = MlflowClient.log_artifact
+
+    def slow(self, *arguments):
+        time.sleep(0.3)
+        return log_artifact(self, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", slow)
+    outboxes = [Outbox(store, store.create_run(experiment).info.run_id, tmp_path / name) for name in "ab"]
+    for outbox in outboxes:
+        for name in "123456":
+            (outbox.folder / name).write_text(name)
+            outbox.file(outbox.folder / name, "", sha256_of(outbox.folder / name), delete=False)
+    since = time.monotonic()
+    assert [outbox.wait(1.5, since) for outbox in outboxes] == [True, True]
+    assert time.monotonic() - since > 3.5
+
+    def gone(self, *arguments):
+        raise OSError("away")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", gone)
+    for outbox in outboxes:
+        (outbox.folder / "7").write_text("7")
+        outbox.file(outbox.folder / "7", "", sha256_of(outbox.folder / "7"), delete=False)
+    since = time.monotonic()
+    assert [outbox.wait(1.5, since) for outbox in outboxes] == [False, False]
+    assert time.monotonic() - since < 3.0
+    for outbox in outboxes:
+        outbox.close()
+
+
+def test_the_loser_of_a_race_in_the_database_is_heard_again(store, tmp_path, monkeypatch, caplog):
+    """What MLflow says where two programs insert one row blames the request, which is right a moment later."""
+    run = store.create_run(store.get_experiment_by_name("study").experiment_id).info.run_id
+    log_batch, lost = MlflowClient.log_batch, []
+
+    def racing(self, run_id, **what):
+        if not lost:
+            lost.append(what)
+            raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed", BAD_REQUEST)
+        return log_batch(self, run_id, **what)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", racing)
+    outbox = Outbox(store, run, tmp_path)
+    outbox.metrics({"loss": 2.0}, 1)
+    assert outbox.wait(20)
+    outbox.close()
+    assert lost
+    assert points(store, run) == [(1, 2.0)]
+    assert "refuses" not in caplog.text
