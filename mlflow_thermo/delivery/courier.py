@@ -6,13 +6,13 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_thermo import schema
 from mlflow_thermo.delivery.alive import BEAT, Sign
-from mlflow_thermo.delivery.journal import DELETE, END, FILE, KEEP, METRICS, REPLACED, TAGS, Journal
+from mlflow_thermo.delivery.journal import DELETE, END, FILE, INPUTS, KEEP, METRICS, REPLACED, TAGS, Journal
 from mlflow_thermo.delivery.requests import Refused, send
 from mlflow_thermo.disk import disk_trouble
 from mlflow_thermo.errors import first_line
@@ -21,6 +21,7 @@ from mlflow_thermo.store import sha256_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,10 @@ class Outbox:
     def tags(self, tags: Mapping[str, str]) -> None:
         """Tags of the run."""
         self._add(TAGS, dict(tags))
+
+    def inputs(self, datasets: Iterable[DatasetInput]) -> None:
+        """Data sets that the run is trained on."""
+        self._add(INPUTS, [[dict(one.dataset), {tag.key: tag.value for tag in one.tags}] for one in datasets])
 
     def file(self, path: Path, target: str, digest: str, *, delete: bool) -> None:
         """A file below the folder as an artifact in the folder `target`; `delete` it when it is sent."""

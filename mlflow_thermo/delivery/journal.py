@@ -26,10 +26,12 @@ logger = logging.getLogger(__name__)
 JOURNAL = "outbox"
 ENTRIES, _DONE = "journal.jsonl", "delivered"
 
-RUN, METRICS, TAGS, FILE, END = "run", "metrics", "tags", "file", "end"
+RUN, METRICS, TAGS, INPUTS, FILE, END = "run", "metrics", "tags", "inputs", "file", "end"
 #: What becomes of a file: it stays, it goes when it is sent, or a newer version will take its place.
 KEEP, DELETE, REPLACED = "keep", "delete", "replaced"
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: What MLflow knows of a data set.
+_FIELDS = {"name", "digest", "source_type", "source", "schema", "profile"}
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,13 @@ def _check_tags(body: Any) -> None:
         raise ValueError("no tags")
 
 
+def _check_inputs(body: Any) -> None:
+    for fields, tags in body:
+        if not set(fields) <= _FIELDS or not all(isinstance(value, str | None) for value in fields.values()):
+            raise ValueError("no data set")
+        _check_tags(tags)
+
+
 def _check_file(body: Any) -> None:
     path, target, digest, then = body
     for one in (path, target):
@@ -245,4 +254,11 @@ def _check_end(body: Any) -> None:
         raise ValueError(f"{body!r} is no end")
 
 
-_CHECKS = {RUN: _check_run, METRICS: _check_metrics, TAGS: _check_tags, FILE: _check_file, END: _check_end}
+_CHECKS = {
+    RUN: _check_run,
+    METRICS: _check_metrics,
+    TAGS: _check_tags,
+    INPUTS: _check_inputs,
+    FILE: _check_file,
+    END: _check_end,
+}

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_thermo.delivery.journal import DELETE, END, FILE, JOURNAL, METRICS, REPLACED, TAGS, Entry, Journal
+from mlflow_thermo.delivery.journal import DELETE, END, FILE, INPUTS, JOURNAL, METRICS, REPLACED, TAGS, Entry, Journal
 from mlflow_thermo.errors import ThermoError, first_line
 from mlflow_thermo.store import StoreError, real_file, sha256_of
 
@@ -54,8 +54,8 @@ def send(client: MlflowClient, run_id: str, folder: Path, journal: Journal) -> N
                 raise
             _require_run(client, run_id, error)
             if again:
-                # Two programs that write the same row at once: MLflow blames the request of the slower one. And if one
-                # entry is at fault, those that went with it must not be lost.
+                # Runs that begin together log the same data set, which MLflow looks for and then adds: it blames the
+                # requests of all but one. And if one entry is at fault, those that went with it must not be lost.
                 entries = entries[:1]
                 continue
             # One name that the server does not like must not hold up all that comes after it.
@@ -79,7 +79,7 @@ def _together(entries: list[Entry]) -> list[Entry]:
 
 
 def _request(client: MlflowClient, run_id: str, folder: Path, entries: list[Entry]) -> None:
-    from mlflow.entities import Metric, RunTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
 
     kind, body = entries[0].kind, entries[0].body
     if kind in (METRICS, TAGS):
@@ -89,6 +89,9 @@ def _request(client: MlflowClient, run_id: str, folder: Path, entries: list[Entr
             client.log_batch(run_id, metrics=rows[:MAX_METRICS])
             rows = rows[MAX_METRICS:]
         client.log_batch(run_id, metrics=rows, tags=tags)
+    elif kind == INPUTS:
+        inputs = [DatasetInput(Dataset(**fields), [InputTag(*tag) for tag in tags.items()]) for fields, tags in body]
+        client.log_inputs(run_id, datasets=inputs)
     elif kind == END:
         client.set_terminated(run_id, *body)
     else:
@@ -159,4 +162,6 @@ def _require_run(client: MlflowClient, run_id: str, error: MlflowException) -> N
 def _named(entry: Entry) -> str:
     if entry.kind == METRICS:
         return "metrics " + ", ".join(sorted({row[0] for row in entry.body}))
+    if entry.kind == INPUTS:
+        return "data sets " + ", ".join(sorted({fields["name"] for fields, _ in entry.body}))
     return f"{entry.kind} {', '.join(entry.body) if entry.kind == TAGS else entry.body[0]}"

@@ -101,10 +101,6 @@ class RecordedRun:
         self._client = MlflowClient()
         self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
         log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
-        if not again:
-            data = setup.data
-            parts = {"training": (data.x_train, data.y_train), "testing": (data.x_test, data.y_test)}
-            log_dataset(self._client, run_id, config.dataset, {name: one for name, one in parts.items() if len(one[1])})
         self._machine = SystemMetrics(run_id, again=again)
         dim = setup.d - len(setup.spheres)
         self._setup = setup
@@ -138,6 +134,9 @@ class RecordedRun:
         )
         assert self.recorder.outbox is not None
         self._outbox = self.recorder.outbox
+        data = setup.data
+        parts = {"training": (data.x_train, data.y_train), "testing": (data.x_test, data.y_test)}
+        log_dataset(self._outbox, config.dataset, {name: one for name, one in parts.items() if len(one[1])})
         if begun is not None:
             self.recorder.load_state_dict(begun["recorder"])
         if mean is not None and std is not None:

@@ -82,7 +82,6 @@ class TemperatureRun:
         params = {key: value for key, value in asdict(config).items() if key != "temperatures"}
         params |= {"temperature": f"{self.outcome.temperature:g}", "d": surface.d, "n_train": surface.n_train}
         log_new_params(run_id, params)
-        log_dataset(self._client, run_id, surface.name, {"training": surface.data})
         mean, std = self._uniform
         known = {schema.METRIC_SET_TEMPERATURE: self.outcome.temperature}
         if mean is not None and std is not None:
@@ -108,6 +107,7 @@ class TemperatureRun:
         )
         assert self._recorder.outbox is not None
         self._outbox = self._recorder.outbox
+        log_dataset(self._outbox, surface.name, {"training": surface.data})
         self._outbox.metrics(known, 0)
 
     def record(self, weights: Tensor, losses: Tensor) -> None:

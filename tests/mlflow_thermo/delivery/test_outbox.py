@@ -1,12 +1,16 @@
 """Outboxes that share one thread: what one of them meets must cost neither it nor the others anything."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from mlflow_thermo.delivery import Outbox
+from mlflow_thermo.delivery.journal import INPUTS, Journal
+from mlflow_thermo.delivery.requests import send
 from mlflow_thermo.store import sha256_of
 from tests.mlflow_thermo.delivery.test_delivery import points
 
@@ -35,6 +39,26 @@ def test_a_name_that_the_server_refuses_costs_nothing_else(store, tmp_path, capl
     # They did go together, until the server minded.
     assert max(len(one["metrics"]) for one in sent) > 1
     assert len(sent) <= 5
+
+
+def test_runs_that_begin_together_have_their_data_set_all(store, tmp_path):
+    """Each finds that the experiment does not have it yet, and adds it: MLflow takes the first and refuses the rest."""
+    data = {"name": "tiny", "digest": "0", "source_type": "code", "source": "{}", "schema": None, "profile": None}
+    for number in range(5):
+        experiment = store.create_experiment(str(number))
+        ids = [store.create_run(experiment).info.run_id for _ in range(4)]
+        start = threading.Barrier(len(ids))
+
+        def program(run_id, start=start):
+            journal = Journal(tmp_path / run_id, run_id)
+            journal.append(INPUTS, [[data, {"mlflow.data.context": "training"}]])
+            start.wait()
+            send(MlflowClient(), run_id, tmp_path / run_id, journal)
+
+        with ThreadPoolExecutor(len(ids)) as pool:
+            list(pool.map(program, ids))
+        found = [store.get_run(run_id).inputs.dataset_inputs for run_id in ids]
+        assert [[one.dataset.name for one in inputs] for inputs in found] == [["tiny"]] * len(ids)
 
 
 def test_an_outbox_that_cannot_be_delivered_does_not_hold_up_the_others(store, tmp_path, monkeypatch):

@@ -1,51 +1,34 @@
 """What a run says of its data and of its machine."""
 
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from mlflow import MlflowClient
 
+from mlflow_thermo.delivery import Outbox
 from projects.common import SystemMetrics, log_dataset
 
 
-def test_a_data_set_is_an_input_with_its_shape_and_digest(store):
+def test_a_data_set_is_an_input_with_its_shape_and_digest(store, tmp_path):
     x, y = torch.arange(24.0).reshape(4, 1, 2, 3), torch.tensor([0, 1, 0, 1])
     ids = []
     for shift in (0, 0, 1):
         run_id = store.create_run("0").info.run_id
-        log_dataset(store, run_id, "tiny", {"training": (x + shift, y), "testing": (x[:2], y[:2])})
+        outbox = Outbox(store, run_id, tmp_path / run_id)
+        # A run that is resumed says it again.
+        for _ in range(2):
+            log_dataset(outbox, "tiny", {"training": (x + shift, y), "testing": (x[:2], y[:2])})
+        assert outbox.wait(20)
+        outbox.close()
         ids.append(run_id)
-    found = [{one.tags[0].value: one.dataset for one in store.get_run(i).inputs.dataset_inputs} for i in ids]
+    inputs = [store.get_run(run_id).inputs.dataset_inputs for run_id in ids]
+    assert [len(one) for one in inputs] == [2, 2, 2]
+    found = [{one.tags[0].value: one.dataset for one in run} for run in inputs]
     assert {name: one.name for name, one in found[0].items()} == {"training": "tiny", "testing": "tiny"}
     assert '"features_shape": [4, 1, 2, 3]' in found[0]["training"].profile
     assert '"features_shape": [2, 1, 2, 3]' in found[0]["testing"].profile
     digests = [one["training"].digest for one in found]
     assert digests[0] == digests[1] != digests[2]
-
-
-def test_runs_that_begin_together_have_their_data_set_all(store):
-    """Each finds that the experiment does not have it yet, and adds it: MLflow takes the first and refuses the rest."""
-    parts = {"training": (torch.zeros(4, 1, 2, 3), torch.zeros(4))}
-    for number in range(5):
-        experiment = store.create_experiment(str(number))
-        ids = [store.create_run(experiment).info.run_id for _ in range(4)]
-        start = threading.Barrier(len(ids))
-
-        def log(run_id, start=start):
-            start.wait()
-            log_dataset(MlflowClient(), run_id, "tiny", parts)
-
-        with ThreadPoolExecutor(len(ids)) as pool:
-            list(pool.map(log, ids))
-        assert [len(store.get_run(run_id).inputs.dataset_inputs) for run_id in ids] == [1] * len(ids)
-
-
-def test_a_data_set_that_is_not_taken_costs_a_warning(store, caplog):
-    log_dataset(store, "0" * 32, "tiny", {"training": (torch.zeros(4, 2), torch.zeros(4))})
-    assert "its data set tiny is not logged: Run with id=" in caplog.text
 
 
 @pytest.mark.parametrize("on", [True, False])
