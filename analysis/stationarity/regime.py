@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from analysis.results import FloatArray, InsufficientData
 
@@ -72,6 +71,9 @@ def classify(
     InsufficientData
         With fewer than `BLOCKS` losses.
     """
+    # Imported here: it takes half a second, and a training that begins needs none of it.
+    from scipy.stats import linregress
+
     steps, loss = np.asarray(steps, dtype=float), np.asarray(loss, dtype=float)
     if np.isinf(loss).any() or (len(loss) and np.isnan(loss[-1])):
         return Regime("diverged", float("nan"))
@@ -95,13 +97,13 @@ def classify(
     time = np.array([steps[block].mean() for block in blocks])
     if np.any(level < 0):
         # A loss that may be negative has no zero to fall to: it must fall by more than it fluctuates.
-        fit = stats.linregress(np.log(time), level)
+        fit = linregress(np.log(time), level)
         scatter = float(np.mean([loss[block].std() for block in blocks]))
         falls = fit.slope * np.log(time[-1] / time[0]) < -scatter and fit.pvalue < SLOPE_LEVEL
         return Regime("converging" if falls else "stationary", mean, uniform_share=share)
     if np.any(level == 0):
         # A loss of exactly zero has no logarithm, and nothing left to fall to.
         return Regime("converging", mean, uniform_share=share)
-    fit = stats.linregress(np.log(time), np.log(level))
+    fit = linregress(np.log(time), np.log(level))
     falls = fit.slope < CONVERGING_SLOPE and fit.pvalue < SLOPE_LEVEL
     return Regime("converging" if falls else "stationary", mean, float(fit.slope), float(fit.pvalue), share)
