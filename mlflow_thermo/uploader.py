@@ -53,7 +53,7 @@ class Uploader:
     def __init__(self, client: MlflowClient, run_id: str, folder: Path, *, keep_files: bool, resume: bool) -> None:
         self._client = client
         self.run_id = run_id
-        self._folder, self._keep_files = folder, keep_files
+        self._folder, self._keep_files, self._resume = folder, keep_files, resume
         #: Numbers of chunks and of parts in the outbox, or delivered. By writer: a series that was cut has a new one.
         self._handed_over: dict[SeriesWriter, tuple[int, int]] = {}
         self.outbox = Outbox(client, run_id, folder, resume=resume)
@@ -65,7 +65,7 @@ class Uploader:
         now = time.time_ns() // 1_000_000
         values = {} if lr is None else {schema.METRIC_LR: lr, schema.METRIC_LOG10_LR: float(np.log10(lr))}
         # A run that is resumed has them: a metric that is logged again is there twice.
-        known = self._client.get_run(self.run_id).data.metrics
+        known = self._client.get_run(self.run_id).data.metrics if self._resume else {}
         values = {key: value for key, value in values.items() if key not in known}
         self._client.log_batch(
             self.run_id,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from projects.common.system import SystemMetrics as SystemMetrics
     from projects.common.tracking import (
         await_delivery as await_delivery,
+        create_run as create_run,
         end_run as end_run,
         first_line as first_line,
         log_new_params as log_new_params,
@@ -40,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "system": ["SystemMetrics"],
         "tracking": [
             "await_delivery",
+            "create_run",
             "end_run",
             "first_line",
             "log_new_params",

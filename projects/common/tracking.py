@@ -15,6 +15,8 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.tracking.default_experiment.registry import get_experiment_id
 from sqlalchemy import make_url
 
 from analysis.tracking import ServerError, close_orphan, name_run, orphans, prepare_experiment, require_store
@@ -22,7 +24,7 @@ from mlflow_thermo import SnapshotRecorder, schema
 from mlflow_thermo.delivery import Sign, waiting_outbox
 from mlflow_thermo.errors import ThermoError, first_line as first_line
 from mlflow_thermo.failures import Failures
-from mlflow_thermo.plugin import run_tags
+from mlflow_thermo.plugin import SWEEP_VARIABLE, run_tags
 from projects.common.lifetime import ParentWatch, Terminated, reason_of
 
 logger = logging.getLogger(__name__)
@@ -49,37 +51,57 @@ def prepare_store() -> None:
 
 
 def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, str]) -> str:
-    """Id of the run to write to: the one that ``mlflow run`` started, or a new one.
-
-    ``mlflow run`` calls no context providers, so their tags are set here as well.
-    """
+    """Id of the run to write to: the one that ``mlflow run`` started, or a new one."""
     run_id = os.environ.get("MLFLOW_RUN_ID")
     # Before anything else touches the store: a client opens it as soon as it is made.
     prepare_store()
     client = MlflowClient()
+    tags = {schema.TAG_KIND: kind, schema.TAG_ALIVE: str(Sign.of_this_process(beats=False)), **tags}
     if run_id is None:
-        if experiment:
-            mlflow.set_experiment(experiment)
-        with mlflow.start_run(run_name=name) as run:
-            run_id = run.info.run_id
-        client.update_run(run_id, status="RUNNING")
+        experiment_id = _experiment_id(experiment)
+        run_id = create_run(client, experiment_id, name, tags)
     else:
-        with suppress(MlflowException):
-            name_run(client, run_id, name)
+        experiment_id = _own(client, run_id, name, tags)
+    if SWEEP_VARIABLE not in os.environ:
+        # The program of a sweep has done both before it started those of its runs.
+        _close_orphans(client, experiment_id)
+        with suppress(ServerError):
+            # Whoever may write runs may not be allowed to write to their experiment.
+            prepare_experiment(client, experiment_id)
+    return run_id
+
+
+def _experiment_id(experiment: str | None) -> str:
+    """Id of the experiment of that name, which is made where there is none; by default that of the environment."""
+    known, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if not (experiment or name):
+        return str(known or get_experiment_id())
+    found = str(mlflow.set_experiment(experiment or name).experiment_id)
+    if known and not experiment and found != known:
+        raise ThermoError(
+            f"MLFLOW_EXPERIMENT_NAME={name} has the id {found}, and MLFLOW_EXPERIMENT_ID is {known}: unset one of them"
+        )
+    return found
+
+
+def create_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
+    """A new run with these tags and those of MLflow's context providers, in one request; returns its id."""
+    run = client.create_run(experiment_id, run_name=name, tags=resolve_tags({**tags}))
+    return str(run.info.run_id)
+
+
+def _own(client: MlflowClient, run_id: str, name: str, tags: Mapping[str, str]) -> str:
+    """Name and tag the run of ``mlflow run``, which calls no context providers; returns its experiment."""
+    with suppress(MlflowException):
+        name_run(client, run_id, name)
     try:
-        alive = str(Sign.of_this_process(beats=False))
-        all_tags = {**run_tags(), schema.TAG_KIND: kind, schema.TAG_ALIVE: alive, **tags}
+        all_tags = {**run_tags(), **tags}
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in all_tags.items()])
     except BaseException:
         # Nobody else knows of the run yet.
         end_run(run_id, "FAILED")
         raise
-    experiment_id = client.get_run(run_id).info.experiment_id
-    _close_orphans(client, experiment_id)
-    with suppress(ServerError):
-        # Whoever may write runs may not be allowed to write to their experiment.
-        prepare_experiment(client, experiment_id)
-    return run_id
+    return str(client.get_run(run_id).info.experiment_id)
 
 
 def _close_orphans(client: MlflowClient, experiment_id: str) -> None:
@@ -141,8 +163,8 @@ def await_delivery(recorders: Iterable[SnapshotRecorder]) -> None:
     failures.raise_first()
 
 
-def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:
-    """Log the params that the run does not have yet.
+def log_new_params(run_id: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> None:
+    """Log the params that the run does not have yet, and tags.
 
     ``mlflow run`` logs what the user typed as it was typed; logging ``lr`` as 0.1 after ``-P lr=1e-1`` would
     fail the run, since a param never changes.
@@ -150,4 +172,4 @@ def log_new_params(run_id: str, params: Mapping[str, Any]) -> None:
     client = MlflowClient()
     known = client.get_run(run_id).data.params
     fresh = [Param(key, str(value)) for key, value in params.items() if key not in known]
-    client.log_batch(run_id, params=fresh[:100])
+    client.log_batch(run_id, params=fresh[:100], tags=[RunTag(key, value) for key, value in (tags or {}).items()])

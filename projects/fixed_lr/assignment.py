@@ -151,8 +151,9 @@ def failed(part: Part, message: str) -> list[Outcome]:
 
 def child_environment(sweep: str, tracking_uri: str, experiment_id: str = "") -> dict[str, str]:
     """The environment of the processes that train a sweep's runs on this machine."""
-    # They open runs of their own in the same experiment, and must not write into the sweep's run.
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_RUN_ID"}
+    # They open runs of their own in the same experiment, by its id, and must not write into the sweep's run.
+    left_out = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")
+    environment = {key: value for key, value in os.environ.items() if key not in left_out}
     environment |= {SWEEP_VARIABLE: sweep, "MLFLOW_TRACKING_URI": tracking_uri}
     if experiment_id:
         environment["MLFLOW_EXPERIMENT_ID"] = experiment_id

@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import torch
-from mlflow import MlflowClient
 from torch import Tensor
 
 from analysis.stationarity import BLOCKS, Regime, classify
@@ -98,9 +97,8 @@ class RecordedRun:
         self.run_id = run_id
         self._baseline = baseline
         self.last_step = config.steps
-        self._client = MlflowClient()
-        self._client.set_tag(run_id, schema.TAG_DEVICE, device_name(setup.device))
-        log_new_params(run_id, {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)})
+        params = {**asdict(config), "d": setup.d, "n_train": len(setup.data.y_train)}
+        log_new_params(run_id, params, {schema.TAG_DEVICE: device_name(setup.device)})
         self._machine = SystemMetrics(run_id, again=again)
         dim = setup.d - len(setup.spheres)
         self._setup = setup

@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 from torch import Tensor
 
 from analysis.stationarity import classify
-from mlflow_thermo import Schedule, SnapshotRecorder, run_tags, schema
-from projects.common import ParentWatch, end_run, first_line, log_dataset, log_new_params
+from mlflow_thermo import Schedule, SnapshotRecorder, schema
+from projects.common import ParentWatch, create_run, end_run, first_line, log_dataset, log_new_params
 from projects.gibbs.config import GibbsConfig
 from projects.gibbs.surfaces import Surface
 
@@ -66,10 +66,9 @@ class TemperatureRun:
         self._losses: list[float] = []
         self._recorder: SnapshotRecorder | None = None
         with watch.holding():
-            tags = {**run_tags(), schema.TAG_KIND: schema.KIND_TRAIN, schema.TAG_SWEEP: sweep}
+            tags = {schema.TAG_KIND: schema.KIND_TRAIN, schema.TAG_SWEEP: sweep}
             name = f"{config.preset} T={temperature:g} seed={config.seed}"
-            run = self._client.create_run(experiment_id, run_name=name, tags=tags)
-            self.outcome = Outcome(temperature, run.info.run_id)
+            self.outcome = Outcome(temperature, create_run(self._client, experiment_id, name, tags))
         try:
             self._open(surface)
         except BaseException:

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from mlflow_thermo import schema
+from projects.common import create_run
 from projects.toy_sphere.study import ToyStudy
 
 #: Requests carry at most this many metrics (MLflow's limit for log_batch).
@@ -19,7 +20,7 @@ _MOST = 1000
 def record_study(client: MlflowClient, experiment_id: str, study: ToyStudy) -> None:
     """One run for each learning rate of a toy, with its courses by step and its final numbers."""
     for i, lr in enumerate(study.lr):
-        run_id = client.create_run(experiment_id, run_name=f"toy {study.name} lr={lr:.3g}").info.run_id
+        run_id = create_run(client, experiment_id, f"toy {study.name} lr={lr:.3g}", {})
         # A run that says RUNNING for ever would be the worst answer to a full disk.
         status = "FAILED"
         try:
