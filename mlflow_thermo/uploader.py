@@ -118,7 +118,8 @@ class Uploader:
         Raises
         ------
         Undelivered
-            It took nothing for so many seconds; the message says where the rest is and how to deliver it.
+            It took nothing for so many seconds, or not all for longer; the message says where the rest is and how to
+            deliver it.
         ThermoError
             The server will never take it: the run was deleted.
         """

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 INTERVAL = 1.0
 #: Seconds until a server that did not answer is asked again: at first, at most, and at most while a program waits.
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_AT_END = 1.0, 30.0, 2.0
+#: How many times longer a program waits for a server that takes something than for one that takes nothing.
+PATIENCE = 10
 _THREAD = "thermo-courier"
 #: Entries that may go into one request.
 MOST = 1000
@@ -113,7 +115,7 @@ class Outbox:
         ----------
         seconds : float
             For which the server may take nothing before the waiting ends. One that is slow and takes something is
-            waited for.
+            waited for `PATIENCE` times as long in all.
         since : float, optional
             Time of `time.monotonic` from which on they count, by default now: outboxes that are waited for one after
             the other share it.
@@ -201,7 +203,7 @@ class _Courier:
             self._ask_again = min(self._ask_again, time.monotonic() + LONGEST_PAUSE_AT_END)
             self._news.notify_all()
             while not (outbox.empty or outbox.refused):
-                left = max(since, outbox.sent) + seconds - time.monotonic()
+                left = min(max(since, outbox.sent) + seconds, since + PATIENCE * seconds) - time.monotonic()
                 if left <= 0:
                     break
                 self._news.wait(left)

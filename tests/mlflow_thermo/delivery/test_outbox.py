@@ -100,6 +100,8 @@ def test_a_server_that_takes_something_is_waited_for(store, tmp_path, monkeypatc
             (outbox.folder / name).write_text(name)
             outbox.file(outbox.folder / name, "", sha256_of(outbox.folder / name), delete=False)
     since = time.monotonic()
+    assert [outbox.wait(0.2, since) for outbox in outboxes] == [False, False]
+    assert 0.2 < time.monotonic() - since < 2.5
     assert [outbox.wait(1.5, since) for outbox in outboxes] == [True, True]
     assert time.monotonic() - since > 3.5
 
