@@ -58,6 +58,7 @@ def rows(table):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("gpu")
 def test_every_row_is_measured(rows, table):
     assert {row["value"] for row in rows if not isinstance(row["value"], float)} == {gpu.NEEDS_A_GPU}
     assert all(row["value"] >= 0 for row in rows if isinstance(row["value"], float) and row["unit"][0] != "%")
@@ -78,6 +79,7 @@ def test_every_row_is_measured(rows, table):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("gpu")
 def test_the_device_agrees_with_the_cpu(rows):
     found = [row for row in rows if "device against CPU" in row["what"]]
     together = [row for row in found if row["how"] == f"{FLOAT32}, side by side"]

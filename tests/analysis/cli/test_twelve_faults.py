@@ -14,7 +14,7 @@ from mlflow_thermo import Schedule, SnapshotRecorder, schema
 from mlflow_thermo.delivery import Sign
 from tests.analysis.conftest import D, exact_temperature
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hospital")]
 LRS = np.geomspace(0.01, 1.0, 9)
 N = 400
 TRAINING = {schema.TAG_KIND: schema.KIND_TRAIN}

@@ -10,7 +10,7 @@ import pytest
 from mlflow_thermo import schema
 from tests.browser import EVIL, RAN, needs_chromium, unharmed
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = [pytest.mark.slow, needs_chromium, pytest.mark.xdist_group("page")]
 
 #: Goes over every mark of the figures with the pointer, and returns what the tooltips show.
 HOVER = """

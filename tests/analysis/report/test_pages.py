@@ -10,7 +10,7 @@ from tests.analysis.report.studies import KINDS
 from tests.browser import needs_chromium
 
 pypdfium2 = pytest.importorskip("pypdfium2")
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = [pytest.mark.slow, needs_chromium, pytest.mark.xdist_group("page")]
 
 #: What does not fit into the width of the page, or of its own place.
 WIDER = """() => [...document.querySelectorAll(".figure svg, figure, p, .wide")]

@@ -13,6 +13,7 @@ from mlflow_thermo.store import read_index, read_weights
 #: Marks of tests in which Lightning trains, with what it warns of in trainings as short as these.
 LIGHTNING = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("lightning"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec"),
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*smaller than the logging interval"),

@@ -15,6 +15,7 @@ from tests.mlflow_thermo.integrations.problem import WITH_TESTS, plain_loop, rec
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("transformers"),
     pytest.mark.filterwarnings("ignore:.*pin_memory.*no accelerator"),
     pytest.mark.filterwarnings("ignore:.*warmup_ratio is deprecated"),
 ]

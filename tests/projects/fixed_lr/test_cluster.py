@@ -29,6 +29,7 @@ TINY = {
     "bursts": 2, "burst_size": 5, "full_gradients": 10,
 }  # fmt: skip
 LRS = "0.05,0.1,0.2"
+LONGER = {**TINY, "steps": 1500, "lrs": LRS, "engine": "process"}
 
 
 @pytest.fixture
@@ -81,17 +82,32 @@ def until(true, seconds=300.0):
         time.sleep(0.05)
 
 
+def sweeps_in(place):
+    return [run.data.tags[schema.TAG_SWEEP] for run in place.runs(f"tags.`{schema.TAG_KIND}` = 'sweep'")]
+
+
 def finished(process):
     _, errors = process.communicate(timeout=600)
     return process.returncode, errors
 
 
+@pytest.fixture(scope="module")
+def of_one_machine(tmp_path_factory):
+    """What the runs of a sweep without workers hold, by their learning rate."""
+    place = Place(tmp_path_factory.mktemp("alone"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        assert finished(place.start(SWEEP, **LONGER))[0] == 0
+    (sweep,) = sweeps_in(place)
+    return {lr: content_of(place.client, run_id) for lr, run_id in place.trained(sweep).items()}
+
+
 @pytest.mark.slow
+@pytest.mark.xdist_group("lost worker")
 @pytest.mark.parametrize("checkpoint_every", [1e-6, 0])
-def test_what_a_lost_worker_was_at_is_trained_again(place, cluster, checkpoint_every):
+def test_what_a_lost_worker_was_at_is_trained_again(place, cluster, of_one_machine, checkpoint_every):
     """By another worker, from the checkpoint if there is one; the runs equal those of one machine to the last bit."""
-    options = {**TINY, "steps": 1500, "lrs": LRS, "engine": "process", "checkpoint_every": checkpoint_every}
-    process = place.start(SWEEP, scheduler=cluster.address, jobs=2, **options)
+    process = place.start(SWEEP, scheduler=cluster.address, jobs=2, **LONGER, checkpoint_every=checkpoint_every)
     # The first chunk of a series is on disk: it trains.
     until(lambda: [*place.folder.glob(".thermo/*/thermo/bursts/weights-*.safetensors")] or not checkpoint_every)
     until(lambda: len(cluster.trainings()) == 2)
@@ -100,16 +116,12 @@ def test_what_a_lost_worker_was_at_is_trained_again(place, cluster, checkpoint_e
     os.kill(next(iter(before.values())), signal.SIGKILL)
     code, errors = finished(process)
     assert code == 0, errors
-    runs = {run.data.tags[schema.TAG_SWEEP]: run for run in place.runs(f"tags.`{schema.TAG_KIND}` = 'sweep'")}
-    (sweep,) = runs
+    (sweep,) = sweeps_in(place)
     found = place.trained(sweep)
-    assert sorted(found) == ["0.05", "0.1", "0.2"]
+    assert sorted(found) == sorted(of_one_machine) == ["0.05", "0.1", "0.2"]
     assert not place.runs("attributes.status = 'RUNNING'")
-    alone = place.start(SWEEP, **options)
-    assert finished(alone)[0] == 0
-    (other,) = {run.data.tags[schema.TAG_SWEEP] for run in place.runs(f"tags.`{schema.TAG_KIND}` = 'sweep'")} - {sweep}
-    for lr, run_id in place.trained(other).items():
-        assert differences(content_of(place.client, run_id), content_of(place.client, found[lr])) == []
+    for lr, run_id in found.items():
+        assert differences(of_one_machine[lr], content_of(place.client, run_id)) == []
 
 
 @pytest.mark.slow
