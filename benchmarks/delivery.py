@@ -173,7 +173,8 @@ def main(quick: bool) -> None:
         f"A training of the ConvNet on digits that logs {METRICS} metrics every {LOG_EVERY:g} s and keeps every "
         f"{EVERY}th iterate, so many seconds with a sound server, with the fault, and with a sound one again: "
         "steps a second, those with the fault over the mean of those without; log points and snapshots that were "
-        "taken, and that stand on the server in the end; seconds that the end of the recording waited, at most 30. "
+        "taken, and that stand on the server in the end; seconds that the end of the recording waited, which gives up "
+        "where nothing is taken for 30. "
         "`killed` and `frozen` are signals to the server, `slow` answers after 2 s, `full` is the answer 507.",
         (
             "fault", "s", "steps/s before", "during", "ratio", "log points", "on the server", "entries there",

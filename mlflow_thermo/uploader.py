@@ -30,7 +30,7 @@ WAIT, _LONG = 60.0, 3.0
 
 
 class Undelivered(ThermoError):
-    """All is recorded, and some of it waits on this machine for a server that does not answer."""
+    """All is recorded, and some of it waits on this machine for a server that did not take it in time."""
 
 
 class Uploader:

@@ -46,20 +46,22 @@ def store(tmp_path, empty_database, monkeypatch):
     path = tmp_path / "mlflow.db"
     shutil.copyfile(empty_database, path)
     uri = f"sqlite:///{path}"
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP"):
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     experiment = client.create_experiment("study", artifact_location=str(tmp_path / "artifacts"))
+    # set_experiment() leaves it for child processes. As MLflow does not put it back, it would lead the next test to
+    # another store: here it is put back to what it was.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
     mlflow.set_experiment(experiment_id=experiment)
     yield client
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(None)
-    # set_experiment() leaves it for child processes; here it would lead the next test to another store.
-    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
 @dataclass(frozen=True)

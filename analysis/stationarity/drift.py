@@ -90,7 +90,7 @@ def drift_test(gram: FloatArray) -> DriftTest:
         if likelihood > best:
             best, first = likelihood, level * float(shape[0])
     # Two fitted parameters cost about half of the degrees of freedom of the seven modes.
-    return DriftTest(float(fdtrc(dims, dims * count / 2, energy[0] / first)), dims)
+    return DriftTest(float(fdtrc(dims, dims * count / 2, max(float(energy[0]), 0.0) / first)), dims)
 
 
 def trend_p_value(gram: FloatArray, dims: float) -> float:

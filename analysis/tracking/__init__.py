@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analysis.tracking.finding import (
         default_uri as default_uri,
         experiment_of as experiment_of,
+        find_experiment as find_experiment,
         search_runs as search_runs,
     )
     from analysis.tracking.folder import from_folder as from_folder
@@ -45,7 +46,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "download": ["cache_folder"],
         "errors": ["ServerError", "SourceError", "server_errors"],
         "experiment": ["name_run", "prepare_experiment"],
-        "finding": ["default_uri", "experiment_of", "search_runs"],
+        "finding": ["default_uri", "experiment_of", "find_experiment", "search_runs"],
         "folder": ["from_folder"],
         "heartbeat": ["Orphan", "close_orphan", "close_orphans", "orphans", "orphans_of"],
         "quick": ["quick_experiment_names"],

@@ -61,6 +61,8 @@ class Outbox:
         self.refused = ""
         #: What went wrong at the last attempt, in one line.
         self.trouble = ""
+        #: Attempts since the last that went well, and when there will be another.
+        self.failures, self.ask_again = 0, 0.0
         self.urgent = False
         self.sent = -math.inf
         self._beaten, self._ended = time.monotonic(), False
@@ -130,13 +132,26 @@ class Outbox:
     def due(self, now: float) -> float:
         """Seconds until there is something to send; infinity for nothing."""
         entries = self.journal.peek(1)
-        if self.refused:
+        if self.refused or (not entries and self._ended):
             return math.inf
         if not entries:
-            return math.inf if self._ended else max(0.0, self._beaten + BEAT - now)
-        if entries[0].kind != METRICS or self.urgent or len(self.journal) > MOST:
-            return 0.0
-        return max(0.0, self.sent + INTERVAL - now)
+            soonest = self._beaten + BEAT
+        elif entries[0].kind != METRICS or self.urgent or len(self.journal) > MOST:
+            soonest = now
+        else:
+            soonest = self.sent + INTERVAL
+        return max(0.0, soonest - now, self.ask_again - now)
+
+    def failed(self, why: str) -> None:
+        """Note that the server did not take the oldest entries, and when to try again."""
+        longest = LONGEST_PAUSE_AT_END if self.urgent else LONGEST_PAUSE
+        self.trouble = why
+        self.ask_again = time.monotonic() + _pause_after(self.failures, longest)
+        self.failures += 1
+
+    def went_well(self) -> None:
+        """Note that the server took what it was sent."""
+        self.trouble, self.failures, self.ask_again = "", 0, 0.0
 
     def deliver_some(self) -> None:
         """Send the oldest entries in one request; an exception for a server that did not take them now.
@@ -171,8 +186,9 @@ class _Courier:
         self._news = threading.Condition()
         self._outboxes: list[Outbox] = []
         self._thread: threading.Thread | None = None
-        self._failures = 0
-        self._ask_again = 0.0
+        # Of all outboxes together: where one fails alone, as with a file that cannot be read, the others go on.
+        self._failures, self._ask_again = 0, 0.0
+        self._taken = -math.inf
 
     def serve(self, outbox: Outbox) -> None:
         with self._news:
@@ -200,10 +216,13 @@ class _Courier:
     def wait(self, outbox: Outbox, seconds: float, since: float) -> bool:
         with self._news:
             outbox.urgent = True
-            self._ask_again = min(self._ask_again, time.monotonic() + LONGEST_PAUSE_AT_END)
+            soon = time.monotonic() + LONGEST_PAUSE_AT_END
+            self._ask_again, outbox.ask_again = min(self._ask_again, soon), min(outbox.ask_again, soon)
             self._news.notify_all()
             while not (outbox.empty or outbox.refused):
-                left = min(max(since, outbox.sent) + seconds, since + PATIENCE * seconds) - time.monotonic()
+                # One thread serves all: what the server takes of another run shows that the turn of this one comes.
+                taken = outbox.sent if outbox.trouble else self._taken
+                left = min(max(since, taken) + seconds, since + PATIENCE * seconds) - time.monotonic()
                 if left <= 0:
                     break
                 self._news.wait(left)
@@ -235,22 +254,22 @@ class _Courier:
             if said != first_line(error) and isinstance(error, OSError) and error.filename:
                 said = f"{error.filename}: {said}"
             with self._news:
-                if not outbox.trouble:
+                if not outbox.trouble and said not in {one.trouble for one in self._outboxes}:
                     logger.warning("run %s: not delivered, will try again: %s", outbox.run_id, said)
-                outbox.trouble = said
+                outbox.failed(said)
                 longest = LONGEST_PAUSE_AT_END if any(one.urgent for one in self._outboxes) else LONGEST_PAUSE
-                self._ask_again = time.monotonic() + min(FIRST_PAUSE * 2.0**self._failures, longest)
-                self._failures = min(self._failures + 1, 10)
-                if outbox in self._outboxes:
-                    # What is wrong with one, as a file that cannot be read, must not hold up the others.
-                    self._outboxes.remove(outbox)
-                    self._outboxes.append(outbox)
+                self._ask_again = time.monotonic() + _pause_after(self._failures, longest)
+                self._failures += 1
             return False
         with self._news:
-            outbox.trouble = ""
-            self._failures = 0
+            outbox.went_well()
+            self._failures, self._taken = 0, time.monotonic()
             self._news.notify_all()
         return True
+
+
+def _pause_after(failures: int, longest: float) -> float:
+    return min(FIRST_PAUSE * 2.0 ** min(failures, 10), longest)
 
 
 _COURIER = _Courier()

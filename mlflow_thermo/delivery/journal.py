@@ -31,7 +31,8 @@ RUN, METRICS, TAGS, INPUTS, FILE, END = "run", "metrics", "tags", "inputs", "fil
 KEEP, DELETE, REPLACED = "keep", "delete", "replaced"
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: What MLflow knows of a data set.
-_FIELDS = {"name", "digest", "source_type", "source", "schema", "profile"}
+_NEEDED = {"name", "digest", "source_type", "source"}
+_FIELDS = _NEEDED | {"schema", "profile"}
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,10 @@ def _check_tags(body: Any) -> None:
 
 def _check_inputs(body: Any) -> None:
     for fields, tags in body:
-        if not set(fields) <= _FIELDS or not all(isinstance(value, str | None) for value in fields.values()):
+        texts = {name for name, value in fields.items() if isinstance(value, str)}
+        if not (
+            texts >= _NEEDED and set(fields) <= _FIELDS and all(fields[name] is None for name in {*fields} - texts)
+        ):
             raise ValueError("no data set")
         _check_tags(tags)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Requests carry at most so many metrics and tags (MLflow's limit for log_batch).
-MAX_METRICS = 1000
+#: Requests carry at most so many metrics and tags together, and so many tags (MLflow's limits for log_batch).
+MAX_METRICS, MAX_TAGS = 1000, 100
 #: Answers of a server that may be other ones a minute later, although their numbers blame the request.
 _PASSING = {401, 403, 407, 408, 425, 429}
 
@@ -69,10 +69,11 @@ def _together(entries: list[Entry]) -> list[Entry]:
     MLflow writes the metrics of a request before its tags: no tag is there before what came before it.
     """
     taken: list[Entry] = []
-    size = 0
+    size = tags = 0
     for entry in entries:
         size += len(entry.body)
-        if entry.kind not in (METRICS, TAGS) or (taken and size > MAX_METRICS):
+        tags += len(entry.body) if entry.kind == TAGS else 0
+        if entry.kind not in (METRICS, TAGS) or (taken and (size > MAX_METRICS or tags > MAX_TAGS)):
             break
         taken.append(entry)
     return taken or entries[:1]

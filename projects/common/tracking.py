@@ -19,12 +19,21 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.tracking.default_experiment.registry import get_experiment_id
 from sqlalchemy import make_url
 
-from analysis.tracking import ServerError, close_orphan, name_run, orphans, prepare_experiment, require_store
+from analysis.tracking import (
+    ServerError,
+    close_orphan,
+    find_experiment,
+    name_run,
+    orphans,
+    prepare_experiment,
+    require_store,
+)
 from mlflow_thermo import SnapshotRecorder, schema
 from mlflow_thermo.delivery import Sign, waiting_outbox
 from mlflow_thermo.errors import ThermoError, first_line as first_line
 from mlflow_thermo.failures import Failures
-from mlflow_thermo.plugin import SWEEP_VARIABLE, run_tags
+from mlflow_thermo.plugin import run_tags
+from projects import STARTED_BY_US
 from projects.common.lifetime import ParentWatch, Terminated, reason_of
 
 logger = logging.getLogger(__name__)
@@ -58,12 +67,12 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
     client = MlflowClient()
     tags = {schema.TAG_KIND: kind, schema.TAG_ALIVE: str(Sign.of_this_process(beats=False)), **tags}
     if run_id is None:
-        experiment_id = _experiment_id(experiment)
+        experiment_id = _experiment_id(client, experiment)
         run_id = create_run(client, experiment_id, name, tags)
     else:
         experiment_id = _own(client, run_id, name, tags)
-    if SWEEP_VARIABLE not in os.environ:
-        # The program of a sweep has done both before it started those of its runs.
+    if not STARTED_BY_US:
+        # A sweep has done both before it started the programs of its runs.
         _close_orphans(client, experiment_id)
         with suppress(ServerError):
             # Whoever may write runs may not be allowed to write to their experiment.
@@ -71,17 +80,15 @@ def open_run(experiment: str | None, name: str, kind: str, tags: Mapping[str, st
     return run_id
 
 
-def _experiment_id(experiment: str | None) -> str:
+def _experiment_id(client: MlflowClient, experiment: str | None) -> str:
     """Id of the experiment of that name, which is made where there is none; by default that of the environment."""
     known, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    if not (experiment or name):
-        return str(known or get_experiment_id())
-    found = str(mlflow.set_experiment(experiment or name).experiment_id)
-    if known and not experiment and found != known:
-        raise ThermoError(
-            f"MLFLOW_EXPERIMENT_NAME={name} has the id {found}, and MLFLOW_EXPERIMENT_ID is {known}: unset one of them"
-        )
-    return found
+    if known and not experiment and not STARTED_BY_US:
+        # Before a run is begun there; both may be set, and differ.
+        return str(find_experiment(client, None, None).experiment_id)
+    if experiment or (name and not known):
+        return str(mlflow.set_experiment(experiment or name).experiment_id)
+    return str(known or get_experiment_id())
 
 
 def create_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:

@@ -93,7 +93,8 @@ _HELP = {
     "They may take a hundredth of the time at most. Another is saved when the training is stopped.",
     "work_dir": "Folder on this machine with the checkpoints and snapshots of unfinished runs, one folder for each; by "
     "default MLFLOW_THERMO_WORK, or .thermo in the current folder. Removed when a run has ended well.",
-    "wait": "Seconds that the program waits at its end for a tracking server that does not answer.",
+    "wait": "Seconds that the program waits at its end for a tracking server that takes nothing; for a slow one ten "
+    "times as long.",
 }
 
 

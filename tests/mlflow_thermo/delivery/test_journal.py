@@ -7,9 +7,10 @@ import os
 import pytest
 
 from mlflow_thermo import ThermoError
-from mlflow_thermo.delivery.journal import END, JOURNAL, METRICS, TAGS, Journal
+from mlflow_thermo.delivery.journal import END, INPUTS, JOURNAL, METRICS, TAGS, Journal
 
 POINT = ["loss", 1.5, 1_700_000_000_000, 7]
+DATA = {"name": "tiny", "digest": "0", "source_type": "code", "source": "{}", "schema": None}
 
 
 def bodies(journal):
@@ -26,11 +27,12 @@ def test_a_killed_program_leaves_its_entries_in_their_order(tmp_path):
     journal = Journal(tmp_path, "abc")
     journal.append(METRICS, [POINT])
     journal.append(TAGS, {"a": "b"})
+    journal.append(INPUTS, [[DATA, {"c": "d"}]])
     journal.append(END, ["FINISHED", 1])
     found = reopened(journal)
     assert found.run_id == "abc"
-    assert bodies(found) == [[POINT], {"a": "b"}, ["FINISHED", 1]]
-    found.delivered(found.peek(2))
+    assert bodies(found) == [[POINT], {"a": "b"}, [[DATA, {"c": "d"}]], ["FINISHED", 1]]
+    found.delivered(found.peek(3))
     again = reopened(found)
     assert bodies(again) == [["FINISHED", 1]]
     again.append(TAGS, {"c": "d"})
@@ -83,9 +85,11 @@ def test_a_folder_without_a_journal(tmp_path):
         ["metrics", [["loss", "1", 2, 3]]],
         ["metrics", 5],
         ["tags", {"a": 1}],
-        ["inputs", [[{"name": "x", "place": "/etc"}, {}]]],
-        ["inputs", [[{"name": 1}, {}]]],
-        ["inputs", [[{"name": "x"}, {"a": 1}]]],
+        ["inputs", [[{}, {}]]],
+        ["inputs", [[{**DATA, "place": "/etc"}, {}]]],
+        ["inputs", [[{**DATA, "name": None}, {}]]],
+        ["inputs", [[{**DATA, "schema": 1}, {}]]],
+        ["inputs", [[DATA, {"a": 1}]]],
         ["end", ["RUNNING", 1]],
         ["end", "FINISHED"],
         ["run", "x/../y"],

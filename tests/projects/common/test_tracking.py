@@ -59,8 +59,12 @@ class TestExperiment:
     def test_two_that_differ(self, store, monkeypatch):
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "study")
         monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
-        with pytest.raises(ThermoError, match="MLFLOW_EXPERIMENT_NAME=study has the id .*: unset one of them"):
+        with pytest.raises(ThermoError, match="MLFLOW_EXPERIMENT_ID=0 is the experiment 'Default' and .* unset one"):
             opened(store)
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "a new one")
+        with pytest.raises(ThermoError, match="unset one of them"):
+            opened(store)
+        assert store.get_experiment_by_name("a new one") is None
 
     def test_runs_of_a_sweep_are_where_the_sweep_is(self, monkeypatch):
         """Whatever name the user has exported."""
@@ -74,6 +78,7 @@ class TestExperiment:
 def test_a_run_of_a_sweep_asks_for_nothing_but_itself(store, monkeypatch):
     """Each request is a way to a server that may be far, once for each of its runs."""
     monkeypatch.setenv(SWEEP_VARIABLE, "s")
+    monkeypatch.setattr("projects.common.tracking.STARTED_BY_US", True)
     asked = []
 
     def watch(name):

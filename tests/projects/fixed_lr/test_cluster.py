@@ -29,13 +29,14 @@ TINY = {
     "bursts": 2, "burst_size": 5, "full_gradients": 10,
 }  # fmt: skip
 LRS = "0.05,0.1,0.2"
+OF_OTHERS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP")
 LONGER = {**TINY, "steps": 1500, "lrs": LRS, "engine": "process"}
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_THERMO_SWEEP"):
+    for name in OF_OTHERS:
         monkeypatch.delenv(name, raising=False)
     return Place(tmp_path)
 
@@ -97,6 +98,8 @@ def of_one_machine(tmp_path_factory):
     place = Place(tmp_path_factory.mktemp("alone"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
+        for name in OF_OTHERS:
+            patch.delenv(name, raising=False)
         assert finished(place.start(SWEEP, **LONGER))[0] == 0
     (sweep,) = sweeps_in(place)
     return {lr: content_of(place.client, run_id) for lr, run_id in place.trained(sweep).items()}
