@@ -95,12 +95,13 @@ def finished(process):
 @pytest.fixture(scope="module")
 def of_one_machine(tmp_path_factory):
     """What the runs of a sweep without workers hold, by their learning rate."""
-    place = Place(tmp_path_factory.mktemp("alone"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         for name in OF_OTHERS:
             patch.delenv(name, raising=False)
-        assert finished(place.start(SWEEP, **LONGER))[0] == 0
+        place = Place(tmp_path_factory.mktemp("alone"))
+    code, errors = finished(place.start(SWEEP, **LONGER))
+    assert code == 0, errors
     (sweep,) = sweeps_in(place)
     return {lr: content_of(place.client, run_id) for lr, run_id in place.trained(sweep).items()}
 
