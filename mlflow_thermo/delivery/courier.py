@@ -36,6 +36,18 @@ _THREAD = "thermo-courier"
 MOST = 1000
 
 
+class _Backoff:
+    """Until when nothing is tried, which is twice as long after each failure in a row."""
+
+    def __init__(self) -> None:
+        self.until, self._failures = 0.0, 0
+
+    def failed(self, *, urgent: bool) -> None:
+        longest = LONGEST_PAUSE_AT_END if urgent else LONGEST_PAUSE
+        self.until = time.monotonic() + min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), longest)
+        self._failures += 1
+
+
 class Outbox:
     """What one run has for its tracking server: written to disk at once, and sent in order as the server takes it.
 
@@ -61,8 +73,7 @@ class Outbox:
         self.refused = ""
         #: What went wrong at the last attempt, in one line.
         self.trouble = ""
-        #: Attempts since the last that went well, and when there will be another.
-        self.failures, self.ask_again = 0, 0.0
+        self.backoff = _Backoff()
         self.urgent = False
         self.sent = -math.inf
         self._beaten, self._ended = time.monotonic(), False
@@ -140,18 +151,7 @@ class Outbox:
             soonest = now
         else:
             soonest = self.sent + INTERVAL
-        return max(0.0, soonest - now, self.ask_again - now)
-
-    def failed(self, why: str) -> None:
-        """Note that the server did not take the oldest entries, and when to try again."""
-        longest = LONGEST_PAUSE_AT_END if self.urgent else LONGEST_PAUSE
-        self.trouble = why
-        self.ask_again = time.monotonic() + _pause_after(self.failures, longest)
-        self.failures += 1
-
-    def went_well(self) -> None:
-        """Note that the server took what it was sent."""
-        self.trouble, self.failures, self.ask_again = "", 0, 0.0
+        return max(0.0, soonest - now, self.backoff.until - now)
 
     def deliver_some(self) -> None:
         """Send the oldest entries in one request; an exception for a server that did not take them now.
@@ -187,7 +187,7 @@ class _Courier:
         self._outboxes: list[Outbox] = []
         self._thread: threading.Thread | None = None
         # Of all outboxes together: where one fails alone, as with a file that cannot be read, the others go on.
-        self._failures, self._ask_again = 0, 0.0
+        self._backoff = _Backoff()
         self._taken = -math.inf
 
     def serve(self, outbox: Outbox) -> None:
@@ -216,8 +216,8 @@ class _Courier:
     def wait(self, outbox: Outbox, seconds: float, since: float) -> bool:
         with self._news:
             outbox.urgent = True
-            soon = time.monotonic() + LONGEST_PAUSE_AT_END
-            self._ask_again, outbox.ask_again = min(self._ask_again, soon), min(outbox.ask_again, soon)
+            for backoff in (self._backoff, outbox.backoff):
+                backoff.until = min(backoff.until, time.monotonic() + LONGEST_PAUSE_AT_END)
             self._news.notify_all()
             while not (outbox.empty or outbox.refused):
                 # One thread serves all: what the server takes of another run shows that the turn of this one comes.
@@ -242,7 +242,7 @@ class _Courier:
     def _pause(self) -> float:
         now = time.monotonic()
         soonest = min((one.due(now) for one in self._outboxes), default=math.inf)
-        return soonest if math.isinf(soonest) else max(soonest, self._ask_again - now)
+        return soonest if math.isinf(soonest) else max(soonest, self._backoff.until - now)
 
     def _serve_one(self, outbox: Outbox) -> bool:
         """Whether the server took what it was sent."""
@@ -256,20 +256,16 @@ class _Courier:
             with self._news:
                 if not outbox.trouble and said not in {one.trouble for one in self._outboxes}:
                     logger.warning("run %s: not delivered, will try again: %s", outbox.run_id, said)
-                outbox.failed(said)
-                longest = LONGEST_PAUSE_AT_END if any(one.urgent for one in self._outboxes) else LONGEST_PAUSE
-                self._ask_again = time.monotonic() + _pause_after(self._failures, longest)
-                self._failures += 1
+                outbox.trouble = said
+                outbox.backoff.failed(urgent=outbox.urgent)
+                self._backoff.failed(urgent=any(one.urgent for one in self._outboxes))
             return False
         with self._news:
-            outbox.went_well()
-            self._failures, self._taken = 0, time.monotonic()
+            outbox.trouble = ""
+            outbox.backoff, self._backoff = _Backoff(), _Backoff()
+            self._taken = time.monotonic()
             self._news.notify_all()
         return True
-
-
-def _pause_after(failures: int, longest: float) -> float:
-    return min(FIRST_PAUSE * 2.0 ** min(failures, 10), longest)
 
 
 _COURIER = _Courier()
